@@ -1,0 +1,1 @@
+"""One sentence in, a population out."""

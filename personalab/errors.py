@@ -1,0 +1,111 @@
+"""What can go wrong, as one small tree.
+
+::
+
+    PersonalabError
+    ├── RequestError     the call itself cannot be served: a wrong argument, count or grounding
+    ├── BlueprintError   a blueprint that cannot be read, or cannot be sampled
+    └── ProviderError    the model, or the way to it, did not give what was needed
+
+Every message is a sentence: what happened, because of what. What to do about it stands in a note that
+begins with an arrow, shown below the traceback's last line. Exceptions of other libraries are caught where
+they enter and kept as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Category = Literal[
+    "config_error",
+    "auth_error",
+    "quota_exceeded",
+    "rate_limited",
+    "provider_error",
+    "provider_timeout",
+    "provider_unreachable",
+    "invalid_output",
+    "output_truncated",
+    "content_refused",
+    "replay_miss",
+    "interrupted",
+    "cancelled",
+    "internal_error",
+]
+CATEGORIES: tuple[Category, ...] = get_args(Category)
+
+
+class PersonalabError(Exception):
+    """Base of every error that personalab raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        What happened and why, one or two sentences.
+    hint : str, optional
+        What to do about it; shown as a note below the message.
+
+    Examples
+    --------
+    >>> error = PersonalabError("count is 0, but a population has members", hint="ask for 1 or more")
+    >>> error.__notes__
+    ['→ ask for 1 or more']
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint:
+            self.add_note(f"→ {hint}")
+
+
+class RequestError(PersonalabError, ValueError):
+    """The call cannot be served as it was made; nothing was sent to a model."""
+
+
+class BlueprintError(PersonalabError, ValueError):
+    """The blueprint cannot be read or cannot be sampled.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, and where.
+    findings : sequence, optional
+        What `personalab.validate` found, when that is what stopped the call.
+    hint : str, optional
+        What to do about it.
+    """
+
+    def __init__(self, message: str, *, findings: Sequence[Any] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.findings = tuple(findings)
+
+
+class ProviderError(PersonalabError):
+    """The model, or the way to it, did not give what was needed.
+
+    Parameters
+    ----------
+    message : str
+        What happened, without the model's words.
+    category : Category
+        One of a fixed set of words, safe to branch on.
+    answer : str, optional
+        The model's own last words, kept here and out of the message: they can be long, and can be anything.
+    hint : str, optional
+        What to do about it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        category: Category = "provider_error",
+        answer: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.category: Category = category
+        self.answer = answer
