@@ -1,1 +1,15 @@
-"""One sentence in, a population out."""
+"""One sentence in, a population of believable personas out."""
+
+from personalab.blueprint import Blueprint, CategoricalField, Constraint, NumericField, TextField
+from personalab.errors import PersonalabError
+from personalab.lint import validate
+
+__all__ = [
+    "Blueprint",
+    "CategoricalField",
+    "Constraint",
+    "NumericField",
+    "PersonalabError",
+    "TextField",
+    "validate",
+]

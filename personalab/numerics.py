@@ -1,0 +1,268 @@
+"""Numeric laws: distributions that keep all four of their promises.
+
+A blueprint promises a minimum, a maximum, a mean and a standard deviation. Taking mean and sd for the parameters of
+a normal and clipping it piles mass on the bounds; rejecting what falls outside moves both moments. So the law is
+*solved* for the moments it will have:
+
+- for integers, the discrete law on the whole numbers from min to max whose weights are exp(a·k + b·k²): the normal's
+  own family, and the law of greatest entropy with these moments, so that one exists whenever any law does;
+- for real numbers, the truncated normal (the same family with b < 0); where none has these moments, the Beta
+  scaled to [min, max], which does whenever sd² < (mean - min)(max - mean).
+
+A solved law is a table of its quantiles, so drawing from it, or from the part of it between two bounds, is a look-up.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalab.blueprint import Numeric
+from personalab.errors import BlueprintError
+
+Floats = NDArray[np.float64]
+
+GRID = 4001  # points of a continuous law's table: quantiles off by less than 1e-4 sd
+REACH = 40.0  # sds from the mean beyond which a normal has no mass a double could hold
+MOST_INTEGERS = 20_001  # beyond, rounding a continuous law is exact to 1e-6 of the variance
+TOLERANCE = 1e-7  # on the standardised moments
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """A solved distribution, as a table.
+
+    Attributes
+    ----------
+    points : array of float
+        Ascending values: the support of a discrete law, or the nodes of a continuous one.
+    cumulative : array of float
+        Probability at or below each point, ending at 1.
+    is_discrete : bool
+        Whether only the points themselves occur.
+    is_integer : bool
+        Whether drawn values are whole numbers.
+    mean, sd : float
+        The moments that draws have.
+    family : str
+        Which family met the promises.
+    """
+
+    points: Floats
+    cumulative: Floats
+    is_discrete: bool
+    is_integer: bool
+    mean: float
+    sd: float
+    family: str
+
+    def cdf(self, x: Floats) -> Floats:
+        """Probability at or below `x`, elementwise."""
+        if self.is_discrete:
+            index = np.searchsorted(self.points, x, side="right")
+            return np.where(index > 0, self.cumulative[np.maximum(index - 1, 0)], 0.0)
+        x = np.floor(x) + 0.5 if self.is_integer else x
+        return np.interp(x, self.points, self.cumulative, left=0.0, right=1.0)
+
+    def ppf(self, u: Floats) -> Floats:
+        """Value below which a share `u` in [0, 1] lies, elementwise."""
+        if self.is_discrete:
+            index = np.searchsorted(self.cumulative, u, side="right")
+            return self.points[np.minimum(index, len(self.points) - 1)]
+        return self._whole(np.interp(u, self.cumulative, self.points))
+
+    def between(self, u: Floats, low: Floats, high: Floats) -> Floats:
+        """Value below which a share `u` lies of the law's part inside [`low`, `high`]; nan where there is none."""
+        low = np.ceil(low) if self.is_integer else low
+        high = np.floor(high) if self.is_integer else high
+        below = self.cdf(np.nextafter(low, -np.inf)) if self.is_integer else self.cdf(low)
+        upto = self.cdf(high)
+        inside = self.ppf(below + u * (upto - below))
+        # Where the window holds no mass that a double can see, its nearest end to the law is all there is.
+        nearest_end = np.clip(np.clip(self.mean, self.points[0], self.points[-1]), low, high)
+        value = np.where(upto > below, np.clip(inside, low, high), nearest_end)
+        possible = (low <= high) & (high >= self.points[0]) & (low <= self.points[-1])
+        return np.where(possible, value, np.nan)
+
+    def _whole(self, x: Floats) -> Floats:
+        return np.clip(np.rint(x), self.points[0], self.points[-1]) if self.is_integer else x
+
+
+def law(numeric: Numeric) -> Law:
+    """Solve for the law that keeps a distribution's four promises.
+
+    Parameters
+    ----------
+    numeric : Numeric
+        min, max, mean, sd and whether integers only.
+
+    Returns
+    -------
+    Law
+        Whose mean and sd are the stated ones.
+
+    Raises
+    ------
+    BlueprintError
+        If no distribution can have these moments; the message says which sd is the widest or narrowest possible.
+
+    Examples
+    --------
+    >>> from personalab.blueprint import Numeric
+    >>> bronze = law(Numeric(min=1, max=20, mean=6, sd=4, integer=True))
+    >>> bronze.family, round(bronze.mean, 6), round(bronze.sd, 6)
+    ('discrete normal', 6.0, 4.0)
+    """
+    return _solved(float(numeric.min), float(numeric.max), float(numeric.mean), float(numeric.sd), numeric.integer)
+
+
+def complaint(numeric: Numeric) -> str | None:
+    """Say why no distribution can keep these promises, or None where one can.
+
+    The greatest sd of anything inside [min, max] with a given mean is √((mean - min)(max - mean)) (Bhatia & Davis
+    2000), had by two points; of integers the least is √(f(1 - f)), f the mean's fractional part.
+    """
+    low, high, mean, sd = float(numeric.min), float(numeric.max), float(numeric.mean), float(numeric.sd)
+    if numeric.integer:
+        low, high = math.ceil(low), math.floor(high)
+    if low > high:
+        return f"min {numeric.min:g} is above max {numeric.max:g}" + (" for integers" if numeric.integer else "")
+    if not low <= mean <= high:
+        return f"mean {mean:g} lies outside {low:g}..{high:g}"
+    if sd < 0:
+        return f"sd {sd:g} is negative"
+    widest = math.sqrt((mean - low) * (high - mean))
+    if sd > widest * (1 + 1e-9):
+        return f"sd {sd:g} is wider than anything in {low:g}..{high:g} with mean {mean:g}: at most {widest:.4g}"
+    fraction = mean - math.floor(mean)
+    narrowest = math.sqrt(fraction * (1 - fraction)) if numeric.integer else 0.0
+    if sd < narrowest * (1 - 1e-9):
+        return f"sd {sd:g} is narrower than integers with mean {mean:g} can be: at least {narrowest:.4g}"
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _solved(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
+    wrong = complaint(Numeric(min=low, max=high, mean=mean, sd=sd, integer=integer))
+    if wrong:
+        raise BlueprintError(wrong, hint="change the moment named, or the range")
+    if integer:
+        low, high = math.ceil(low), math.floor(high)
+    window = (max(low, mean - REACH * sd - 1), min(high, mean + REACH * sd + 1))
+    if integer and math.floor(window[1]) - math.ceil(window[0]) < MOST_INTEGERS:
+        return _integers(math.ceil(window[0]), math.floor(window[1]), mean, sd)
+    return _reals(low, high, mean, sd, integer)
+
+
+def _integers(low: int, high: int, mean: float, sd: float) -> Law:
+    support = np.arange(low, high + 1, dtype=float)
+    weights = _tilted(support, np.ones_like(support), mean, sd)
+    if weights is None:
+        weights = _extreme(support, mean, sd)
+    return _table(support, weights, "discrete normal", is_integer=True)
+
+
+def _reals(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
+    if sd == 0 or low == high:
+        return _table(np.array([mean]), np.ones(1), "point", is_integer=integer)
+    points, weights = _truncated_normal(low, high, mean, sd)
+    if points is None:
+        return _beta(low, high, mean, sd, integer)
+    cumulative = np.concatenate([[0.0], np.cumsum((weights[1:] + weights[:-1]) / 2 * np.diff(points))])
+    return Law(points, cumulative / cumulative[-1], False, integer, mean, sd, "truncated normal")
+
+
+def _truncated_normal(low: float, high: float, mean: float, sd: float) -> tuple[Floats | None, Floats]:
+    """Nodes and density of the truncated normal with these moments; no nodes where there is none."""
+    points = np.linspace(max(low, mean - REACH * sd), min(high, mean + REACH * sd), 10 * GRID)
+    trapezoid = np.gradient(points)
+    trapezoid[[0, -1]] /= 2
+    weights = _tilted(points, trapezoid, mean, sd, needs_peak=True)
+    if weights is None:
+        return None, points
+    density = weights / trapezoid
+    return points, density
+
+
+def _beta(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
+    from scipy.special import betaincinv
+
+    centre, spread = (mean - low) / (high - low), sd / (high - low)
+    size = centre * (1 - centre) / spread**2 - 1  # the sum of the two shape parameters
+    if size <= 1e-6:  # all that is left is the two end points
+        return _table(np.array([low, high]), np.array([1 - centre, centre]), "two points", is_integer=integer)
+    # Quantiles crowd at both ends, where a Beta with a shape below 1 changes fastest.
+    u = (1 - np.cos(np.linspace(0, np.pi, 10 * GRID))) / 2
+    points = low + (high - low) * betaincinv(size * centre, size * (1 - centre), u)
+    return Law(np.clip(points, low, high), u, False, integer, mean, sd, "scaled Beta")
+
+
+def _table(support: Floats, weights: Floats, family: str, *, is_integer: bool) -> Law:
+    shares = weights / weights.sum()
+    mean = float(shares @ support)
+    sd = math.sqrt(float(shares @ (support - mean) ** 2))
+    cumulative = np.cumsum(shares)
+    cumulative[-1] = 1.0
+    return Law(support, cumulative, True, is_integer, mean, sd, family)
+
+
+def _tilted(points: Floats, measure: Floats, mean: float, sd: float, *, needs_peak: bool = False) -> Floats | None:
+    """Weights measure·exp(a·t + b·t²) with the mean and sd asked for, by Newton's method, or None where there are none.
+
+    The pair (a, b) minimises a convex function whose gradient is the gap between achieved and stated moments and
+    whose Hessian is the covariance of (t, t²); t is the standardised value, so the normal is the start (0, -½).
+    """
+    if sd == 0:
+        return np.where(points == mean, 1.0, 0.0) if mean in points else None
+    t = (points - mean) / sd
+    powers = np.stack([t, t**2])
+    target = np.array([0.0, 1.0])
+    at = np.array([0.0, -0.5])
+    height, weights = _partition(powers, measure, at)
+    for _ in range(100):
+        achieved = powers @ weights
+        gap = achieved - target
+        if np.abs(gap).max() < TOLERANCE:
+            return None if needs_peak and at[1] > 0 else weights
+        covariance = (powers * weights) @ powers.T - np.outer(achieved, achieved)
+        try:
+            step = np.linalg.solve(covariance, gap)
+        except np.linalg.LinAlgError:
+            return None
+        value, scale = height - at @ target, 1.0
+        while scale > 1e-10:
+            height, weights = _partition(powers, measure, at - scale * step)
+            if height - (at - scale * step) @ target <= value - 1e-4 * scale * (gap @ step):
+                break
+            scale /= 2
+        at = at - scale * step
+    return None
+
+
+def _partition(powers: Floats, measure: Floats, at: Floats) -> tuple[float, Floats]:
+    exponent = at @ powers
+    top = float(exponent.max())
+    weights: Floats = measure * np.exp(exponent - top)
+    total = float(weights.sum())
+    return top + math.log(total), weights / total
+
+
+def _extreme(support: Floats, mean: float, sd: float) -> Floats:
+    """Weights for moments on the edge of the possible, where only two or three integers carry all mass."""
+    from scipy.optimize import linprog
+
+    t = support - mean
+    found = linprog(
+        np.abs(t) ** 3,
+        A_eq=np.stack([np.ones_like(t), t, t**2]),
+        b_eq=[1.0, 0.0, sd**2],
+        bounds=(0, 1),
+    )
+    if not found.success:
+        raise BlueprintError(f"no integers in {support[0]:g}..{support[-1]:g} have mean {mean:g} and sd {sd:g}")
+    weights: Floats = np.maximum(np.asarray(found.x, dtype=float), 0.0)
+    return weights
