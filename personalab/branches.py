@@ -159,14 +159,36 @@ def branches(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple[l
     list of Branch or None, array of int
         The distinct branches, and for each row which of them is its own.
     """
-    if not field.parents or not len(frame):
-        return [branch(bp, field, {})], np.zeros(len(frame), dtype=np.intp)
-    codes = np.column_stack([_situation(bp, field, name, frame[name]) for name in field.parents])
-    _, first, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    group, first = situations(bp, field, frame)
     found = [branch(bp, field, _row(bp, field.parents, frame, int(row))) for row in first]
     distinct = list(dict.fromkeys(found))
     index = np.array([distinct.index(item) for item in found], dtype=np.intp)
-    return distinct, index[group.reshape(-1)]
+    return distinct, index[group]
+
+
+def situations(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Group the rows of a frame by what a field's distribution can depend on.
+
+    Parameters
+    ----------
+    bp : Blueprint
+        The whole.
+    field : CategoricalField or NumericField
+        The field to be drawn, or that was.
+    frame : pandas.DataFrame
+        Holds the field's parents.
+
+    Returns
+    -------
+    array of int, array of int
+        For each row its group, and for each group its first row. Rows of one group have equal categorical parents,
+        and numeric parents that lie in the same intervals.
+    """
+    if not field.parents or not len(frame):
+        return np.zeros(len(frame), dtype=np.intp), np.zeros(1, dtype=np.intp)
+    codes = np.column_stack([_situation(bp, field, name, frame[name]) for name in field.parents])
+    _, first, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    return group.reshape(-1), first
 
 
 def winner(field: SampledField, at: Parents) -> Conditional | None:

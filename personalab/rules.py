@@ -232,7 +232,8 @@ def bounds(node: Apply, field: str, columns: Columns) -> Interval | None:
     -------
     tuple of two arrays or scalars, or None
         Least and greatest admissible value, row by row (least above greatest where there is none); None where
-        the comparison is not linear in `field`, or is ``!=``. Strict comparisons yield the open end itself.
+        the comparison is not linear in `field`, or is ``!=``. A strict comparison's open end is moved inwards by the
+        least step a double can take.
     """
     if node.op == "!=":
         return None
@@ -249,8 +250,9 @@ def bounds(node: Apply, field: str, columns: Columns) -> Interval | None:
         else:
             end = (high if node.op in ("<", "<=") else low) / slope
             is_top = rising == (node.op in ("<", "<="))
-            bottom = np.where(never | is_top, -np.inf, end)
-            top = np.where(never | ~is_top, np.inf, end)
+            strict = node.op in ("<", ">")
+            bottom = np.where(never | is_top, -np.inf, np.nextafter(end, np.inf) if strict else end)
+            top = np.where(never | ~is_top, np.inf, np.nextafter(end, -np.inf) if strict else end)
         possible = _OPERATIONS[node.op]((0.0, 0.0), (low, high))[1] > 0
         empty = never & ~np.asarray(possible, dtype=bool)
     return np.where(empty, np.inf, bottom), np.where(empty, -np.inf, top)
