@@ -11,7 +11,8 @@ for a few values only. What holds for a member is decided here, once, for the li
    it, not the rule for everyone;
 4. else nothing: the values are uncovered, which the linter reports and the sampler refuses.
 
-A condition on a numeric parent is a closed interval: ``"30..44"``, ``"65.."``, ``"..17"``, or one number.
+A condition on a numeric parent is a closed interval: ``"30..44"``, ``"65.."``, ``"..17"``, or one number. Where two
+intervals of a real-valued parent share an end, the conditional listed first has that one point.
 """
 
 from __future__ import annotations
@@ -138,7 +139,9 @@ def branch(bp: Blueprint, field: SampledField, at: Parents) -> Branch | None:
     ordered = [name for name in field.parents if _order(bp, name)]
     line = _between(bp, field, at, ordered)
     if line is not None and not (field.base is not None and _covered_once(bp, field, at, ordered)):
-        return Branch(line, "interpolated", label(at))
+        return Branch(
+            line, "interpolated", label({name: at[name] for name in field.parents if isinstance(at[name], str)})
+        )
     return Branch(field.base, "base", "base") if field.base is not None else None
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from personalab.blueprint import Blueprint, CategoricalField, Constraint, NumericField, nearest
 from personalab.errors import BlueprintError
 
-MAX_LENGTH = 200  # characters of one side; the longest rule in our example blueprints has 41
+MAX_LENGTH = 200  # characters of one side; the longest in our example blueprints has 36
 MAX_NODES = 60  # of one side's tree
 
 _ARITHMETIC: dict[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
