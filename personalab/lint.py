@@ -355,7 +355,7 @@ def _coverage(bp: Blueprint) -> Iterator[Finding]:
             if found is None:
                 uncovered.append(label(at))
             elif found.origin == "interpolated":
-                lines.append(label(at))
+                lines.append(found.label)
                 shadowed |= field.base is not None
                 yield from _possible(f"{path} at {label(at)}", found)
             if is_tie(field, at):
