@@ -1,9 +1,9 @@
 """One event loop in a thread of its own, for whoever calls from ordinary code.
 
-A notebook's cell already runs inside an event loop, which cannot be entered twice, and a script has none. So all
-work on models runs in one daemon thread with its own loop, and the caller waits for it: the same call works in a
-script, a notebook and a server, and nothing of asyncio is patched. When the caller is interrupted, the work is
-cancelled, and has ended when the interrupt is raised.
+A notebook's cell already runs inside an event loop, which cannot be entered twice, and a script has none.
+So all work on models runs in one daemon thread with its own loop, and the caller waits for it: the same
+call works in a script, a notebook and a server, and nothing of asyncio is patched. When the caller is
+interrupted, the work is cancelled, and has ended when the interrupt is raised.
 """
 
 from __future__ import annotations

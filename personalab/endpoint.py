@@ -1,10 +1,10 @@
 """A server that speaks OpenAI's chat completions, asked with patience.
 
-OpenAI, Ollama, vLLM, llama.cpp and many others answer the same request, with small differences: one knows no
-``temperature``, another wants ``max_completion_tokens``. An `Endpoint` learns them: a parameter that a server does
-not know is taken out once and remembered. It also holds the one loop that sends a request again. openai's own
-retries are off, because they would keep a place in the queue while they sleep and hide from us that a server is
-busy. How many requests are under way at once is the `Gate`'s to say.
+OpenAI, Ollama, vLLM, llama.cpp and many others answer the same request, with small differences: one knows
+no ``temperature``, another wants ``max_completion_tokens``. An `Endpoint` learns them: a parameter that a
+server does not know is taken out once and remembered. It also holds the one loop that sends a request
+again. openai's own retries are off, because they would keep a place in the queue while they sleep and hide
+from us that a server is busy. How many requests are under way at once is the `Gate`'s to say.
 """
 
 from __future__ import annotations
@@ -132,14 +132,16 @@ class Endpoint:
         ProviderError
             When the server cannot be asked, or not in time, or does not answer as it should.
         """
-        place = self._place or await asyncio.to_thread(self._opened)
+        import openai
+
+        place = self._place if self._place is not None else await asyncio.to_thread(self._opened)
         self._requests += 1
         spread, sent, waited = self._requests * _GOLDEN % 1, 0, 0.0
         while True:
             wire = self._wire(request, name, place)
             try:
                 return await self._send(wire, place)
-            except Exception as error:
+            except (openai.OpenAIError, TimeoutError, ValueError) as error:
                 if self._learns(error, wire):
                     continue
                 sent += 1
@@ -227,7 +229,9 @@ def _hang_up(client: AsyncOpenAI, loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _reply(completion: Any) -> dict[str, Any]:
-    """Reduce an answer to what is kept of it. An answer of another shape raises, and is a fault."""
+    """Reduce an answer to what is kept of it."""
+    if not getattr(completion, "choices", None):  # a text, or an error sent with status 200
+        raise ValueError("the answer is no chat completion")
     choice, usage = completion.choices[0], completion.usage
     return {
         "content": choice.message.content or "",

@@ -1,10 +1,10 @@
 """What goes wrong on the way to a model, and how long to wait before asking again.
 
-A server that is busy deserves patience; one that refuses the key does not. Each failure of a request becomes a
-`Fault`: a category, a sentence, and how often such a request is sent in all. The waits between grow
-exponentially and are spread, so that requests refused together do not come back together; a server that says when
-to come back (``Retry-After``) is taken at its word up to two minutes. What a server says about a failure is
-shortened and cleared of keys, because it ends up in a notebook.
+A server that is busy deserves patience; one that refuses the key does not. Each failure of a request
+becomes a `Fault`: a category, a sentence, and how often such a request is sent in all. The waits between
+grow exponentially and are spread, so that requests refused together do not come back together; a server
+that says when to come back (``Retry-After``) is taken at its word up to two minutes. What a server says
+about a failure is shortened and cleared of keys, because it ends up in a notebook.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BROKEN_SENDS = 5
 SILENT_SENDS = 2  # a server that does not answer twice is down, not busy
 SAID_LENGTH = 300
 _RETRIED_STATUS = {408, 409, 500, 502, 503, 504, 529}
-_SECRET = re.compile(r"\b(sk|pk|key|gsk|xai)-[\w\-*.]{4,}|Bearer\s+\S+", re.IGNORECASE)
+_SECRET = re.compile(r"\b(sk|gsk|xai)-[\w\-*.]{4,}|Bearer\s+\S+", re.IGNORECASE)
 _UNSUPPORTED = re.compile(
     r"unsupported|not support|unrecogni[sz]ed|unknown|not permitted|unexpected|unavailable|extra",
     re.IGNORECASE,
@@ -225,8 +225,8 @@ def _status(error: Any, model: str, host: str) -> Fault:
         hint = "check the model's name and, if set, OPENAI_BASE_URL (it usually ends in /v1)"
         return Fault("config_error", f"{host} knows no model {model!r}", hint)
     sends = BROKEN_SENDS if status in _RETRIED_STATUS else 1
-    hint = "try again later" if sends > 1 else None
-    return Fault("provider_error", f"{host} could not serve the request (HTTP {status})", hint, sends, after)
+    message = f"{host} could not serve the request (HTTP {status})"
+    return Fault("provider_error", message, "try again later" if sends > 1 else None, sends, after)
 
 
 def _connection(error: Exception, host: str) -> Fault:
