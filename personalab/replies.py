@@ -196,7 +196,7 @@ class Replies:
         """Name this process's own file; a forked child is another process."""
         if self.path.suffix == ".jsonl":
             return self.path
-        fresh = f"{_now('%Y%m%dT%H%M%S')}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
+        fresh = f"{_now('%Y%m%dT%H%M%S%f')}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
         return self._segments.setdefault(os.getpid(), self.path / fresh)
 
     def _append(self, line: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """A real server on this machine that answers chat completions as a script says.
 
-The script is a function of the request and its number (from 1); it returns an `Answer`, or just the text of one.
-Faults are real too: a dropped connection is dropped, a silent server never answers. What arrives is recorded.
+The script is a function of the request and its number (from 1); it returns an `Answer`, or just the text of
+one. Faults are real too: a dropped connection is dropped, a silent server never answers. What arrives is
+recorded.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def error(status: int, message: str = "no", **said: Any) -> Answer:
 
 
 def plausible(schema: dict[str, Any]) -> Any:
-    """Return a small instance of a strict schema: first choices, least numbers, one item or as many as must be."""
+    """Return a small instance of a strict schema: first choices, least numbers, as few items as can be."""
     if "enum" in schema:
         return schema["enum"][0]
     if schema["type"] == "object":
@@ -65,7 +66,7 @@ def plausible(schema: dict[str, Any]) -> Any:
     return plain.get(schema["type"], schema.get("minimum", 1))
 
 
-def answer_well(request: dict[str, Any], number: int = 1) -> str:
+def answer_well(request: dict[str, Any], _number: int = 1) -> str:
     """Answer any request with a plausible instance of its schema; this is a script."""
     return json.dumps(plausible(request["response_format"]["json_schema"]["schema"]))
 
@@ -164,7 +165,7 @@ class Server:
 class _Handler(BaseHTTPRequestHandler):
     owner: Server
 
-    def do_POST(self) -> None:  # noqa: N802  # the name is http.server's
+    def do_POST(self) -> None:  # the name is http.server's
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         answer = self.owner.receive(request, {name.lower(): value for name, value in self.headers.items()})
         if answer.hang:
@@ -174,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = answer.body if answer.body is not None else self.owner.complete(request, answer)
         self._send(answer.status, body, answer.headers)
 
-    def do_GET(self) -> None:  # noqa: N802  # the name is http.server's
+    def do_GET(self) -> None:  # the name is http.server's
         if self.path == "/api/tags" and self.owner.ollama_models:
             self._send(200, {"models": [{"name": name} for name in self.owner.ollama_models]}, {})
         else:
