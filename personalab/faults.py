@@ -225,8 +225,8 @@ def _status(error: Any, model: str, host: str) -> Fault:
         hint = "check the model's name and, if set, OPENAI_BASE_URL (it usually ends in /v1)"
         return Fault("config_error", f"{host} knows no model {model!r}", hint)
     sends = BROKEN_SENDS if status in _RETRIED_STATUS else 1
-    message = f"{host} could not serve the request (HTTP {status})"
-    return Fault("provider_error", message, "try again later" if sends > 1 else None, sends, after)
+    hint = "try again later" if sends > 1 else "name another model or server"
+    return Fault("provider_error", f"{host} could not serve the request (HTTP {status})", hint, sends, after)
 
 
 def _connection(error: Exception, host: str) -> Fault:

@@ -41,7 +41,7 @@ def strict_schema(type_: type[BaseModel], *, bounded: bool = False) -> dict[str,
     Raises
     ------
     TypeError
-        When the type needs a union, a dictionary, an open or a recursive structure.
+        When the type is no object, or needs a union, a dictionary, or a structure that contains itself.
 
     Examples
     --------
@@ -77,7 +77,10 @@ def response_format(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def _strict(type_: type[BaseModel], bounded: bool) -> dict[str, Any]:
     schema = type_.model_json_schema()
-    return _Rewriting(schema.get("$defs", {}), bounded).node(schema, type_.__name__, ())
+    rewritten = _Rewriting(schema.get("$defs", {}), bounded).node(schema, type_.__name__, ())
+    if rewritten["type"] != "object":
+        raise TypeError(f"{type_.__name__}: an answer has to be an object with named properties")
+    return rewritten
 
 
 class _Rewriting:

@@ -12,6 +12,7 @@ import sys
 import threading
 import types
 import warnings
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, Field, field_validator
@@ -91,6 +92,7 @@ class Fixed:
         self.answers = list(answers)
 
     def complete(self, messages, schema):
+        """Give the next answer."""
         self.seen = (messages, schema)
         return self.answers.pop(0)
 
@@ -204,7 +206,7 @@ def test_a_fault_that_lasts_has_its_category_and_ends(serve, fault):
     failure = _failure(connection)
     assert failure.category == category
     assert len(server.requests) == sends
-    assert failure.__notes__ or category == "provider_error"
+    assert failure.__notes__[0].startswith("→ ")
 
 
 PASSING = [error(429), error(429, headers={"Retry-After": "0.01"}), error(500), error(503), Answer(drop=True)]
@@ -244,7 +246,7 @@ def test_a_waiting_request_gives_up_its_place(serve, monkeypatch):
 
     def script(request, _number):
         order.append(request["messages"][0]["content"])
-        return error(503, headers={"Retry-After": "0.2"}) if order == ["a"] else GOOD
+        return error(503, headers={"Retry-After": "0.2"}) if len(order) == 1 else GOOD
 
     _server, connection = serve(script)
 
@@ -253,7 +255,7 @@ def test_a_waiting_request_gives_up_its_place(serve, monkeypatch):
         await asyncio.gather(*(connection.ask(messages, Person) for messages in asked))
 
     llm.run(ask_both())
-    assert order == ["a", "b", "a"]
+    assert order in (["a", "b", "a"], ["b", "a", "b"])
 
 
 def test_a_silent_server_is_given_up(serve, monkeypatch):
@@ -292,7 +294,7 @@ def test_the_models_words_are_kept_out_of_the_message(serve):
 
 
 UNSUPPORTED = {
-    "max_tokens": "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead.",
+    "max_tokens": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
     "temperature": "Unsupported value: 'temperature' does not support 0.5 with this model.",
     "strict": "Unrecognized request argument: strict",
     "response_format": "This response_format type is unavailable now",
@@ -344,9 +346,16 @@ def test_the_key_is_left_nowhere(serve, tmp_path, capfd):
     assert not any(KEY in text for text in everything)
 
 
+def _python(code, folder):
+    """Run code in a process of its own, where a warning is an error."""
+    run = [sys.executable, "-W", "error", "-c", code]
+    env = {**os.environ, "PYTHONPATH": str(Path(llm.__file__).parents[1])}
+    return subprocess.run(run, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
 SCRIPT = """
 import logging, sys
-logging.basicConfig(level=logging.DEBUG if False else logging.INFO)
+logging.basicConfig(level=logging.INFO)
 from pydantic import BaseModel
 from personalab import errors, llm
 class P(BaseModel):
@@ -362,17 +371,17 @@ assert "openai" in sys.modules
 def test_a_failure_makes_no_noise(serve, tmp_path):
     """Nothing is logged of what the model said, and no library's warning comes through."""
     serve(lambda *_: "private words")
-    run = [sys.executable, "-W", "error", "-c", SCRIPT]
-    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = _python(SCRIPT, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "private" not in done.stderr + done.stdout
     assert "Max retries" not in done.stderr
 
 
 def test_importing_loads_no_client(tmp_path):
-    """openai and instructor are loaded by the first question, not by the import."""
-    code = "import sys, personalab.llm; assert not {'openai', 'instructor', 'httpx2', 'httpx'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    """The clients are loaded by the first question, not by the import."""
+    code = "import sys, personalab.llm as m; assert not {'openai', 'instructor', 'httpx2'} & set(sys.modules)"
+    done = _python(code, tmp_path)
+    assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
