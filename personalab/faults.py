@@ -206,21 +206,15 @@ def _status(error: Any, model: str, host: str) -> Fault:
     status, words = error.status_code, {str(error.code), str(error.type)}
     after = retry_after(error.response.headers)
     if "insufficient_quota" in words or status == 402:
-        return Fault(
-            "quota_exceeded", f"the account at {host} has no credit left", "top it up, or name another model"
-        )
+        return Fault("quota_exceeded", f"the account at {host} has no credit left", "top it up, or name another model")
     if status in (401, 403):
         hint = "check the key, for OpenAI in OPENAI_API_KEY, and what it may be used for"
         return Fault("auth_error", f"{host} refused the key (HTTP {status})", hint)
     if status == 429:
         hint = "wait, or ask for fewer personas at a time"
-        return Fault(
-            "rate_limited", f"{host} kept answering that it is asked too often", hint, BUSY_SENDS, after
-        )
+        return Fault("rate_limited", f"{host} kept answering that it is asked too often", hint, BUSY_SENDS, after)
     if words & {"content_filter", "content_policy_violation"}:
-        return Fault(
-            "content_refused", f"a content filter at {host} refused the request", "word the prompt otherwise"
-        )
+        return Fault("content_refused", f"a content filter at {host} refused the request", "word the prompt otherwise")
     if status == 404:
         hint = "check the model's name and, if set, OPENAI_BASE_URL (it usually ends in /v1)"
         return Fault("config_error", f"{host} knows no model {model!r}", hint)
@@ -235,9 +229,7 @@ def _connection(error: Exception, host: str) -> Fault:
     if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):
         hint = "check the network and the address, and that the server runs"
         return Fault("provider_unreachable", f"{host} could not be reached", hint, SILENT_SENDS)
-    return Fault(
-        "provider_error", f"{host} kept hanging up before it had answered", "try again later", BROKEN_SENDS
-    )
+    return Fault("provider_error", f"{host} kept hanging up before it had answered", "try again later", BROKEN_SENDS)
 
 
 def _raw(error: Exception) -> str:

@@ -124,8 +124,7 @@ class Connection:
     def usage(self) -> Usage:
         """What has been used so far."""
         paid, replayed = (
-            {stage: count for (old, stage), count in self._counts.items() if old is is_old}
-            for is_old in (False, True)
+            {stage: count for (old, stage), count in self._counts.items() if old is is_old} for is_old in (False, True)
         )
         return Usage(paid, replayed)
 
@@ -247,9 +246,7 @@ def _object(model: Any) -> Connection:
         called = (list(request["messages"]), request["schema"])
         async with gate.slot():
             try:
-                text = await (
-                    model.complete(*called) if is_async else asyncio.to_thread(model.complete, *called)
-                )
+                text = await (model.complete(*called) if is_async else asyncio.to_thread(model.complete, *called))
             except Exception as error:
                 raise ProviderError(f"{name} raised {type(error).__name__} when it was asked") from error
         return _plain_reply(text, name)

@@ -110,9 +110,7 @@ def serve(name: str = "local") -> Server:
             child, server = _running[key]
             if child.process.poll() is None:
                 return server
-            _log.info(
-                "the server of %r died (exit code %s): starting it again", name, child.process.returncode
-            )
+            _log.info("the server of %r died (exit code %s): starting it again", name, child.process.returncode)
             _end(_running.pop(key)[0])
         atexit.unregister(stop)
         atexit.register(stop)
@@ -225,9 +223,7 @@ def _cause(code: int, tail: str) -> tuple[str, str]:
 
 def _description(model: Model, gguf: Path, n_threads: int) -> str:
     threads = "1 thread" if n_threads == 1 else f"{n_threads} threads"
-    what = (
-        model.expect if gguf.name == model.file else "Your own model file, of which personalab knows nothing."
-    )
+    what = model.expect if gguf.name == model.file else "Your own model file, of which personalab knows nothing."
     return f"{gguf.stem} on this machine, {threads}. {what}"
 
 

@@ -209,9 +209,7 @@ class Replies:
                 file.write((b"\n" if _is_torn(file) else b"") + data)
         except OSError as error:
             message = f"the reply could not be kept in {str(segment)!r}: {error.strerror}"
-            raise RequestError(
-                message, hint="choose another place with personalab.replies.use(path)"
-            ) from error
+            raise RequestError(message, hint="choose another place with personalab.replies.use(path)") from error
 
     def _miss(self, request: Mapping[str, Any]) -> ProviderError:
         torn = f"; {self._content.unread} of its lines could not be read" if self._content.unread else ""
