@@ -240,7 +240,8 @@ def band(requested: ArrayLike, n: int) -> tuple[Floats, Floats]:
     safe = np.where(inside, p, 0.5)
 
     def quantile(q: float) -> Floats:
-        above = np.ceil(bdtrik(q, n, safe))  # real-valued, so the count itself or one too many
+        real = bdtrik(q, n, safe)  # nan where nearly all mass is on none or all
+        above = np.ceil(np.where(np.isnan(real), np.rint(n * safe), real))  # the count itself or one too many
         below = np.maximum(above - 1, 0)
         return np.where(inside, np.where(bdtr(below, n, safe) >= q, below, above), n * p)
 
@@ -347,7 +348,7 @@ def _in_order(found: list[Branch], index: NDArray[np.intp], parents: pd.DataFram
 
 def _number(column: pd.Series[Any]) -> Floats:
     values = column.cat.codes if isinstance(column.dtype, pd.CategoricalDtype) else column
-    return values.to_numpy(dtype=float)
+    return np.asarray(values, dtype=float)
 
 
 def _counts(column: pd.Series[Any], size: int) -> NDArray[np.intp]:
