@@ -1,4 +1,4 @@
-"""instructor behind one function: from a conversation and a type to a valid instance.
+"""Instructor behind one function: from a conversation and a type to a valid instance.
 
 instructor sends the type's schema, validates the answer, and shows the model what was wrong with it. It is
 put on top of a ``create`` of ours, so that whatever it sends goes through the replies and the count of

@@ -37,7 +37,7 @@ _GOLDEN = 0.618033988749895  # multiples of the golden ratio spread most evenly 
 class Place:
     """Where a model is.
 
-    Parameters
+    Attributes
     ----------
     base_url : str
         Up to and with ``/v1``.
@@ -53,7 +53,13 @@ class Place:
 
     @property
     def host(self) -> str:
-        """The server's name and port."""
+        """The server's name and port, for messages.
+
+        Returns
+        -------
+        str
+            Without the user's part of the address, which may hold a password.
+        """
         parts = urlsplit(self.base_url)
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 

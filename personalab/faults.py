@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from personalab.errors import RequestError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -41,7 +43,7 @@ PARAMETERS = ("max_tokens", "temperature", "seed", "strict", "response_format")
 class Fault:
     """Why a request failed.
 
-    Parameters
+    Attributes
     ----------
     category : Category
         The word of the error tree.
@@ -118,12 +120,39 @@ def pause(fault: Fault, sent: int, waited: float, spread: float) -> float | None
     >>> pause(Fault("auth_error", "wrong key"), sent=1, waited=0, spread=0.5) is None
     True
     """
-    backoff = float(os.environ.get("PERSONALAB_BACKOFF") or 1.0)
-    seconds = backoff * 2.0 ** (sent - 1) * (0.5 + spread / 2)
+    seconds = seconds_set("PERSONALAB_BACKOFF", 1.0) * 2.0 ** (sent - 1) * (0.5 + spread / 2)
     if fault.retry_after is not None:
         seconds = fault.retry_after
     out_of_patience = seconds > LONGEST_RETRY_AFTER or waited + seconds > PATIENCE
     return None if sent >= fault.sends or out_of_patience else seconds
+
+
+def seconds_set(variable: str, default: float) -> float:
+    """Read seconds from the environment.
+
+    Parameters
+    ----------
+    variable : str
+        The variable's name.
+    default : float
+        What holds when it is not set.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    RequestError
+        When the variable is no number.
+    """
+    text = os.environ.get(variable)
+    try:
+        return float(text) if text else default
+    except ValueError as error:
+        message = f"{variable} is {text!r}, which is no number of seconds"
+        raise RequestError(message, hint=f"set it to a number such as {default:g}") from error
 
 
 def refused_parameter(error: Exception, sent: Mapping[str, Any]) -> str | None:

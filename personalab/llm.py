@@ -26,6 +26,7 @@ from personalab.answers import completion, validated
 from personalab.background import run
 from personalab.endpoint import Endpoint, Gate
 from personalab.errors import ProviderError, RequestError
+from personalab.faults import seconds_set
 from personalab.schemas import strict_schema
 from personalab.usage import Count, Usage
 
@@ -122,7 +123,13 @@ class Connection:
 
     @property
     def usage(self) -> Usage:
-        """What has been used so far."""
+        """What has been used so far.
+
+        Returns
+        -------
+        Usage
+            Tokens by stage, paid apart from replayed.
+        """
         paid, replayed = (
             {stage: count for (old, stage), count in self._counts.items() if old is is_old}
             for is_old in (False, True)
@@ -169,13 +176,13 @@ class Connection:
         schema = strict_schema(type_, bounded=self.is_small)
         options = {"max_tokens": max_tokens, "temperature": temperature, "sample": sample}
 
-        async def create(*, messages: list[Any], **_instructors: Any) -> Any:
+        async def _create(*, messages: list[Any], **_instructors: Any) -> Any:
             request = {"model": self._model or self.name, "messages": messages, "schema": schema, **options}
             reply = await self._finished(request, type_.__name__, stage)
             return completion(reply["content"], self.name)
 
         reasks = 0 if self.is_small else REASKS
-        return await validated(create, messages, type_, reasks=reasks, name=self.name)
+        return await validated(_create, messages, type_, reasks=reasks, name=self.name)
 
     async def _finished(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
         """Ask, and once more with twice the room when the answer did not fit."""
@@ -228,7 +235,7 @@ def connect(model: str | Model | None = None) -> Connection:
     name = model or os.environ.get("PERSONALAB_MODEL") or places.what_is_there(replies.current())
     found = places.find(name)
     limit, seconds = (1, EMBEDDED_SECONDS) if found.is_embedded else (REMOTE_LIMIT, REMOTE_SECONDS)
-    timeout = float(os.environ.get("PERSONALAB_TIMEOUT") or seconds)
+    timeout = seconds_set("PERSONALAB_TIMEOUT", seconds)
     endpoint = Endpoint(found.open, Gate(limit), timeout=timeout, is_seeded=found.is_embedded)
     return Connection(name, found.model, found.description, endpoint.complete, is_small=found.is_embedded)
 

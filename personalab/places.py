@@ -42,7 +42,7 @@ FORMS = (
 class Found:
     """What a name means.
 
-    Parameters
+    Attributes
     ----------
     model : str
         What the model's replies are kept under.

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 import types
 import warnings
 from pathlib import Path
@@ -239,6 +240,13 @@ def test_waits_grow_and_differ(monkeypatch):
     assert faults.pause(fault, 1, 0, 0.0) < faults.pause(fault, 1, 0, 0.5)
 
 
+def test_a_setting_that_is_no_number_is_refused(monkeypatch):
+    """The error names the variable."""
+    monkeypatch.setenv("PERSONALAB_TIMEOUT", "2min")
+    with pytest.raises(RequestError, match="PERSONALAB_TIMEOUT is '2min'"):
+        llm.connect("openai/m")
+
+
 def test_a_waiting_request_gives_up_its_place(serve, monkeypatch):
     """While one request waits to be sent again, the others are answered."""
     monkeypatch.setattr(llm, "REMOTE_LIMIT", 1)
@@ -342,6 +350,7 @@ def test_the_key_is_left_nowhere(serve, tmp_path, capfd):
         *capfd.readouterr(),
     ]
     everything += [repr(connection.replies), repr(vars(connection)), connection.description]
+    everything += traceback.format_exception(failure)
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     assert not any(KEY in text for text in everything)
 
