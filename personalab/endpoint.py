@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import traceback
 import weakref
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,7 @@ class Endpoint:
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI]
         self._clients = weakref.WeakKeyDictionary()
         self._unknown: list[str] = []
+        self._final: Fault | None = None
         self._requests = 0
 
     async def complete(self, request: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -154,7 +156,7 @@ class Endpoint:
                 fault = classify(error, model=place.model, host=place.host)
                 seconds = pause(fault, sent, waited, spread)
                 if seconds is None:
-                    raise _failure(fault, error, place) from _safe(error, place)
+                    raise self._failure(fault, error, place) from _safe(error, place)
             waited += seconds
             await asyncio.sleep(seconds)
 
@@ -180,6 +182,8 @@ class Endpoint:
     async def _send(self, wire: dict[str, Any], place: Place) -> dict[str, Any]:
         """Send once. The slot is free again before the caller sleeps."""
         async with self.gate.slot(), asyncio.timeout(self.timeout):
+            if self._final is not None:
+                raise _error(self._final)
             completion = await self._client(place).chat.completions.create(**wire)
         return _reply(completion)
 
@@ -193,6 +197,14 @@ class Endpoint:
         for parameter in self._unknown:
             wire = _without(wire, parameter)
         return wire
+
+    def _failure(self, fault: Fault, error: Exception, place: Place) -> ProviderError:
+        """Make the error, and remember one that every further request would meet again."""
+        words = said(error, place.api_key)
+        fault = replace(fault, message=f"{fault.message}: {words}") if words else fault
+        if fault.is_final:
+            self._final = fault
+        return _error(fault)
 
     def _learns(self, error: Exception, wire: dict[str, Any]) -> bool:
         """Remember a parameter that the server does not know; False when the failure is another."""
@@ -250,12 +262,10 @@ def _reply(completion: Any) -> dict[str, Any]:
     }
 
 
-def _failure(fault: Fault, error: Exception, place: Place) -> ProviderError:
-    words = said(error, place.api_key)
-    fault = replace(fault, message=f"{fault.message}: {words}") if words else fault
+def _error(fault: Fault) -> ProviderError:
     return ProviderError(fault.message, category=fault.category, hint=fault.hint)
 
 
 def _safe(error: Exception, place: Place) -> Exception | None:
     """Keep the cause, unless the server repeated the key in it."""
-    return None if place.api_key in f"{error} {error!r}" else error
+    return None if place.api_key in "".join(traceback.format_exception(error)) else error

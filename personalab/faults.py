@@ -55,6 +55,8 @@ class Fault:
         How often a request that fails in this way is sent, all told.
     retry_after : float, optional
         Seconds after which the server said to come back.
+    is_final : bool
+        Whether every other request would fail in the same way, so that none need be sent.
     """
 
     category: Category
@@ -62,6 +64,7 @@ class Fault:
     hint: str | None = None
     sends: int = 1
     retry_after: float | None = None
+    is_final: bool = False
 
 
 def classify(error: Exception, *, model: str, host: str) -> Fault:
@@ -235,12 +238,12 @@ def _status(error: Any, model: str, host: str) -> Fault:
     status, words = error.status_code, {str(error.code), str(error.type)}
     after = retry_after(error.response.headers)
     if "insufficient_quota" in words or status == 402:
-        return Fault(
-            "quota_exceeded", f"the account at {host} has no credit left", "top it up, or name another model"
-        )
+        message = f"the account at {host} has no credit left"
+        return Fault("quota_exceeded", message, "top it up, or name another model", is_final=True)
     if status in (401, 403):
         hint = "check the key, for OpenAI in OPENAI_API_KEY, and what it may be used for"
-        return Fault("auth_error", f"{host} refused the key (HTTP {status})", hint)
+        # 403 may be about one request: some servers answer it when a moderation refuses a prompt
+        return Fault("auth_error", f"{host} refused the key (HTTP {status})", hint, is_final=status == 401)
     if status == 429:
         hint = "wait, or ask for fewer personas at a time"
         return Fault(

@@ -41,6 +41,8 @@ REMOTE_LIMIT = 8  # requests under way; the research note's slow start begins he
 REMOTE_SECONDS = 120.0
 EMBEDDED_SECONDS = 600.0  # a blueprint took 64 s on two idle cores; a busy laptop needs ten times that
 REASKS = 2
+# what a reply lacks when a person or an object of the user's own gave it
+_PLAIN_REPLY: dict[str, Any] = {"content": "", "finish_reason": "stop", "refusal": None, "usage": {}}
 
 
 @runtime_checkable
@@ -196,14 +198,12 @@ class Connection:
     async def _reply(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
         """Find the reply, or ask for it, keep it and count it."""
         is_kept = self._model is not None or self.replies.mode == "replay"
-        reply = self.replies.get(request) if is_kept else None
-        is_old = reply is not None
-        if reply is None:
-            reply = await self._complete(replies.canonical(request), name)
-            if is_kept:
-                self.replies.put(request, reply, by=self.name)
-        spent = self._counts.get((is_old, stage), Count())
-        self._counts[is_old, stage] = spent + Count(1, **reply["usage"])
+        found = self.replies.get(request) if is_kept else None
+        reply = _PLAIN_REPLY | (found or await self._complete(replies.canonical(request), name))
+        if is_kept and not found:
+            self.replies.put(request, reply, by=self.name)
+        before = self._counts.get((bool(found), stage), Count())
+        self._counts[bool(found), stage] = before + Count(1, **reply["usage"])
         return reply
 
 
@@ -259,18 +259,13 @@ def _object(model: Any) -> Connection:
                 )
             except Exception as error:
                 raise ProviderError(f"{name} raised {type(error).__name__} when it was asked") from error
-        return _plain_reply(text, name)
+        if not isinstance(text, str):
+            hint = "return JSON text, for instance with json.dumps"
+            raise ProviderError(f"{name} returned a {type(text).__name__}, not a text", hint=hint)
+        return {"content": text}
 
     small = bool(getattr(model, "is_small", False))
     return Connection(name, own, f"{name}, an object given by the caller", complete, is_small=small)
-
-
-def _plain_reply(text: Any, name: str) -> dict[str, Any]:
-    if not isinstance(text, str):
-        hint = "return JSON text, for instance with json.dumps"
-        raise ProviderError(f"{name} returned a {type(text).__name__}, not a text", hint=hint)
-    usage = {"prompt_tokens": 0, "completion_tokens": 0}
-    return {"content": text, "finish_reason": "stop", "refusal": None, "usage": usage}
 
 
 def _check(reply: Mapping[str, Any], name: str) -> None:

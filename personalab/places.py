@@ -169,8 +169,11 @@ def embedded_model(name: str) -> str:
 
 
 def _openai(model: str) -> Found:
-    url = os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    key = os.environ.get("OPENAI_API_KEY")
+    url = (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).strip()
+    key = (os.environ.get("OPENAI_API_KEY") or "").strip()
+    if urlsplit(url).scheme not in ("http", "https"):
+        hint = "write it in full, such as http://127.0.0.1:8000/v1"
+        raise RequestError(f"OPENAI_BASE_URL is {url!r}, which is no web address", hint=hint)
 
     def place() -> Place:
         if not key and url == OPENAI_URL:
@@ -178,6 +181,9 @@ def _openai(model: str) -> Found:
             raise ProviderError(
                 f"openai/{model} needs a key, and there is none", category="config_error", hint=hint
             )
+        if not (key.isascii() and key.isprintable()):  # the client's error would show the key
+            hint = "copy the key anew, on one line"
+            raise ProviderError("OPENAI_API_KEY is no key", category="config_error", hint=hint)
         return Place(url, model, key or NO_KEY)
 
     return Found(model, f"{model}, at {urlsplit(url).hostname}", place)
