@@ -190,7 +190,7 @@ class Connection:
         """Ask, and once more with twice the room when the answer did not fit."""
         reply = await self._reply(request, name, stage)
         if reply["finish_reason"] == "length":
-            room = request["max_tokens"] or reply["usage"]["completion_tokens"]
+            room = request["max_tokens"] or _tokens(reply)[1]
             reply = await self._reply({**request, "max_tokens": 2 * room}, name, stage) if room else reply
         _check(reply, self.name)
         return reply
@@ -203,7 +203,7 @@ class Connection:
         if is_kept and not found:
             self.replies.put(request, reply, by=self.name)
         before = self._counts.get((bool(found), stage), Count())
-        self._counts[bool(found), stage] = before + Count(1, **reply["usage"])
+        self._counts[bool(found), stage] = before + Count(1, *_tokens(reply))
         return reply
 
 
@@ -266,6 +266,10 @@ def _object(model: Any) -> Connection:
 
     small = bool(getattr(model, "is_small", False))
     return Connection(name, own, f"{name}, an object given by the caller", complete, is_small=small)
+
+
+def _tokens(reply: Mapping[str, Any]) -> tuple[int, int]:
+    return reply["usage"].get("prompt_tokens", 0), reply["usage"].get("completion_tokens", 0)
 
 
 def _check(reply: Mapping[str, Any], name: str) -> None:
