@@ -1,4 +1,4 @@
-"""instructor behind one function: from a conversation and a type to a valid instance.
+"""Instructor behind one function: from a conversation and a type to a valid instance.
 
 instructor sends the type's schema, validates the answer, and shows the model what was wrong with it. It is
 put on top of a ``create`` of ours, so that whatever it sends goes through the replies and the count of
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from personalab.errors import PersonalabError, ProviderError
+from personalab.errors import ProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -64,9 +64,10 @@ async def validated(
     try:
         answer = await ask(response_model=_wrapped(type_), messages=plain, max_retries=reasks, strict=False)
     except InstructorRetryException as error:
-        if isinstance(error.__cause__, PersonalabError):
-            raise error.__cause__ from error.__cause__.__cause__
-        raise _failure(error, type_, name) from error.__cause__
+        cause = error.__cause__
+        if isinstance(cause, ValidationError):
+            raise _failure(error, cause, type_, name) from cause
+        raise (cause or error) from (cause and cause.__cause__)  # what `create` raised, as it was
     # instructor validates into a subclass it makes; the caller gets the type that was asked for
     return type_.model_validate_json(answer._raw_response.choices[0].message.content)
 
@@ -94,14 +95,11 @@ def completion(content: str, model: str) -> Any:
     return ChatCompletion.model_validate(whole)
 
 
-def _failure(error: Any, type_: type[BaseModel], name: str) -> ProviderError:
+def _failure(error: Any, cause: ValidationError, type_: type[BaseModel], name: str) -> ProviderError:
     """Turn instructor's exception, whose text repeats whole answers, into one of ours."""
-    cause = error.__cause__
-    wrong = "no JSON"
-    if isinstance(cause, ValidationError):
-        mistakes = cause.errors(include_input=False, include_context=False)
-        found = [f"{'.'.join(map(str, mistake['loc'])) or 'all'} ({mistake['type']})" for mistake in mistakes]
-        wrong = ", ".join(found[:NAMED_MISTAKES]) + (" and more" if found[NAMED_MISTAKES:] else "")
+    mistakes = cause.errors(include_input=False, include_context=False)
+    found = [f"{'.'.join(map(str, mistake['loc'])) or 'all'} ({mistake['type']})" for mistake in mistakes]
+    wrong = ", ".join(found[:NAMED_MISTAKES]) + (" and more" if found[NAMED_MISTAKES:] else "")
     last = error.last_completion
     return ProviderError(
         f"{name} did not answer in the form of {type_.__name__} in {error.n_attempts} attempts: {wrong}",
@@ -125,8 +123,9 @@ def _instructor(create: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitabl
 def _silence() -> None:
     """Keep instructor's log, which repeats whole answers, and the clients' out of the notebook."""
     logging.getLogger("instructor").setLevel(logging.CRITICAL + 1)
-    for name in ("openai", "httpx", "httpx2"):
-        logging.getLogger(name).addHandler(logging.NullHandler())
+    for name in ("openai", "httpx", "httpx2"):  # they tell of every request, unless the user chose a level
+        if logging.getLogger(name).level == logging.NOTSET:
+            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @lru_cache(maxsize=256)

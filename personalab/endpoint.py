@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import traceback
 import weakref
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ _GOLDEN = 0.618033988749895  # multiples of the golden ratio spread most evenly 
 class Place:
     """Where a model is.
 
-    Parameters
+    Attributes
     ----------
     base_url : str
         Up to and with ``/v1``.
@@ -53,7 +54,13 @@ class Place:
 
     @property
     def host(self) -> str:
-        """The server's name and port."""
+        """The server's name and port, for messages.
+
+        Returns
+        -------
+        str
+            Without the user's part of the address, which may hold a password.
+        """
         parts = urlsplit(self.base_url)
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
@@ -108,6 +115,7 @@ class Endpoint:
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI]
         self._clients = weakref.WeakKeyDictionary()
         self._unknown: list[str] = []
+        self._final: Fault | None = None
         self._requests = 0
 
     async def complete(self, request: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -146,7 +154,7 @@ class Endpoint:
                 fault = classify(error, model=place.model, host=place.host)
                 seconds = pause(fault, sent, waited, spread)
                 if seconds is None:
-                    raise _failure(fault, error, place) from _safe(error, place)
+                    raise self._failure(fault, error, place) from _safe(error, place)
             waited += seconds
             await asyncio.sleep(seconds)
 
@@ -172,6 +180,8 @@ class Endpoint:
     async def _send(self, wire: dict[str, Any], place: Place) -> dict[str, Any]:
         """Send once. The slot is free again before the caller sleeps."""
         async with self.gate.slot(), asyncio.timeout(self.timeout):
+            if self._final is not None:
+                raise _error(self._final)
             completion = await self._client(place).chat.completions.create(**wire)
         return _reply(completion)
 
@@ -185,6 +195,14 @@ class Endpoint:
         for parameter in self._unknown:
             wire = _without(wire, parameter)
         return wire
+
+    def _failure(self, fault: Fault, error: Exception, place: Place) -> ProviderError:
+        """Make the error, and remember one that every further request would meet again."""
+        words = said(error, place.api_key)
+        fault = replace(fault, message=f"{fault.message}: {words}") if words else fault
+        if fault.is_final:
+            self._final = fault
+        return _error(fault)
 
     def _learns(self, error: Exception, wire: dict[str, Any]) -> bool:
         """Remember a parameter that the server does not know; False when the failure is another."""
@@ -242,12 +260,10 @@ def _reply(completion: Any) -> dict[str, Any]:
     }
 
 
-def _failure(fault: Fault, error: Exception, place: Place) -> ProviderError:
-    words = said(error, place.api_key)
-    fault = replace(fault, message=f"{fault.message}: {words}") if words else fault
+def _error(fault: Fault) -> ProviderError:
     return ProviderError(fault.message, category=fault.category, hint=fault.hint)
 
 
 def _safe(error: Exception, place: Place) -> Exception | None:
     """Keep the cause, unless the server repeated the key in it."""
-    return None if place.api_key in f"{error} {error!r}" else error
+    return None if place.api_key in "".join(traceback.format_exception(error)) else error

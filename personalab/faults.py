@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from personalab.errors import RequestError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -41,7 +43,7 @@ PARAMETERS = ("max_tokens", "temperature", "seed", "strict", "response_format")
 class Fault:
     """Why a request failed.
 
-    Parameters
+    Attributes
     ----------
     category : Category
         The word of the error tree.
@@ -53,6 +55,8 @@ class Fault:
         How often a request that fails in this way is sent, all told.
     retry_after : float, optional
         Seconds after which the server said to come back.
+    is_final : bool
+        Whether every other request would fail in the same way, so that none need be sent.
     """
 
     category: Category
@@ -60,6 +64,7 @@ class Fault:
     hint: str | None = None
     sends: int = 1
     retry_after: float | None = None
+    is_final: bool = False
 
 
 def classify(error: Exception, *, model: str, host: str) -> Fault:
@@ -118,12 +123,39 @@ def pause(fault: Fault, sent: int, waited: float, spread: float) -> float | None
     >>> pause(Fault("auth_error", "wrong key"), sent=1, waited=0, spread=0.5) is None
     True
     """
-    backoff = float(os.environ.get("PERSONALAB_BACKOFF") or 1.0)
-    seconds = backoff * 2.0 ** (sent - 1) * (0.5 + spread / 2)
+    seconds = seconds_set("PERSONALAB_BACKOFF", 1.0) * 2.0 ** (sent - 1) * (0.5 + spread / 2)
     if fault.retry_after is not None:
         seconds = fault.retry_after
     out_of_patience = seconds > LONGEST_RETRY_AFTER or waited + seconds > PATIENCE
     return None if sent >= fault.sends or out_of_patience else seconds
+
+
+def seconds_set(variable: str, default: float) -> float:
+    """Read seconds from the environment.
+
+    Parameters
+    ----------
+    variable : str
+        The variable's name.
+    default : float
+        What holds when it is not set.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    RequestError
+        When the variable is no number.
+    """
+    text = os.environ.get(variable)
+    try:
+        return float(text) if text else default
+    except ValueError as error:
+        message = f"{variable} is {text!r}, which is no number of seconds"
+        raise RequestError(message, hint=f"set it to a number such as {default:g}") from error
 
 
 def refused_parameter(error: Exception, sent: Mapping[str, Any]) -> str | None:
@@ -206,15 +238,21 @@ def _status(error: Any, model: str, host: str) -> Fault:
     status, words = error.status_code, {str(error.code), str(error.type)}
     after = retry_after(error.response.headers)
     if "insufficient_quota" in words or status == 402:
-        return Fault("quota_exceeded", f"the account at {host} has no credit left", "top it up, or name another model")
+        message = f"the account at {host} has no credit left"
+        return Fault("quota_exceeded", message, "top it up, or name another model", is_final=True)
     if status in (401, 403):
         hint = "check the key, for OpenAI in OPENAI_API_KEY, and what it may be used for"
-        return Fault("auth_error", f"{host} refused the key (HTTP {status})", hint)
+        # 403 may be about one request: some servers answer it when a moderation refuses a prompt
+        return Fault("auth_error", f"{host} refused the key (HTTP {status})", hint, is_final=status == 401)
     if status == 429:
         hint = "wait, or ask for fewer personas at a time"
-        return Fault("rate_limited", f"{host} kept answering that it is asked too often", hint, BUSY_SENDS, after)
+        return Fault(
+            "rate_limited", f"{host} kept answering that it is asked too often", hint, BUSY_SENDS, after
+        )
     if words & {"content_filter", "content_policy_violation"}:
-        return Fault("content_refused", f"a content filter at {host} refused the request", "word the prompt otherwise")
+        return Fault(
+            "content_refused", f"a content filter at {host} refused the request", "word the prompt otherwise"
+        )
     if status == 404:
         hint = "check the model's name and, if set, OPENAI_BASE_URL (it usually ends in /v1)"
         return Fault("config_error", f"{host} knows no model {model!r}", hint)
@@ -229,7 +267,9 @@ def _connection(error: Exception, host: str) -> Fault:
     if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):
         hint = "check the network and the address, and that the server runs"
         return Fault("provider_unreachable", f"{host} could not be reached", hint, SILENT_SENDS)
-    return Fault("provider_error", f"{host} kept hanging up before it had answered", "try again later", BROKEN_SENDS)
+    return Fault(
+        "provider_error", f"{host} kept hanging up before it had answered", "try again later", BROKEN_SENDS
+    )
 
 
 def _raw(error: Exception) -> str:

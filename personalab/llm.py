@@ -26,6 +26,7 @@ from personalab.answers import completion, validated
 from personalab.background import run
 from personalab.endpoint import Endpoint, Gate
 from personalab.errors import ProviderError, RequestError
+from personalab.faults import seconds_set
 from personalab.schemas import strict_schema
 from personalab.usage import Count, Usage
 
@@ -40,6 +41,8 @@ REMOTE_LIMIT = 8  # requests under way; the research note's slow start begins he
 REMOTE_SECONDS = 120.0
 EMBEDDED_SECONDS = 600.0  # a blueprint took 64 s on two idle cores; a busy laptop needs ten times that
 REASKS = 2
+# what a reply lacks when a person or an object of the user's own gave it
+_PLAIN_REPLY: dict[str, Any] = {"content": "", "finish_reason": "stop", "refusal": None, "usage": {}}
 
 
 @runtime_checkable
@@ -122,7 +125,13 @@ class Connection:
 
     @property
     def usage(self) -> Usage:
-        """What has been used so far."""
+        """What has been used so far.
+
+        Returns
+        -------
+        Usage
+            Tokens by stage, paid apart from replayed.
+        """
         paid, replayed = (
             {stage: count for (old, stage), count in self._counts.items() if old is is_old} for is_old in (False, True)
         )
@@ -168,19 +177,19 @@ class Connection:
         schema = strict_schema(type_, bounded=self.is_small)
         options = {"max_tokens": max_tokens, "temperature": temperature, "sample": sample}
 
-        async def create(*, messages: list[Any], **_instructors: Any) -> Any:
+        async def _create(*, messages: list[Any], **_instructors: Any) -> Any:
             request = {"model": self._model or self.name, "messages": messages, "schema": schema, **options}
             reply = await self._finished(request, type_.__name__, stage)
             return completion(reply["content"], self.name)
 
         reasks = 0 if self.is_small else REASKS
-        return await validated(create, messages, type_, reasks=reasks, name=self.name)
+        return await validated(_create, messages, type_, reasks=reasks, name=self.name)
 
     async def _finished(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
         """Ask, and once more with twice the room when the answer did not fit."""
         reply = await self._reply(request, name, stage)
         if reply["finish_reason"] == "length":
-            room = request["max_tokens"] or reply["usage"]["completion_tokens"]
+            room = request["max_tokens"] or _tokens(reply)[1]
             reply = await self._reply({**request, "max_tokens": 2 * room}, name, stage) if room else reply
         _check(reply, self.name)
         return reply
@@ -188,14 +197,12 @@ class Connection:
     async def _reply(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
         """Find the reply, or ask for it, keep it and count it."""
         is_kept = self._model is not None or self.replies.mode == "replay"
-        reply = self.replies.get(request) if is_kept else None
-        is_old = reply is not None
-        if reply is None:
-            reply = await self._complete(replies.canonical(request), name)
-            if is_kept:
-                self.replies.put(request, reply, by=self.name)
-        spent = self._counts.get((is_old, stage), Count())
-        self._counts[is_old, stage] = spent + Count(1, **reply["usage"])
+        found = self.replies.get(request) if is_kept else None
+        reply = _PLAIN_REPLY | (found or await self._complete(replies.canonical(request), name))
+        if is_kept and not found:
+            self.replies.put(request, reply, by=self.name)
+        before = self._counts.get((bool(found), stage), Count())
+        self._counts[bool(found), stage] = before + Count(1, *_tokens(reply))
         return reply
 
 
@@ -227,7 +234,7 @@ def connect(model: str | Model | None = None) -> Connection:
     name = model or os.environ.get("PERSONALAB_MODEL") or places.what_is_there(replies.current())
     found = places.find(name)
     limit, seconds = (1, EMBEDDED_SECONDS) if found.is_embedded else (REMOTE_LIMIT, REMOTE_SECONDS)
-    timeout = float(os.environ.get("PERSONALAB_TIMEOUT") or seconds)
+    timeout = seconds_set("PERSONALAB_TIMEOUT", seconds)
     endpoint = Endpoint(found.open, Gate(limit), timeout=timeout, is_seeded=found.is_embedded)
     return Connection(name, found.model, found.description, endpoint.complete, is_small=found.is_embedded)
 
@@ -249,18 +256,17 @@ def _object(model: Any) -> Connection:
                 text = await (model.complete(*called) if is_async else asyncio.to_thread(model.complete, *called))
             except Exception as error:
                 raise ProviderError(f"{name} raised {type(error).__name__} when it was asked") from error
-        return _plain_reply(text, name)
+        if not isinstance(text, str):
+            hint = "return JSON text, for instance with json.dumps"
+            raise ProviderError(f"{name} returned a {type(text).__name__}, not a text", hint=hint)
+        return {"content": text}
 
     small = bool(getattr(model, "is_small", False))
     return Connection(name, own, f"{name}, an object given by the caller", complete, is_small=small)
 
 
-def _plain_reply(text: Any, name: str) -> dict[str, Any]:
-    if not isinstance(text, str):
-        hint = "return JSON text, for instance with json.dumps"
-        raise ProviderError(f"{name} returned a {type(text).__name__}, not a text", hint=hint)
-    usage = {"prompt_tokens": 0, "completion_tokens": 0}
-    return {"content": text, "finish_reason": "stop", "refusal": None, "usage": usage}
+def _tokens(reply: Mapping[str, Any]) -> tuple[int, int]:
+    return reply["usage"].get("prompt_tokens", 0), reply["usage"].get("completion_tokens", 0)
 
 
 def _check(reply: Mapping[str, Any], name: str) -> None:

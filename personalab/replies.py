@@ -110,12 +110,24 @@ class Replies:
 
     @property
     def note(self) -> str | None:
-        """What the first line of the file says about it, such as "written by hand"."""
+        """What the first line of the file says about it.
+
+        Returns
+        -------
+        str or None
+            Such as "written by hand".
+        """
         return self._content.note
 
     @property
     def by(self) -> str | None:
-        """The name of the model that gave the newest reply."""
+        """Who gave the newest reply.
+
+        Returns
+        -------
+        str or None
+            A model's name, such as ``"openai/gpt-5-mini"``.
+        """
         return self._content.by
 
     def get(self, request: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -12,12 +12,14 @@ order. The result does not depend on pydantic's version, so neither do the keys 
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+NAME_LENGTH = 64  # OpenAI's limit
 _KINDS = {"object", "array", "string", "integer", "number", "boolean"}
 _BOUNDS = ("minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum")
 
@@ -62,7 +64,7 @@ def response_format(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     name : str
-        What the schema is called.
+        What the schema is called; what a server does not take in a name becomes ``_``.
     schema : dict
         A schema of `strict_schema`.
 
@@ -71,7 +73,8 @@ def response_format(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     dict
         The parameter.
     """
-    return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+    plain = re.sub(r"[^\w-]", "_", name, flags=re.ASCII)[:NAME_LENGTH]
+    return {"type": "json_schema", "json_schema": {"name": plain, "strict": True, "schema": schema}}
 
 
 @lru_cache(maxsize=256)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Count:
     """How many answers were had, and of how many tokens.
 
-    Parameters
+    Attributes
     ----------
     calls, prompt_tokens, completion_tokens : int
         Counts; tokens are 0 where a server does not tell.
@@ -39,7 +39,7 @@ class Count:
 class Usage:
     """What a connection has used, by stage.
 
-    Parameters
+    Attributes
     ----------
     paid : dict
         Stage → `Count` of the answers that a model gave, those that were of no use included.
@@ -52,10 +52,22 @@ class Usage:
 
     @property
     def total(self) -> Count:
-        """All that a model was paid for."""
+        """All that a model was paid for.
+
+        Returns
+        -------
+        Count
+            The sum over the stages.
+        """
         return sum(self.paid.values(), Count())
 
     @property
     def total_replayed(self) -> Count:
-        """All that was found among the replies."""
+        """All that was found among the replies.
+
+        Returns
+        -------
+        Count
+            The sum over the stages.
+        """
         return sum(self.replayed.values(), Count())

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 import types
 import warnings
 from pathlib import Path
@@ -239,6 +240,13 @@ def test_waits_grow_and_differ(monkeypatch):
     assert faults.pause(fault, 1, 0, 0.0) < faults.pause(fault, 1, 0, 0.5)
 
 
+def test_a_setting_that_is_no_number_is_refused(monkeypatch):
+    """The error names the variable."""
+    monkeypatch.setenv("PERSONALAB_TIMEOUT", "2min")
+    with pytest.raises(RequestError, match="PERSONALAB_TIMEOUT is '2min'"):
+        llm.connect("openai/m")
+
+
 def test_a_waiting_request_gives_up_its_place(serve, monkeypatch):
     """While one request waits to be sent again, the others are answered."""
     monkeypatch.setattr(llm, "REMOTE_LIMIT", 1)
@@ -258,12 +266,27 @@ def test_a_waiting_request_gives_up_its_place(serve, monkeypatch):
     assert order in (["a", "b", "a"], ["b", "a", "b"])
 
 
+@pytest.mark.parametrize("fault", ["wrong key", "no credit"])
+def test_what_no_request_can_pass_stops_them_all(serve, fault):
+    """Of forty questions only those under way are sent; the others fail with the same words."""
+    answer, category, _sends = FAULTS[fault]
+    server, connection = serve(lambda *_: answer)
+
+    async def ask_all():
+        asks = (connection.ask(ASKED, Person, sample=n) for n in range(40))
+        return await asyncio.gather(*asks, return_exceptions=True)
+
+    failures = llm.run(ask_all())
+    assert {(failure.category, str(failure)) for failure in failures} == {(category, str(failures[0]))}
+    assert len(server.requests) <= llm.REMOTE_LIMIT
+
+
 def test_a_silent_server_is_given_up(serve, monkeypatch):
     """A server that never answers is asked twice."""
-    monkeypatch.setenv("PERSONALAB_TIMEOUT", "0.2")
+    monkeypatch.setenv("PERSONALAB_TIMEOUT", "0.5")
     server, connection = serve(lambda *_: Answer(hang=True))
     assert _failure(connection).category == "provider_timeout"
-    assert len(server.requests) == 2
+    assert len(server.requests) <= faults.SILENT_SENDS
 
 
 def test_a_server_that_is_not_there_is_unreachable(serve):
@@ -342,6 +365,7 @@ def test_the_key_is_left_nowhere(serve, tmp_path, capfd):
         *capfd.readouterr(),
     ]
     everything += [repr(connection.replies), repr(vars(connection)), connection.description]
+    everything += traceback.format_exception(failure)
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     assert not any(KEY in text for text in everything)
 
@@ -374,7 +398,7 @@ def test_a_failure_makes_no_noise(serve, tmp_path):
     done = _python(SCRIPT, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "private" not in done.stderr + done.stdout
-    assert "Max retries" not in done.stderr
+    assert done.stderr == ""
 
 
 def test_importing_loads_no_client(tmp_path):
@@ -436,6 +460,28 @@ def test_with_all_replies_at_hand_no_key_is_needed(serve, monkeypatch):
 
 
 # which model
+
+
+def test_what_cannot_be_an_address_or_a_key_is_refused(monkeypatch):
+    """Neither is sent, and the key is not shown."""
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\nand more")
+    failure = _failure(llm.connect("openai/m"))
+    assert failure.category == "config_error"
+    assert KEY not in "".join(traceback.format_exception(failure))
+    monkeypatch.setenv("OPENAI_BASE_URL", "localhost:8000/v1")
+    with pytest.raises(RequestError, match="'localhost:8000/v1'"):
+        llm.connect("openai/m")
+
+
+def test_a_reply_written_by_hand_needs_only_its_content(tmp_path):
+    """Such a file is labelled, and replays like a recorded one."""
+    path = tmp_path / "study.jsonl"
+    path.write_text('{"note": "written by hand"}\n')
+    request = {"model": "m", "messages": ASKED, "schema": llm.strict_schema(Person), "sample": 0}
+    replies.Replies(path).put(request, {"content": GOOD})
+    with replies.use(path, "replay") as store:
+        assert _ask(llm.connect("openai/m")).name == "Ada"
+    assert store.note == "written by hand"
 
 
 def test_a_name_is_looked_for_in_a_fixed_order(monkeypatch):
@@ -541,6 +587,14 @@ def test_a_small_model_is_not_shown_its_mistake(embedded):
     assert _failure(connection).category == "invalid_output"
     assert _failure(connection, sample=1).answer == "nonsense"
     assert len(server.requests) == 2
+
+
+def test_an_embedded_model_that_does_not_start_says_so_itself(embedded):
+    """Its own exception comes through, not one about an answer."""
+    embedded()
+    sys.modules["personalab.local"].serve = _fall_over
+    with pytest.raises(AssertionError, match="a socket was opened"):
+        _ask(llm.connect("local-tiny"))
 
 
 def test_weights_of_ones_own_have_their_own_replies(embedded, monkeypatch):
