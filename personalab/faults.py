@@ -246,13 +246,9 @@ def _status(error: Any, model: str, host: str) -> Fault:
         return Fault("auth_error", f"{host} refused the key (HTTP {status})", hint, is_final=status == 401)
     if status == 429:
         hint = "wait, or ask for fewer personas at a time"
-        return Fault(
-            "rate_limited", f"{host} kept answering that it is asked too often", hint, BUSY_SENDS, after
-        )
+        return Fault("rate_limited", f"{host} kept answering that it is asked too often", hint, BUSY_SENDS, after)
     if words & {"content_filter", "content_policy_violation"}:
-        return Fault(
-            "content_refused", f"a content filter at {host} refused the request", "word the prompt otherwise"
-        )
+        return Fault("content_refused", f"a content filter at {host} refused the request", "word the prompt otherwise")
     if status == 404:
         hint = "check the model's name and, if set, OPENAI_BASE_URL (it usually ends in /v1)"
         return Fault("config_error", f"{host} knows no model {model!r}", hint)
@@ -267,9 +263,7 @@ def _connection(error: Exception, host: str) -> Fault:
     if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):
         hint = "check the network and the address, and that the server runs"
         return Fault("provider_unreachable", f"{host} could not be reached", hint, SILENT_SENDS)
-    return Fault(
-        "provider_error", f"{host} kept hanging up before it had answered", "try again later", BROKEN_SENDS
-    )
+    return Fault("provider_error", f"{host} kept hanging up before it had answered", "try again later", BROKEN_SENDS)
 
 
 def _raw(error: Exception) -> str:

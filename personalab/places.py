@@ -33,9 +33,7 @@ OLLAMA_PORT = 11434
 PROBE_SECONDS = 0.3  # a server on this machine answers in a few milliseconds
 EMBEDDED = ("local", "local-small", "local-tiny")
 NO_KEY = "personalab-sends-no-key"  # local servers want a header, and do not read it
-FORMS = (
-    '"openai/gpt-5-mini" (with OPENAI_API_KEY), "ollama/qwen3" (a running Ollama), or "local" (no key needed)'
-)
+FORMS = '"openai/gpt-5-mini" (with OPENAI_API_KEY), "ollama/qwen3" (a running Ollama), or "local" (no key needed)'
 
 
 @dataclass(frozen=True)
@@ -117,9 +115,7 @@ def what_is_there(store: Replies) -> str:
         if store.by is not None:
             return store.by
         hint = "name the model whose replies these are"
-        raise ProviderError(
-            f"{store!r} does not say which model it is of", category="config_error", hint=hint
-        )
+        raise ProviderError(f"{store!r} does not say which model it is of", category="config_error", hint=hint)
     if os.environ.get("OPENAI_API_KEY"):
         return f"openai/{DEFAULT_OPENAI_MODEL}"
     served = _ollama_models()
@@ -178,9 +174,7 @@ def _openai(model: str) -> Found:
     def place() -> Place:
         if not key and url == OPENAI_URL:
             hint = 'set OPENAI_API_KEY, or OPENAI_BASE_URL for another server, or use model="local"'
-            raise ProviderError(
-                f"openai/{model} needs a key, and there is none", category="config_error", hint=hint
-            )
+            raise ProviderError(f"openai/{model} needs a key, and there is none", category="config_error", hint=hint)
         if not (key.isascii() and key.isprintable()):  # the client's error would show the key
             hint = "copy the key anew, on one line"
             raise ProviderError("OPENAI_API_KEY is no key", category="config_error", hint=hint)

@@ -96,10 +96,10 @@ def sample(bp: Blueprint, n: int, *, seed: int | None = None) -> pd.DataFrame:
     frame = pd.DataFrame(index=persona_ids(n))
     kept = _rules(bp)
     names = [name for name in bp.order if not _is_text(bp, name)]
-    coordinates = _coordinates(names, n, seed)
+    points = coordinates(names, n, seed)
     for name in names:
         field: Any = bp[name]
-        draw = Draw(bp, field, frame, coordinates[name], _concerned(bp, name, frame, kept), seed)
+        draw = Draw(bp, field, frame, points[name], _concerned(bp, name, frame, kept), seed)
         frame[name] = draw.categories() if isinstance(field, CategoricalField) else draw.numbers()
     frame = frame[[field.name for field in bp.sampled]].copy()
     frame.attrs.update(method="balanced", rounding="nearest", seed=seed)
@@ -340,8 +340,8 @@ def _stratified(group: NDArray[np.intp], coordinate: Floats, rng: np.random.Gene
     return (rank + rng.random(len(group))) / sizes[group]
 
 
-def _coordinates(names: Sequence[str], n: int, seed: int) -> dict[str, Floats]:
-    """A scrambled Sobol point a row: a dimension a field, each scrambled by the seed and the field's name."""
+def coordinates(names: Sequence[str], n: int, seed: int) -> dict[str, Floats]:
+    """Return a scrambled Sobol point a row: a dimension a name, each scrambled by the seed and that name."""
     from scipy.stats import qmc
 
     points = qmc.Sobol(max(1, len(names)), scramble=False).random_base2(max(0, (n - 1).bit_length()))[:n]
