@@ -268,6 +268,9 @@ def _read(frame: pd.DataFrame, bp: Blueprint) -> tuple[pd.DataFrame, dict[str, s
     """The sampled fields of a frame, categories in the blueprint's order, numbers as floats; and what is absent."""
     if not len(frame):
         raise RequestError("the frame has no rows, and nobody is like no blueprint", hint="sample at least one")
+    if not frame.columns.is_unique:
+        twice = dict.fromkeys(repr(name) for name in frame.columns[frame.columns.duplicated()])
+        raise RequestError(f"the frame has two columns of one name: {some(list(twice))}", hint="keep one of them")
     present = [field for field in bp.sampled if field.name in frame.columns]
     if not present:
         raise RequestError(

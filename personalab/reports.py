@@ -104,7 +104,7 @@ class Marginal:
         if self.is_at_limit:
             return f"as close as {self.n:,} can be"
         if self.outside:
-            return f"{self.outside} outside the band"
+            return f"{self.outside} of {len(self.cells)} outside the band"
         return "closer than chance" if self.total_variation_distance < self.expected_iid else "as chance gives"
 
 

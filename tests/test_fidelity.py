@@ -281,6 +281,8 @@ def test_an_empty_or_foreign_frame_is_refused() -> None:
         report(ten().head(0), players())
     with pytest.raises(RequestError, match="none of the fields"):
         report(pd.DataFrame({"colour": ["red"]}), players())
+    with pytest.raises(RequestError, match="two columns of one name: 'rank'"):
+        report(ten()[["rank", "rank"]], players())
 
 
 def test_a_blueprint_with_errors_is_refused() -> None:
