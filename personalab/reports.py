@@ -104,7 +104,7 @@ class Marginal:
         if self.is_at_limit:
             return f"as close as {self.n:,} can be"
         if self.outside:
-            return f"{self.outside} outside the band"
+            return f"{self.outside} of {len(self.cells)} outside the band"
         return "closer than chance" if self.total_variation_distance < self.expected_iid else "as chance gives"
 
 
@@ -356,12 +356,12 @@ def brief(value: float) -> str:
 
 def percent(share: float, digits: int = 3) -> str:
     """A share for people: ``25 %``."""
-    return f"{_positional(100 * share, digits)} %"
+    return f"{positional(100 * share, digits)} %"
 
 
 def change(requested: float, achieved: float, *, is_share: bool = False) -> str:
     """Two numbers with an arrow between, with as many digits as it takes to tell them apart."""
-    show = percent if is_share else _positional
+    show = percent if is_share else positional
     for digits in range(3 if is_share else 4, 16):
         before, after = show(requested, digits), show(achieved, digits)
         if before != after or abs(requested - achieved) <= DUST * max(abs(requested), abs(achieved), 1):
@@ -369,7 +369,8 @@ def change(requested: float, achieved: float, *, is_share: bool = False) -> str:
     return f"{before} → {after}"
 
 
-def _positional(value: float, digits: int = 4) -> str:
+def positional(value: float, digits: int = 4) -> str:
+    """A number for people: so many digits that count, and no exponent."""
     return np.format_float_positional(value, precision=digits, fractional=False, trim="-")
 
 
@@ -422,7 +423,7 @@ def _root_clause(rep: Report) -> str:
     return (
         f"{people}: {worst.attribute} is furthest from the blueprint, by a TVD of "
         f"{brief(worst.total_variation_distance)} ({yardsticks}); {outside} of {cells} shares of {roots} "
-        f"outside the {COVERAGE:.0%} band"
+        f"outside the {percent(COVERAGE)} band"
     )
 
 

@@ -281,6 +281,8 @@ def test_an_empty_or_foreign_frame_is_refused() -> None:
         report(ten().head(0), players())
     with pytest.raises(RequestError, match="none of the fields"):
         report(pd.DataFrame({"colour": ["red"]}), players())
+    with pytest.raises(RequestError, match="two columns of one name: 'rank'"):
+        report(ten()[["rank", "rank"]], players())
 
 
 def test_a_blueprint_with_errors_is_refused() -> None:
@@ -300,10 +302,8 @@ def test_independent_roots_have_their_association_beside_what_chance_gives() -> 
 def test_roots_that_a_constraint_ties_are_not_called_independent() -> None:
     """A pair that a binding constraint speaks of has no association to report."""
     pair = [categorical("a", {"x": 0.5, "y": 0.5}), categorical("b", {"x": 0.5, "y": 0.5})]
-    bp = Blueprint.from_dict(
-        {"domain": "d", "order": ["a", "b"], "fields": pair, "constraints": [rule("a", "==", "b")]}
-    )
-    assert report(pd.DataFrame({"a": ["x", "y"], "b": ["x", "y"]}), bp).associations == ()
+    data = {"domain": "d", "order": ["a", "b"], "fields": pair, "constraints": [rule("a", "==", "b")]}
+    assert report(pd.DataFrame({"a": ["x", "y"], "b": ["x", "y"]}), Blueprint.from_dict(data)).associations == ()
 
 
 def test_association_by_chance_agrees_with_simulation() -> None:
