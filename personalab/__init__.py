@@ -1,9 +1,21 @@
-"""One sentence in, a population of believable personas out."""
+"""One sentence in, a population of believable personas out.
 
+>>> import personalab as lab
+>>> bp = lab.Blueprint.load("data/blueprints/league-of-legends.json")
+>>> frame = lab.sample(bp, 10, seed=7)
+>>> lab.report(frame, bp).marginals[1].total_variation_distance < 0.081
+True
+"""
+
+from personalab import charts
 from personalab.blueprint import Blueprint, CategoricalField, Constraint, NumericField, TextField
 from personalab.errors import PersonalabError
+from personalab.fidelity import Report, report
+from personalab.inference import infer
 from personalab.lint import validate
+from personalab.population import Population, generate
 from personalab.sampling import sample
+from personalab.writing import write
 
 __all__ = [
     "Blueprint",
@@ -11,7 +23,14 @@ __all__ = [
     "Constraint",
     "NumericField",
     "PersonalabError",
+    "Population",
+    "Report",
     "TextField",
+    "charts",
+    "generate",
+    "infer",
+    "report",
     "sample",
     "validate",
+    "write",
 ]

@@ -369,6 +369,10 @@ class Blueprint(Value):
         """The wire form: plain dicts, lists, strings and numbers."""
         return self.model_dump(mode="json")
 
+    def to_yaml(self) -> str:
+        """The wire form as YAML text, for people to read and edit."""
+        return _write_yaml(self.to_dict())
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the blueprint as ``.json`` or ``.yaml``, replacing the file in one step.
 

@@ -24,6 +24,7 @@ from personalab.reports import COVERAGE, Report, brief, percent, positional
 
 if TYPE_CHECKING:
     import altair as alt
+    from jinja2 import Template
 
 WIDTH = 420  # pixels inside the axes; some 620 with labels, so that a notebook's output shows all of it
 PAGE_WIDTH = 340  # on a page, where two charts stand side by side and one fits a telephone
@@ -69,6 +70,7 @@ def marginals(report: Report, *, width: int = WIDTH) -> alt.FacetChart:
     '0 of 2 shares outside the band (chance alone puts up to 5 % there)'
     """
     import altair as alt
+    from jinja2 import Template
 
     if not report.marginals:
         raise RequestError("the report has no root field to draw", hint="report on a frame that has one")
@@ -119,6 +121,7 @@ def numerics(report: Report, *, width: int = WIDTH) -> alt.FacetChart:
         If the report has no numeric field.
     """
     import altair as alt
+    from jinja2 import Template
 
     if not report.numerics:
         raise RequestError("the report has no numeric field to draw", hint="report on a frame that has one")
@@ -160,19 +163,11 @@ def page(frame: pd.DataFrame, bp: Blueprint, report: Report, *, prompt: str = ""
         The document: light and dark, for screens and paper, without scripts and requests. All that a model may have
         written is escaped.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("personalab", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     drawings = [(marginals, report.marginals), (numerics, report.numerics)]
     charts = [draw(report, width=PAGE_WIDTH) for draw, rows in drawings if rows]
-    return environment.get_template("page.html.j2").render(
+    return _template("page.html.j2").render(
         title=prompt or bp.domain,
         model=model,
         bp=bp,
@@ -183,6 +178,27 @@ def page(frame: pd.DataFrame, bp: Blueprint, report: Report, *, prompt: str = ""
         personas=[_card(str(index), row, bp) for index, row in frame.head(MOST_CARDS).iterrows()],
         total=len(frame),
     )
+
+
+def cards(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None) -> str:
+    """Write personas as HTML cards for a notebook.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The personas to show, sampled or written.
+    bp : Blueprint
+        What they were drawn from.
+    of : int, optional
+        How many there are in all, where `frame` is a part of them.
+
+    Returns
+    -------
+    str
+        A fragment that follows the notebook's theme; all that a model may have written is escaped.
+    """
+    shown = [_card(str(index), row, bp) for index, row in frame.iterrows()]
+    return _template("notebook.html.j2").render(personas=shown, total=of or len(frame))
 
 
 def in_words(distribution: Distribution) -> str:
@@ -207,6 +223,7 @@ def _caption(report: Report) -> list[str]:
 
 def _value_axis(name: str) -> alt.Y:
     import altair as alt
+    from jinja2 import Template
 
     axis = alt.Axis(title=None, labelLimit=170, domain=False, ticks=False, labelPadding=6)
     return alt.Y(f"{name}:N", sort=None, axis=axis)
@@ -217,6 +234,7 @@ def _panels(
 ) -> alt.FacetChart:
     """Put one panel a field, each with its own values, under a title and a caption."""
     import altair as alt
+    from jinja2 import Template
 
     header = alt.Header(title=None, labelOrient="top", labelAnchor="start", labelFontSize=12, labelFontWeight="bold")
     sized = layers.properties(width=width, height=alt.Step(STEP))
@@ -283,6 +301,19 @@ def _svg(chart: alt.FacetChart) -> str:
     out = io.StringIO()
     themed.save(out, format="svg")
     return out.getvalue()
+
+
+def _template(name: str) -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("personalab", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
 
 
 def _told(field: AnyField) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def _infer(args: argparse.Namespace) -> int:
     bp = infer(args.prompt, grounding=args.grounding, model=args.model)
     if args.out:
         _say(f"written to {bp.save(args.out)}")
-    _print(args, bp.to_dict(), lambda: str(bp.to_frame().to_string()))
+    _print(args, bp.to_dict(), bp.to_yaml)
     return 0
 
 

@@ -166,9 +166,20 @@ def generate(
         If the model cannot be had or gives nothing usable. What it has answered is kept among the replies, so
         that the same call goes on from there.
     """
-    check_request(prompt, grounding)
-    count = _count(count)
+    check_call(prompt, count, grounding)
     return llm.run(_generated(prompt, count, seed, llm.connect(model)))
+
+
+def check_call(prompt: str, count: int, grounding: str) -> None:
+    """Refuse a call to `generate` that cannot be served, before any model is asked."""
+    check_request(prompt, grounding)
+    limit = int(os.environ.get("PERSONALAB_LIMIT") or LIMIT)
+    try:
+        number = operator.index(count)
+    except TypeError:
+        raise RequestError(f"count is {count!r}, which is no whole number", hint=f"ask for 1 to {limit:,}") from None
+    if not 1 <= number <= limit or isinstance(count, bool):
+        raise RequestError(f"count is {count!r}, outside 1 to {limit:,}", hint="PERSONALAB_LIMIT sets another limit")
 
 
 async def _generated(prompt: str, count: int, seed: int | None, connection: Connection) -> Population:
@@ -179,17 +190,6 @@ async def _generated(prompt: str, count: int, seed: int | None, connection: Conn
         frame = await write_with(sample(bp, count, seed=seed), bp, connection, progress=lambda _: bar.update())
         bar.set_description("reporting")
     return Population(prompt, bp, frame, report(frame, bp), connection.name, connection.usage)
-
-
-def _count(count: Any) -> int:
-    limit = int(os.environ.get("PERSONALAB_LIMIT") or LIMIT)
-    try:
-        number = operator.index(count)
-    except TypeError:
-        raise RequestError(f"count is {count!r}, which is no whole number", hint=f"ask for 1 to {limit:,}") from None
-    if not 1 <= number <= limit or isinstance(count, bool):
-        raise RequestError(f"count is {count!r}, outside 1 to {limit:,}", hint="PERSONALAB_LIMIT sets another limit")
-    return number
 
 
 def _bar(total: int) -> Any:
