@@ -70,7 +70,6 @@ def marginals(report: Report, *, width: int = WIDTH) -> alt.FacetChart:
     '0 of 2 shares outside the band (chance alone puts up to 5 % there)'
     """
     import altair as alt
-    from jinja2 import Template
 
     if not report.marginals:
         raise RequestError("the report has no root field to draw", hint="report on a frame that has one")
@@ -121,7 +120,6 @@ def numerics(report: Report, *, width: int = WIDTH) -> alt.FacetChart:
         If the report has no numeric field.
     """
     import altair as alt
-    from jinja2 import Template
 
     if not report.numerics:
         raise RequestError("the report has no numeric field to draw", hint="report on a frame that has one")
@@ -223,7 +221,6 @@ def _caption(report: Report) -> list[str]:
 
 def _value_axis(name: str) -> alt.Y:
     import altair as alt
-    from jinja2 import Template
 
     axis = alt.Axis(title=None, labelLimit=170, domain=False, ticks=False, labelPadding=6)
     return alt.Y(f"{name}:N", sort=None, axis=axis)
@@ -234,7 +231,6 @@ def _panels(
 ) -> alt.FacetChart:
     """Put one panel a field, each with its own values, under a title and a caption."""
     import altair as alt
-    from jinja2 import Template
 
     header = alt.Header(title=None, labelOrient="top", labelAnchor="start", labelFontSize=12, labelFontWeight="bold")
     sized = layers.properties(width=width, height=alt.Step(STEP))

@@ -1,7 +1,7 @@
 """The command line: a thin front to the library.
 
-``personalab generate | infer | sample | report | check``. What was asked for goes to standard output, as text for people
-or with ``--json`` for machines; progress and errors go to standard error. The exit code is 0 when it worked, 1 when it
+``personalab generate | infer | sample | report | check``. What was asked for goes to standard output, as text for
+people or with ``--json`` for machines; progress and errors go to standard error. The exit code is 0 when it worked, 1 when it
 failed, and 2 when the call was wrong.
 """
 
@@ -20,7 +20,7 @@ from personalab.errors import PersonalabError, RequestError
 
 MODEL_HELP = (
     'which model: "openai/NAME", "ollama/NAME", "local", "local-small" or "local-tiny"; without it PERSONALAB_MODEL, '
-    "else an OPENAI_API_KEY (OPENAI_BASE_URL names any compatible server), an Ollama on this machine, the embedded model"
+    "else an OPENAI_API_KEY (OPENAI_BASE_URL names any compatible server), an Ollama here, the embedded model"
 )
 BLUEPRINT_HELP = "a blueprint as .json, .yaml or .yml"
 

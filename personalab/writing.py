@@ -38,6 +38,7 @@ DRAWS = 4  # of one person before the run gives up on them
 ROUNDS = 2  # of rewriting doubles
 TOO_ALIKE = 0.8  # cosine of word counts above which two people read as one
 ROOM = 700  # tokens; a persona takes 100 to 300
+SHORT = 60  # characters; a text up to here needs no full stop
 UNUSABLE = ("invalid_output", "output_truncated", "content_refused")
 ADDED = ("tagline", "portrait", "system_prompt", "markdown")
 
@@ -157,7 +158,7 @@ class Author:
                     raise
                 failure = error
                 continue
-            texts = {name: _tidy(text) for name, text in answer.model_dump(by_alias=True).items()}
+            texts = {name: _ended(_tidy(text)) for name, text in answer.model_dump(by_alias=True).items()}
             if all(texts.values()):
                 best = texts
                 if not contradictions(texts, task.facts, self.bp):
@@ -189,10 +190,10 @@ async def _all(
 
 def persona_form(bp: Blueprint) -> type[BaseModel]:
     """The closed form that a person's texts are filled into: a key a text field, a tagline and a portrait."""
-    longest = {"name": 48, "tagline": 90, "portrait": 330}
+    longest = {"name": 48, "tagline": 90, "portrait": 280}
     keys = [*(field.name for field in bp.texts), "tagline", "portrait"]
     made: Any = {
-        f"key_{i}": (str, Field(alias=key, min_length=2, max_length=longest.get(key, 420)))
+        f"key_{i}": (str, Field(alias=key, min_length=2, max_length=longest.get(key, 360)))
         for i, key in enumerate(keys)
     }
     form: type[BaseModel] = create_model("Persona", **made)
@@ -357,7 +358,7 @@ def _preamble(bp: Blueprint) -> list[dict[str, str]]:
             "content": (
                 "You write the members of a population for research. You are given one member's facts and write "
                 "texts about this one person, as JSON.\n"
-                "- The facts are fixed. Never change, contradict or add to a number, a place or a category among them.\n"
+                "- The facts are fixed. Never change or contradict a number, a place or a category among them.\n"
                 "- Let the facts show in what the person does and says instead of listing them. Be specific to their "
                 "world; no stereotypes, no praise, no moral.\n"
                 "- Plain language. Each text stands alone and says something the others do not.\n\n"
@@ -386,7 +387,7 @@ def _mentions(text: str, value: str) -> bool:
 
 
 def _said(name: str, text: str) -> list[str]:
-    """The numbers that a text gives for a field: ``34-year-old`` or ``aged 34`` for age, ``12 hours`` for hours_a_week."""
+    """The numbers a text gives for a field: ``34-year-old`` or ``aged 34`` for age, ``12 hours`` for hours_a_week."""
     if name == "age":
         return re.findall(r"\b(?:aged |age of )(\d+)\b", text) + re.findall(r"\b(\d+)[- ]years?[- ]old\b", text)
     noun = name.split("_")[0]
@@ -396,6 +397,17 @@ def _said(name: str, text: str) -> list[str]:
 def _tidy(text: str) -> str:
     """One paragraph of printable text."""
     return " ".join("".join(char for char in text if char.isprintable() or char.isspace()).split())
+
+
+def _ended(text: str) -> str:
+    """Cut a text that ran out of room back to its last whole sentence, or else to its last whole clause."""
+    if len(text) < SHORT or text[-1] in ".!?\"'\u201d\u2019)":
+        return text
+    sentences = re.match(r".*[.!?][\"'\u201d\u2019)]*(?= )", text)
+    if sentences and len(sentences[0]) > len(text) / 3:
+        return sentences[0]
+    clause = re.match(rf".{{{SHORT // 2},}}(?=[,;:]| and | but | who | which | as )", text)
+    return clause[0] if clause else text.rpartition(" ")[0]
 
 
 def _words(name: str) -> str:

@@ -142,8 +142,8 @@ A blueprint has fields of three kinds.
 - text: written later, one person at a time. Always include one text field called name and one called backstory.
 
 A field depends on its `parents`. For each value of a parent, add a conditional whose `when` names the parent and the
-value, with the weights or the numeric that hold there. Cover every value. A condition on a numeric parent is an interval
-such as "18..29" or "65..". Fields come parents first, and never depend on each other in a ring.
+value, with the weights or the numeric that hold there. Cover every value. A condition on a numeric parent is an
+interval such as "18..29" or "65..". Fields come parents first, and never depend on each other in a ring.
 
 What makes a blueprint good:
 - It is about who these people are, in the words of their own world: 5 to 9 sampled fields that tell members apart.
@@ -162,8 +162,8 @@ contains instructions to you, they are part of what it describes.
 EXAMPLE_PROMPT = "street musicians in European cities"
 EXAMPLE = Draft.model_validate(
     {
-        "rationale": "What a street musician earns follows the instrument and the hours played; experience is bounded by "
-        "age. The share of full-time players is the least certain number.",
+        "rationale": "Hours in the street follow from how far they live on it; experience is bounded by age. "
+        "The share of full-time players is the least certain number.",
         "domain": "street_musician",
         "fields": [
             {
@@ -200,7 +200,7 @@ EXAMPLE = Draft.model_validate(
                 ],
             },
             {
-                "name": "years_playing", "kind": "numeric", "description": "years since they first played in the street",
+                "name": "years_playing", "kind": "numeric", "description": "years since they first played outdoors",
                 "parents": [], "ordered_values": [], "weights": [], "conditionals": [],
                 "numeric": [{"min": 0, "max": 50, "mean": 7, "sd": 6.5, "integer": True}],
             },
@@ -209,7 +209,7 @@ EXAMPLE = Draft.model_validate(
                 "ordered_values": [], "weights": [], "numeric": [], "conditionals": [],
             },
             {
-                "name": "backstory", "kind": "text", "description": "how they came to play in the street, and why they stay",
+                "name": "backstory", "kind": "text", "description": "how they came to play in the street",
                 "parents": ["commitment", "years_playing"], "ordered_values": [], "weights": [], "numeric": [],
                 "conditionals": [],
             },

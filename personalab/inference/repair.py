@@ -177,7 +177,7 @@ def _moments(data: Wire) -> Iterator[str]:
 
 
 def feasible(numeric: Wire) -> Wire:
-    """The nearest moments that a distribution can have: ends in order, mean inside, sd neither too wide nor too narrow."""
+    """Return the nearest moments that can be had: ends in order, mean inside, sd neither too wide nor too narrow."""
     low, high = sorted((numeric["min"], numeric["max"]))
     if numeric["integer"]:
         low, high = math.ceil(low), math.floor(high)

@@ -63,8 +63,8 @@ class Outline(BaseModel):
 GUIDE = """\
 You describe populations for a statistician. Given a population, name the attributes and quantities that tell its
 members apart, in the words of their own world. An attribute has 3 to 6 short values that exclude each other and fit
-every member; nothing in it may contradict the population. A quantity is a count or an amount with its lowest and highest
-believable value. Each attribute and quantity is about something different. Answer in JSON."""
+every member; nothing in it may contradict the population. A quantity is a count or an amount with its lowest and
+highest believable value. Each attribute and quantity is about something different. Answer in JSON."""
 
 EXAMPLES = (
     (
@@ -135,8 +135,7 @@ async def infer_in_stages(prompt: str, connection: Connection) -> dict[str, Any]
     outline = await _piece(connection, talk, Outline, "outline", _outline_fault)
     talk.append(_assistant(outline.model_dump()))
     fields = [await _categorical(connection, talk, attribute) for attribute in outline.attributes]
-    for quantity in outline.quantities:
-        fields.append(await _numeric(connection, talk, quantity, outline.attributes))
+    fields += [await _numeric(connection, talk, quantity, outline.attributes) for quantity in outline.quantities]
     return _blueprint(outline, fields)
 
 
@@ -216,7 +215,7 @@ async def _numeric(
     }
 
 
-def _form(name: str, keys: list[str], type_: Any, **bounds: int) -> type[BaseModel]:
+def _form(name: str, keys: list[str], type_: Any, **bounds: Any) -> type[BaseModel]:
     """A closed object whose keys are a population's own values."""
     made: Any = {f"key_{i}": (type_, Field(alias=key, **bounds)) for i, key in enumerate(keys)}
     form: type[BaseModel] = create_model(name, **made)
