@@ -1,8 +1,8 @@
 """The command line: a thin front to the library.
 
 ``personalab generate | infer | sample | report | check``. What was asked for goes to standard output, as text for
-people or with ``--json`` for machines; progress and errors go to standard error. The exit code is 0 when it worked, 1 when it
-failed, and 2 when the call was wrong.
+people or with ``--json`` for machines; progress and errors go to standard error. The exit code is 0 when it worked,
+1 when it failed, and 2 when the call was wrong.
 """
 
 from __future__ import annotations
