@@ -1,4 +1,4 @@
-"""Tests of `personalab.schemas`."""
+"""Tests of `personalab.llm.schemas`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel, Field, RootModel
 
-from personalab.schemas import response_format, strict_schema
+from personalab.llm.schemas import response_format, strict_schema
 from tests.server import answer_well, plausible
 
 

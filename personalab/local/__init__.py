@@ -30,8 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
-from ._gguf import MODELS, Carrier, Hub, Model, find_model, missing, weights
-from .errors import ProviderError
+from personalab.errors import ProviderError
+from personalab.local.gguf import MODELS, Carrier, Hub, Model, find_model, missing, weights
 
 __all__ = ["MODELS", "Carrier", "Hub", "Model", "Server", "serve", "stop", "weights"]
 
@@ -170,7 +170,7 @@ def _start(model: Model, gguf: Path) -> tuple[_Child, Server]:
 
 
 def _spawn() -> _Child:
-    program = Path(__file__).with_name("_llama.py")
+    program = Path(__file__).with_name("child.py")
     # A file without a name: nothing is left behind, and a cache that cannot be written to is no obstacle.
     log = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the child
     # -P keeps the program's own folder off the path: personalab's modules must not shadow others' there.
@@ -204,9 +204,7 @@ def _dead(child: _Child, gguf: Path) -> ProviderError:
     log = child.log.read().decode(errors="replace")
     _end(child)
     why, hint = _cause(code, log)
-    return ProviderError(
-        f"the embedded model {gguf.name!r} did not start: {why}", category="config_error", hint=hint
-    )
+    return ProviderError(f"the embedded model {gguf.name!r} did not start: {why}", category="config_error", hint=hint)
 
 
 def _cause(code: int, log: str) -> tuple[str, str]:

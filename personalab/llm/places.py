@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from personalab.endpoint import Place
 from personalab.errors import ProviderError, RequestError
+from personalab.llm.endpoint import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable

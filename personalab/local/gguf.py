@@ -27,7 +27,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from .errors import ProviderError, RequestError
+from personalab.errors import ProviderError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

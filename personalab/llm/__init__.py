@@ -4,7 +4,7 @@
 method into a `Connection`, and ``Connection.ask`` turns messages and a pydantic type into an instance of
 that type. Between the two lie, from the outside in: instructor, which validates an answer and shows the
 model its own mistake; the replies (`personalab.replies`), which answer what was answered before; the count
-of tokens; and the server (`personalab.endpoint`). Because all of this lies *below* instructor, a re-ask is
+of tokens; and the server (`personalab.llm.endpoint`). Because all of this lies *below* instructor, a re-ask is
 recorded, replayed and counted like a first ask. Nothing is opened before the first question that the
 replies cannot answer, so a recorded notebook runs with no key, no server and no socket.
 
@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
-from personalab import places, replies
-from personalab.answers import completion, validated
-from personalab.background import run
-from personalab.endpoint import Endpoint, Gate
+from personalab import replies
 from personalab.errors import ProviderError, RequestError
-from personalab.faults import seconds_set
-from personalab.schemas import strict_schema
-from personalab.usage import Count, Usage
+from personalab.llm import places
+from personalab.llm.answers import completion, validated
+from personalab.llm.background import run
+from personalab.llm.endpoint import Endpoint, Gate
+from personalab.llm.faults import seconds_set
+from personalab.llm.schemas import strict_schema
+from personalab.llm.usage import Count, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

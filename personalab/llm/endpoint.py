@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from personalab.errors import ProviderError
-from personalab.faults import classify, pause, refused_parameter, said
-from personalab.schemas import response_format
+from personalab.llm.faults import classify, pause, refused_parameter, said
+from personalab.llm.schemas import response_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from openai import AsyncOpenAI
 
-    from personalab.faults import Fault
+    from personalab.llm.faults import Fault
 
 CONNECT_SECONDS = 10.0  # a server that is there takes a connection within this time
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
