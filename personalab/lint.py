@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import graphlib
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from personalab.blueprint import (
     TextField,
     nearest,
 )
-from personalab.branches import Branch, branch, interval, is_tie, label, stated
+from personalab.branches import Branch, Lookup, interval, label, stated
 from personalab.errors import BlueprintError
 
 Level = Literal["error", "warning", "note"]
@@ -250,7 +249,7 @@ def _weights(path: str, table: Categorical) -> Iterator[Finding]:
             )
         if not value.strip():
             yield Finding("error", path, f"a value is called {value!r}", "give it a name that can be read")
-    total = math.fsum(table.weights.values())
+    total = sum(table.weights.values(), 0.0)
     if abs(total - 1) > ROUNDING:
         yield Finding("error", path, f"the weights sum to {total:.6g}, not 1", "scale them to sum to 1")
     elif abs(total - 1) > EXACT:
@@ -350,15 +349,16 @@ def _coverage(bp: Blueprint) -> Iterator[Finding]:
     for field in bp.sampled:
         path = f"fields.{field.name}"
         uncovered, lines, ties, shadowed = [], [], [], False
+        lookup = Lookup(bp, field)
         for at in itertools.islice(_situations(bp, field), MOST_COMBINATIONS):
-            found = branch(bp, field, at)
+            found = lookup.branch(at)
             if found is None:
                 uncovered.append(label(at))
             elif found.origin == "interpolated":
                 lines.append(label(at))
                 shadowed |= field.base is not None
                 yield from _possible(f"{path} at {label(at)}", found)
-            if is_tie(field, at):
+            if lookup.is_tie(at):
                 ties.append(label(at))
         if uncovered:
             yield Finding(
