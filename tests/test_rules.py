@@ -30,6 +30,7 @@ from personalab.rules import (
     names,
     parse,
 )
+from tests.conftest import ROOT
 
 HOSTILE = [
     "__import__('os').system('touch owned')",
@@ -178,7 +179,7 @@ def test_parsing_everything_hostile_is_cheap() -> None:
         "    except BlueprintError: continue\n"
         "    raise SystemExit(text)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
