@@ -3,6 +3,7 @@
 from personalab.blueprint import Blueprint, CategoricalField, Constraint, NumericField, TextField
 from personalab.errors import PersonalabError
 from personalab.lint import validate
+from personalab.sampling import sample
 
 __all__ = [
     "Blueprint",
@@ -11,5 +12,6 @@ __all__ = [
     "NumericField",
     "PersonalabError",
     "TextField",
+    "sample",
     "validate",
 ]

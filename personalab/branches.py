@@ -12,7 +12,8 @@ for a few values only. What holds for a member is decided here, once, for the li
    it, not the rule for everyone;
 4. else nothing: the values are uncovered, which the linter reports and the sampler refuses.
 
-A condition on a numeric parent is a closed interval: ``"30..44"``, ``"65.."``, ``"..17"``, or one number.
+A condition on a numeric parent is a closed interval: ``"30..44"``, ``"65.."``, ``"..17"``, or one number. Where two
+intervals of a real-valued parent share an end, the conditional listed first has that one point.
 """
 
 from __future__ import annotations
@@ -153,17 +154,37 @@ def branches(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple[l
     list of Branch or None, array of int
         The distinct branches, and for each row which of them is its own.
     """
-    if not len(frame):
-        return [], np.zeros(0, dtype=np.intp)
-    if not field.parents:
-        return [branch(bp, field, {})], np.zeros(len(frame), dtype=np.intp)
-    codes = np.column_stack([_situation(bp, field, name, frame[name]) for name in field.parents])
-    _, first, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    group, first = situations(bp, field, frame)
     lookup = Lookup(bp, field)
     found = [lookup.branch(_row(bp, field.parents, frame, int(row))) for row in first]
     number: dict[Branch | None, int] = {}
     index = np.array([number.setdefault(item, len(number)) for item in found], dtype=np.intp)
-    return list(number), index[group.reshape(-1)]
+    return list(number), index[group]
+
+
+def situations(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Group the rows of a frame by what a field's distribution can depend on.
+
+    Parameters
+    ----------
+    bp : Blueprint
+        The whole.
+    field : CategoricalField or NumericField
+        The field to be drawn, or that was.
+    frame : pandas.DataFrame
+        Holds the field's parents.
+
+    Returns
+    -------
+    array of int, array of int
+        For each row its group, and for each group its first row. Rows of one group have equal categorical parents,
+        and numeric parents that lie in the same intervals.
+    """
+    if not field.parents or not len(frame):
+        return np.zeros(len(frame), dtype=np.intp), np.zeros(min(1, len(frame)), dtype=np.intp)
+    codes = np.column_stack([_situation(bp, field, name, frame[name]) for name in field.parents])
+    _, first, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    return group.reshape(-1), first
 
 
 def winner(field: SampledField, at: Parents) -> Conditional | None:
@@ -267,7 +288,8 @@ class Lookup:
         base = self.field.base
         line = self._between(at, tuple(self._orders))
         if line is not None and not (base is not None and self._covered_once(at)):
-            return Branch(line, "interpolated", label(at))
+            categories = {name: at[name] for name in self.field.parents if isinstance(at[name], str)}
+            return Branch(line, "interpolated", label(categories))
         return Branch(base, "base", "base") if base is not None else None
 
     def is_tie(self, at: Parents) -> bool:

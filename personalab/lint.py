@@ -355,7 +355,7 @@ def _coverage(bp: Blueprint) -> Iterator[Finding]:
             if found is None:
                 uncovered.append(label(at))
             elif found.origin == "interpolated":
-                lines.append(label(at))
+                lines.append(found.label)
                 shadowed |= field.base is not None
                 yield from _possible(f"{path} at {label(at)}", found)
             if lookup.is_tie(at):
@@ -425,7 +425,8 @@ def _edges(field: SampledField, parent: NumericField) -> list[float]:
     marks = sorted({least, most, *(end for end in ends if least <= end <= most)})
     if parent.is_integer:
         return sorted({mark + step for mark in marks for step in (-1, 0, 1) if least <= mark + step <= most})
-    return sorted({*marks, *((a + b) / 2 for a, b in itertools.pairwise(marks))})
+    # The ends themselves have no share of a real-valued parent, so that intervals may meet in one.
+    return [(a + b) / 2 for a, b in itertools.pairwise(marks)] or marks
 
 
 def _range(field: NumericField) -> tuple[float, float]:
@@ -481,5 +482,6 @@ def _did_you_mean(word: str, among: Iterable[str], otherwise: str) -> str:
     return f"did you mean {close!r}?" if close else otherwise
 
 
-def _some(items: list[str]) -> str:
+def _some(labels: list[str]) -> str:
+    items = list(dict.fromkeys(labels))
     return "; ".join(items[:4]) + (f" and {len(items) - 4} more" if len(items) > 4 else "")

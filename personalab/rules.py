@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from personalab.blueprint import Blueprint, CategoricalField, Constraint, NumericField, nearest
 from personalab.errors import BlueprintError
 
-MAX_LENGTH = 200  # characters of one side; the longest rule in our example blueprints has 41
+MAX_LENGTH = 200  # characters of one side; the longest in our example blueprints has 36
 MAX_NODES = 60  # of one side's tree
 
 _ARITHMETIC: dict[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
@@ -237,7 +237,8 @@ def bounds(node: Apply, field: str, columns: Columns) -> Interval | None:
     -------
     tuple of two arrays or scalars, or None
         Least and greatest admissible value, row by row (least above greatest where there is none); None where
-        the comparison is not linear in `field`, or is ``!=``. Strict comparisons yield the open end itself.
+        the comparison is not linear in `field`, or is ``!=``. A strict comparison's open end is moved inwards by the
+        least step a double can take.
     """
     if node.op == "!=":
         return None
@@ -254,8 +255,9 @@ def bounds(node: Apply, field: str, columns: Columns) -> Interval | None:
         else:
             end = (high if node.op in ("<", "<=") else low) / slope
             is_top = rising == (node.op in ("<", "<="))
-            bottom = np.where(never | is_top, -np.inf, end)
-            top = np.where(never | ~is_top, np.inf, end)
+            strict = node.op in ("<", ">")
+            bottom = np.where(never | is_top, -np.inf, np.nextafter(end, np.inf) if strict else end)
+            top = np.where(never | ~is_top, np.inf, np.nextafter(end, -np.inf) if strict else end)
         possible = _OPERATIONS[node.op]((0.0, 0.0), (low, high))[1] > 0
         undefined = np.isnan(slope) | np.isnan(low) | np.isnan(high)
         empty = undefined | (never & ~np.asarray(possible, dtype=bool))

@@ -1,1 +1,1 @@
-"""Facts about personalab, one module of them for each of its own."""
+"""The tests, which mirror the package."""

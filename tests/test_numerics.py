@@ -171,7 +171,7 @@ def test_quantiles_undo_probabilities(stated: dict[str, Any], shares: list[float
     found, u = law(Numeric(**stated)), np.sort(np.array(shares))
     x = found.ppf(u)
     assert np.all(np.diff(x) >= 0)
-    assert np.all(found.cdf(x) >= u - 1e-9)
+    assert np.all(found.cdf(x + 1e-9) >= u - 1e-9)  # a hair above: many members may share one double
     assert np.all((stated["min"] <= x) & (x <= stated["max"]))
 
 
@@ -183,7 +183,7 @@ def test_probabilities_undo_quantiles(stated: dict[str, Any], share: float) -> N
     found = law(Numeric(**stated))
     x = found.ppf(np.array(share))
     assume(stated["min"] + 1e-6 < x < stated["max"] - 1e-6)
-    assert float(found.cdf(x)) == pytest.approx(share, abs=1e-6)
+    assert float(found.cdf(x - 1e-9)) - 1e-6 <= share <= float(found.cdf(x + 1e-9)) + 1e-6
 
 
 def test_cdf_counts_its_own_point() -> None:
@@ -203,8 +203,10 @@ def test_between_stays_in_its_window(stated: dict[str, Any], low: float, width: 
     if first > last:
         assert np.isnan(x).all()
         return
-    is_point = found.family in ("point", "two points")  # mass at single numbers, which a window may miss
-    assert is_point or np.all((first <= x) & (x <= last))
+    if found.family == "point" and not first <= stated["mean"] <= last:
+        assert np.isnan(x).all()
+        return
+    assert np.all((first <= x) & (x <= last))
     assert np.all(np.diff(x) >= 0)
     assert not stated["integer"] or np.array_equal(x, np.rint(x))
 
@@ -277,7 +279,7 @@ def test_numbers_at_the_limits_of_a_double(case: tuple[float, float, float, floa
 
 
 @pytest.mark.parametrize(
-    "case", [(0, 2, 2e-9, math.sqrt(4e-9 - 4e-18), True), (0, 1, 1e-12, 1e-7, False), (0, 1, 1 - 1e-9, 2e-5, False)]
+    "case", [(0, 2, 2e-9, math.sqrt(4e-9 - 4e-18), True), (0, 1, 1e-12, 1e-7, False), (0, 1, 1 - 1e-12, 1e-7, False)]
 )
 def test_rare_and_far(case: tuple[float, float, float, float, bool]) -> None:
     """Moments that one in a million makes are kept too, where need be by two points."""

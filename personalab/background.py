@@ -1,0 +1,94 @@
+"""One event loop in a thread of its own, for whoever calls from ordinary code.
+
+A notebook's cell already runs inside an event loop, which cannot be entered twice, and a script has none.
+So all work on models runs in one daemon thread with its own loop, and the caller waits for it: the same
+call works in a script, a notebook and a server, and nothing of asyncio is patched. When the caller is
+interrupted, the work is cancelled, and has ended when the interrupt is raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from personalab.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
+
+FAREWELL = 5.0  # seconds that cancelled work gets to end; an HTTP request is dropped at once
+
+_lock = threading.Lock()
+_loops: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a forked child has no threads
+
+
+def loop() -> asyncio.AbstractEventLoop:
+    """Return the loop of the background thread, started at the first call.
+
+    Returns
+    -------
+    asyncio.AbstractEventLoop
+        A running loop.
+    """
+    with _lock:
+        if os.getpid() not in _loops:
+            started = asyncio.new_event_loop()
+            threading.Thread(target=started.run_forever, name="personalab", daemon=True).start()
+            _loops[os.getpid()] = started
+        return _loops[os.getpid()]
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in the background thread and wait for its result.
+
+    Parameters
+    ----------
+    coroutine : coroutine
+        What to run.
+
+    Returns
+    -------
+    object
+        Its result.
+
+    Raises
+    ------
+    RequestError
+        When called from a coroutine that runs there itself, which would wait for ever.
+
+    Examples
+    --------
+    >>> async def answer():
+    ...     return 42
+    >>> run(answer())
+    42
+    """
+    if _is_here():
+        coroutine.close()
+        raise RequestError("run() was called from inside the loop it waits for", hint="await instead")
+    ended = threading.Event()
+    future = asyncio.run_coroutine_threadsafe(_supervised(coroutine, ended), loop())
+    try:
+        return future.result()
+    except BaseException:
+        if future.cancel():  # the caller was interrupted: the work itself had not failed
+            ended.wait(FAREWELL)
+        raise
+
+
+async def _supervised(coroutine: Coroutine[Any, Any, T], ended: threading.Event) -> T:
+    try:
+        return await coroutine
+    finally:
+        ended.set()
+
+
+def _is_here() -> bool:
+    try:
+        return asyncio.get_running_loop() is _loops.get(os.getpid())
+    except RuntimeError:
+        return False

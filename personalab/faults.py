@@ -1,0 +1,281 @@
+"""What goes wrong on the way to a model, and how long to wait before asking again.
+
+A server that is busy deserves patience; one that refuses the key does not. Each failure of a request
+becomes a `Fault`: a category, a sentence, and how often such a request is sent in all. The waits between
+grow exponentially and are spread, so that requests refused together do not come back together; a server
+that says when to come back (``Retry-After``) is taken at its word up to two minutes. What a server says
+about a failure is shortened and cleared of keys, because it ends up in a notebook.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from personalab.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from personalab.errors import Category
+
+LONGEST_RETRY_AFTER = 120.0  # seconds; openai's own client gives up above the same bound
+PATIENCE = 300.0  # seconds of waiting that one request may add up to
+BUSY_SENDS = 7  # waits of 1 + 2 + ... + 32 s outlast a limit counted by the minute
+BROKEN_SENDS = 5
+SILENT_SENDS = 2  # a server that does not answer twice is down, not busy
+SAID_LENGTH = 300
+_RETRIED_STATUS = {408, 409, 500, 502, 503, 504, 529}
+_SECRET = re.compile(r"\b(sk|gsk|xai)-[\w\-*.]{4,}|Bearer\s+\S+", re.IGNORECASE)
+_UNSUPPORTED = re.compile(
+    r"unsupported|not support|unrecogni[sz]ed|unknown|not permitted|unexpected|unavailable|extra",
+    re.IGNORECASE,
+)
+#: what a server may not know, in the order in which it is taken out of the request
+PARAMETERS = ("max_tokens", "temperature", "seed", "strict", "response_format")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a request failed.
+
+    Attributes
+    ----------
+    category : Category
+        The word of the error tree.
+    message : str
+        What happened, as a sentence without a full stop.
+    hint : str, optional
+        What to do about it.
+    sends : int
+        How often a request that fails in this way is sent, all told.
+    retry_after : float, optional
+        Seconds after which the server said to come back.
+    is_final : bool
+        Whether every other request would fail in the same way, so that none need be sent.
+    """
+
+    category: Category
+    message: str
+    hint: str | None = None
+    sends: int = 1
+    retry_after: float | None = None
+    is_final: bool = False
+
+
+def classify(error: Exception, *, model: str, host: str) -> Fault:
+    """Say what a failure of openai's client means.
+
+    Parameters
+    ----------
+    error : Exception
+        What the client raised, or TimeoutError.
+    model : str
+        The model asked.
+    host : str
+        The server asked, for the message.
+
+    Returns
+    -------
+    Fault
+        The failure's meaning.
+    """
+    import openai
+
+    if isinstance(error, openai.APITimeoutError | TimeoutError):
+        hint = "try again later, or allow more seconds with PERSONALAB_TIMEOUT"
+        return Fault("provider_timeout", f"{host} did not answer in time", hint, SILENT_SENDS)
+    if isinstance(error, openai.APIStatusError):
+        return _status(error, model, host)
+    if isinstance(error, openai.APIConnectionError):
+        return _connection(error, host)
+    hint = "check OPENAI_BASE_URL: it usually ends in /v1"
+    return Fault("provider_error", f"{host} did not answer as an OpenAI-compatible server does", hint)
+
+
+def pause(fault: Fault, sent: int, waited: float, spread: float) -> float | None:
+    """Return how long to wait before a failed request is sent again.
+
+    Parameters
+    ----------
+    fault : Fault
+        Why it failed.
+    sent : int
+        How often it has been sent.
+    waited : float
+        Seconds it has waited in all.
+    spread : float
+        From 0 to 1, different for requests that fail together.
+
+    Returns
+    -------
+    float or None
+        Seconds; None when it is not worth sending again.
+
+    Examples
+    --------
+    >>> pause(Fault("rate_limited", "busy", sends=5, retry_after=7.0), sent=1, waited=0, spread=0.5)
+    7.0
+    >>> pause(Fault("auth_error", "wrong key"), sent=1, waited=0, spread=0.5) is None
+    True
+    """
+    seconds = seconds_set("PERSONALAB_BACKOFF", 1.0) * 2.0 ** (sent - 1) * (0.5 + spread / 2)
+    if fault.retry_after is not None:
+        seconds = fault.retry_after
+    out_of_patience = seconds > LONGEST_RETRY_AFTER or waited + seconds > PATIENCE
+    return None if sent >= fault.sends or out_of_patience else seconds
+
+
+def seconds_set(variable: str, default: float) -> float:
+    """Read seconds from the environment.
+
+    Parameters
+    ----------
+    variable : str
+        The variable's name.
+    default : float
+        What holds when it is not set.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    RequestError
+        When the variable is no number.
+    """
+    text = os.environ.get(variable)
+    try:
+        return float(text) if text else default
+    except ValueError as error:
+        message = f"{variable} is {text!r}, which is no number of seconds"
+        raise RequestError(message, hint=f"set it to a number such as {default:g}") from error
+
+
+def refused_parameter(error: Exception, sent: Mapping[str, Any]) -> str | None:
+    """Name the parameter that a server refused because it does not know it.
+
+    Parameters
+    ----------
+    error : Exception
+        What the client raised.
+    sent : mapping
+        The request's parameters.
+
+    Returns
+    -------
+    str or None
+        One of `PARAMETERS`; None when the refusal has another reason.
+    """
+    if getattr(error, "status_code", None) not in (400, 422):
+        return None
+    text = f"{getattr(error, 'param', '')} {_raw(error)}"
+    if not _UNSUPPORTED.search(text) or "invalid schema" in text.lower():
+        return None
+    named = (name for name in PARAMETERS if re.search(rf"\b{name}\b", text) and _is_sent(name, sent))
+    return next(named, None)
+
+
+def said(error: Exception, secret: str = "") -> str:
+    """Return what the server said about a failure, short and without keys.
+
+    Parameters
+    ----------
+    error : Exception
+        What the client raised.
+    secret : str
+        A text that must not appear.
+
+    Returns
+    -------
+    str
+        At most `SAID_LENGTH` characters; empty for a page of HTML.
+    """
+    text = " ".join(_raw(error).split())
+    if text.lstrip().startswith("<"):
+        return ""
+    text = _SECRET.sub("[key]", text.replace(secret, "[key]") if secret else text)
+    return text if len(text) <= SAID_LENGTH else text[: SAID_LENGTH - 1] + "…"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read when a server wants to be asked again.
+
+    Parameters
+    ----------
+    headers : mapping
+        The answer's headers, names in lower case or case-insensitive.
+
+    Returns
+    -------
+    float or None
+        Seconds from now, never below 0; None when it does not say.
+
+    Examples
+    --------
+    >>> retry_after({"retry-after": "2.5"}), retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"})
+    (2.5, 0.0)
+    """
+    text = headers.get("retry-after", "")
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _status(error: Any, model: str, host: str) -> Fault:
+    """Read an HTTP status, and the code in the body where the status says too little."""
+    status, words = error.status_code, {str(error.code), str(error.type)}
+    after = retry_after(error.response.headers)
+    if "insufficient_quota" in words or status == 402:
+        message = f"the account at {host} has no credit left"
+        return Fault("quota_exceeded", message, "top it up, or name another model", is_final=True)
+    if status in (401, 403):
+        hint = "check the key, for OpenAI in OPENAI_API_KEY, and what it may be used for"
+        # 403 may be about one request: some servers answer it when a moderation refuses a prompt
+        return Fault("auth_error", f"{host} refused the key (HTTP {status})", hint, is_final=status == 401)
+    if status == 429:
+        hint = "wait, or ask for fewer personas at a time"
+        return Fault("rate_limited", f"{host} kept answering that it is asked too often", hint, BUSY_SENDS, after)
+    if words & {"content_filter", "content_policy_violation"}:
+        return Fault("content_refused", f"a content filter at {host} refused the request", "word the prompt otherwise")
+    if status == 404:
+        hint = "check the model's name and, if set, OPENAI_BASE_URL (it usually ends in /v1)"
+        return Fault("config_error", f"{host} knows no model {model!r}", hint)
+    sends = BROKEN_SENDS if status in _RETRIED_STATUS else 1
+    hint = "try again later" if sends > 1 else "name another model or server"
+    return Fault("provider_error", f"{host} could not serve the request (HTTP {status})", hint, sends, after)
+
+
+def _connection(error: Exception, host: str) -> Fault:
+    """Tell a server that is not there from one that hung up."""
+    # the class is httpx's or httpx2's, depending on openai's version
+    if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):
+        hint = "check the network and the address, and that the server runs"
+        return Fault("provider_unreachable", f"{host} could not be reached", hint, SILENT_SENDS)
+    return Fault("provider_error", f"{host} kept hanging up before it had answered", "try again later", BROKEN_SENDS)
+
+
+def _raw(error: Exception) -> str:
+    body = getattr(error, "body", None)
+    if isinstance(body, dict):
+        body = body.get("message") or body.get("detail") or body.get("error") or ""
+    return str(body or "")
+
+
+def _is_sent(name: str, sent: Mapping[str, Any]) -> bool:
+    if name == "strict":
+        return "strict" in sent.get("response_format", {}).get("json_schema", {})
+    if name == "response_format":
+        return "json_schema" in sent.get("response_format", {})
+    return name in sent

@@ -1,0 +1,142 @@
+"""Inference: one sentence in, a blueprint out that samples.
+
+A strong model writes the whole draft in one answer (`personalab.inference.draft`); the linter's findings go back
+to it, at most twice. A small model is led through it in stages (`personalab.inference.stages`). What either still
+gets wrong is mended by rule and noted (`personalab.inference.repair`). A strong model whose drafts are of no use is
+led through the stages too, before the call is given up with the model's answer attached.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from personalab import llm
+from personalab.blueprint import Blueprint, CategoricalField, NumericField
+from personalab.errors import BlueprintError, ProviderError, RequestError
+from personalab.inference.draft import Draft, conversation, wire
+from personalab.inference.repair import repaired
+from personalab.inference.stages import infer_in_stages
+from personalab.lint import validate
+
+if TYPE_CHECKING:
+    from personalab.llm import Connection, Model
+
+GROUNDINGS = ("off", "web", "research")
+CORRECTIONS = 2  # how often findings go back to the model
+ROOM = 8000  # tokens for a whole draft; one of nine fields with conditionals takes about 3,000
+UNUSABLE = ("invalid_output", "output_truncated")
+
+
+def infer(prompt: str, *, grounding: str = "off", model: str | Model | None = None) -> Blueprint:
+    """Infer what makes a population believable from one sentence.
+
+    Parameters
+    ----------
+    prompt : str
+        Who the population is, such as ``"10 League of Legends players from around the globe"``.
+    grounding : {"off"}
+        Whether to look things up first; only ``"off"`` in this version.
+    model : str or Model, optional
+        Which model to ask, see `personalab.generate`.
+
+    Returns
+    -------
+    Blueprint
+        One that samples; ``sources`` say where its numbers come from, ``notes`` what was mended by rule.
+
+    Raises
+    ------
+    RequestError
+        If the prompt is empty or the grounding unknown; nothing is asked then.
+    ProviderError
+        If the model cannot be had, or gives nothing that can be made to sample.
+    """
+    check_request(prompt, grounding)
+    return llm.run(infer_with(prompt, llm.connect(model)))
+
+
+def check_request(prompt: str, grounding: str) -> None:
+    """Refuse an empty prompt or a grounding that is not to be had, before any model is asked."""
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise RequestError("the prompt is empty", hint="describe the population in a sentence")
+    if grounding not in GROUNDINGS:
+        raise RequestError(f"grounding is {grounding!r}", hint=f"use one of {list(GROUNDINGS)}")
+    if grounding != "off":
+        raise RequestError(f"grounding {grounding!r} is not available in this version", hint='use grounding="off"')
+
+
+async def infer_with(prompt: str, connection: Connection) -> Blueprint:
+    """Infer a blueprint over a connection; as `infer`, without its checks."""
+    if connection.is_small:
+        data = await infer_in_stages(prompt, connection)
+        return _finished(data, connection)
+    try:
+        return await _one_answer(prompt, connection)
+    except ProviderError as error:
+        if error.category not in UNUSABLE:
+            raise
+    data = await infer_in_stages(prompt, connection)
+    return _finished(data, connection)
+
+
+async def _one_answer(prompt: str, connection: Connection) -> Blueprint:
+    """A whole draft, with what is wrong with it sent back, and the last one mended."""
+    messages = conversation(prompt)
+    for round_ in range(CORRECTIONS + 1):
+        draft = await connection.ask(messages, Draft, stage="blueprint", max_tokens=ROOM)
+        faults = findings(wire(draft))
+        if not faults or round_ == CORRECTIONS:
+            break
+        messages = [*messages, *_correction(draft, faults)]
+    data = wire(draft)
+    if not any(isinstance(field, dict) and field["kind"] != "text" for field in data["fields"]):
+        raise ProviderError(
+            f"{connection.name} drafted no field that can be sampled",
+            category="invalid_output",
+            answer=draft.model_dump_json(),
+        )
+    return _finished(data, connection)
+
+
+def findings(data: dict[str, Any]) -> list[str]:
+    """What is wrong with a draft, as sentences for the model: the linter's findings, and what every blueprint needs."""
+    try:
+        bp = Blueprint.from_dict(data)
+    except BlueprintError as error:
+        return [str(error)]
+    found = [str(finding) for finding in validate(bp) if finding.level != "note"]
+    numbers = [field for field in bp.fields if isinstance(field, NumericField)]
+    if len(bp.roots) < 2:
+        found.append("there are fewer than two categorical fields without parents → add what tells members apart")
+    if not numbers:
+        found.append("there is no numeric field → add one, such as an age, a duration or a frequency")
+    if not any(field.parents for field in bp.fields if isinstance(field, CategoricalField | NumericField)):
+        found.append("no field depends on another → add parents and conditionals where an expert would")
+    if numbers and not bp.constraints:
+        found.append("there is no constraint → add a comparison that every member obeys")
+    if "name" not in {field.name for field in bp.texts}:
+        found.append("there is no text field called 'name' → add it")
+    return found
+
+
+def _correction(draft: Draft, faults: list[str]) -> list[dict[str, str]]:
+    listed = "\n".join(f"- {fault}" for fault in faults)
+    return [
+        {"role": "assistant", "content": json.dumps(draft.model_dump(), ensure_ascii=False)},
+        {"role": "user", "content": f"This draft has faults:\n{listed}\nWrite the whole blueprint again without them."},
+    ]
+
+
+def _finished(data: dict[str, Any], connection: Connection) -> Blueprint:
+    size = "small embedded model" if connection.is_small else "model"
+    data = data | {"sources": [f"Estimated by the {size} {connection.name}; nothing was looked up."]}
+    try:
+        return repaired(data)
+    except BlueprintError as error:
+        raise ProviderError(
+            f"what {connection.name} wrote cannot be made to sample",
+            category="invalid_output",
+            answer=json.dumps(data, ensure_ascii=False),
+            hint="word the prompt otherwise, or use a larger model",
+        ) from error

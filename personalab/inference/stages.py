@@ -1,0 +1,292 @@
+"""Inference in small steps, for small models.
+
+A model of one or two billion parameters cannot write a whole blueprint, but it can fill in one form after another:
+an outline of attributes with their values, the shares of one attribute, which attribute a quantity depends on, and its
+typical range for each value. Every form is closed, its choices are listed in the grammar, each piece is checked by
+code, and only a piece that fails is asked for again. The conversation grows at its end only, so that the
+server re-reads none of it.
+
+What a small model says of numbers is not research. Its shares fall off in the order it listed the values, whatever
+they are, so they are drawn towards equal ones, and the blueprint's ``sources`` say whose estimates they are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, create_model
+
+from personalab.errors import ProviderError
+from personalab.inference.repair import BACKSTORY, NAME, feasible, slug
+from personalab.llm import Connection
+
+T = TypeVar("T", bound=BaseModel)
+Messages = list[dict[str, str]]
+
+ATTEMPTS = 4  # at one piece, each with a fresh seed
+SHRINKAGE = 0.4  # how far a small model's shares are drawn towards equal ones; its word is worth little more than half
+CENTRAL = 3.29  # sds between the 5 % and the 95 % quantile of a normal
+ROOM = {"outline": 700, "shares": 200, "parent": 40, "ranges": 400}  # tokens; a full answer takes half
+
+
+class Attribute(BaseModel):
+    """A categorical field in outline."""
+
+    name: str = Field(min_length=2, max_length=28)
+    description: str = Field(min_length=4, max_length=70)
+    is_ordered: bool
+    values: list[str] = Field(min_length=3, max_length=6)
+
+
+class Quantity(BaseModel):
+    """A numeric field in outline."""
+
+    name: str = Field(min_length=2, max_length=28)
+    description: str = Field(min_length=4, max_length=70)
+    unit: str = Field(min_length=1, max_length=16)
+    lowest: int = Field(ge=0, le=100_000)
+    highest: int = Field(ge=1, le=1_000_000)
+
+
+class Outline(BaseModel):
+    """The fields of a population, before any number."""
+
+    rationale: str = Field(min_length=20, max_length=240)
+    member: str = Field(min_length=3, max_length=28)
+    attributes: list[Attribute] = Field(min_length=3, max_length=4)
+    quantities: list[Quantity] = Field(min_length=2, max_length=2)
+
+
+GUIDE = """\
+You describe populations for a statistician. Given a population, name the attributes and quantities that tell its
+members apart, in the words of their own world. An attribute has 3 to 6 short values that exclude each other and fit
+every member; nothing in it may contradict the population. A quantity is a count or an amount with its lowest and highest
+believable value. Each attribute and quantity is about something different. Answer in JSON."""
+
+EXAMPLES = (
+    (
+        "street musicians in European cities",
+        {
+            "rationale": "What they earn depends on how far they live on it; city and instrument vary freely.",
+            "member": "street musician",
+            "attributes": [
+                {"name": "city", "description": "city they mostly play in", "is_ordered": False,
+                 "values": ["Barcelona", "London", "Berlin", "Prague"]},
+                {"name": "commitment", "description": "how far they live on it", "is_ordered": True,
+                 "values": ["hobby", "side income", "full time"]},
+                {"name": "instrument", "description": "what they play", "is_ordered": False,
+                 "values": ["guitar", "violin", "accordion", "percussion", "voice only"]},
+            ],
+            "quantities": [
+                {"name": "age", "description": "age in years", "unit": "years", "lowest": 16, "highest": 75},
+                {"name": "hours_per_week", "description": "hours played in the street per week", "unit": "hours",
+                 "lowest": 1, "highest": 55},
+            ],
+        },
+    ),
+    (
+        "owners of electric cars in Norway",
+        {
+            "rationale": "Mileage follows where they live and how they commute; charging follows the home.",
+            "member": "electric car owner",
+            "attributes": [
+                {"name": "region", "description": "part of Norway they live in", "is_ordered": False,
+                 "values": ["Oslo area", "western coast", "Trondelag", "northern Norway"]},
+                {"name": "charging", "description": "where the car is mostly charged", "is_ordered": False,
+                 "values": ["at home", "at work", "public fast charger", "street charger"]},
+                {"name": "income_group", "description": "household income", "is_ordered": True,
+                 "values": ["below average", "average", "above average", "high"]},
+            ],
+            "quantities": [
+                {"name": "age", "description": "age in years", "unit": "years", "lowest": 19, "highest": 85},
+                {"name": "km_per_year", "description": "distance driven per year", "unit": "km",
+                 "lowest": 2000, "highest": 45000},
+            ],
+        },
+    ),
+)  # fmt: skip
+
+
+async def infer_in_stages(prompt: str, connection: Connection) -> dict[str, Any]:
+    """Ask a small model for a blueprint, piece by piece.
+
+    Parameters
+    ----------
+    prompt : str
+        Who the population is.
+    connection : Connection
+        The model.
+
+    Returns
+    -------
+    dict
+        The blueprint in wire form, every piece of it checked.
+
+    Raises
+    ------
+    ProviderError
+        If a piece did not come out right in any of the attempts; ``answer`` holds the last one.
+    """
+    shown = [turn for example, answer in EXAMPLES for turn in (_user(f"Population: {example}"), _assistant(answer))]
+    talk = [{"role": "system", "content": GUIDE}, *shown, _user(f"Population: {prompt}")]
+    outline = await _piece(connection, talk, Outline, "outline", _outline_fault)
+    talk.append(_assistant(outline.model_dump()))
+    fields = [await _categorical(connection, talk, attribute) for attribute in outline.attributes]
+    for quantity in outline.quantities:
+        fields.append(await _numeric(connection, talk, quantity, outline.attributes))
+    return _blueprint(outline, fields)
+
+
+async def _piece(
+    connection: Connection, talk: Messages, type_: type[T], stage: str, fault: Callable[[T], str | None]
+) -> T:
+    """One form filled in and checked; a faulty one is drawn again, without its history, which a small model repeats."""
+    wrong, answer = "", None
+    for sample in range(ATTEMPTS):
+        try:
+            filled = await connection.ask(
+                talk, type_, stage="blueprint", sample=sample, max_tokens=ROOM[stage], temperature=0.7
+            )
+        except ProviderError as error:
+            if error.category not in ("invalid_output", "output_truncated"):
+                raise
+            wrong, answer = str(error), error.answer
+            continue
+        found = fault(filled)
+        if found is None:
+            return filled
+        wrong, answer = found, filled.model_dump_json()
+    raise ProviderError(
+        f"{connection.name} did not fill in the {stage} in {ATTEMPTS} attempts: {wrong}",
+        category="invalid_output",
+        answer=answer,
+        hint="word the prompt otherwise, or use a larger model",
+    )
+
+
+async def _categorical(connection: Connection, talk: Messages, attribute: Attribute) -> dict[str, Any]:
+    form = _form("Shares", attribute.values, int, ge=0, le=100)
+    question = _user(
+        f"Of 100 members, how many have each value of {attribute.name} ({attribute.description})? "
+        "Use real-world knowledge: some values are common and some are rare, whatever their place in the list."
+    )
+    filled = await _piece(connection, [*talk, question], form, "shares", _shares_fault)
+    counts = list(filled.model_dump(by_alias=True).values())
+    equal = 1 / len(counts)
+    shares = [(1 - SHRINKAGE) * count / sum(counts) + SHRINKAGE * equal for count in counts]
+    field: dict[str, Any] = {
+        "name": slug(attribute.name),
+        "kind": "categorical",
+        "description": attribute.description,
+        "parents": [],
+        "categorical": {"weights": dict(zip(attribute.values, _rounded(shares), strict=True))},
+    }
+    if attribute.is_ordered:
+        field["ordered_values"] = list(attribute.values)
+    return field | {"conditionals": []}
+
+
+async def _numeric(
+    connection: Connection, talk: Messages, quantity: Quantity, attributes: list[Attribute]
+) -> dict[str, Any]:
+    names: Any = Literal[tuple(attribute.name for attribute in attributes)]
+    choice: Any = create_model("Parent", depends_on=(names, ...))
+    question = _user(f"Which attribute does {quantity.name} ({quantity.description}) depend on most?")
+    chosen: Any = await _piece(connection, [*talk, question], choice, "parent", lambda _: None)
+    parent = next(attribute for attribute in attributes if attribute.name == chosen.depends_on)
+    number: Any = (int, Field(ge=quantity.lowest, le=quantity.highest))
+    form = _form("Ranges", parent.values, create_model("Range", low=number, typical=number, high=number))
+    question = _user(
+        f"For each {parent.name}: what is a low, a typical and a high {quantity.name} in {quantity.unit}, "
+        f"between {quantity.lowest} and {quantity.highest}? Nine of ten members lie between low and high."
+    )
+    filled = await _piece(connection, [*talk, question], form, "ranges", lambda _: None)
+    return {
+        "name": slug(quantity.name),
+        "kind": "numeric",
+        "description": quantity.description,
+        "parents": [slug(parent.name)],
+        "conditionals": [
+            {"when": {slug(parent.name): value}, "numeric": _distribution(quantity, **triple)}
+            for value, triple in filled.model_dump(by_alias=True).items()
+        ],
+    }
+
+
+def _form(name: str, keys: list[str], type_: Any, **bounds: int) -> type[BaseModel]:
+    """A closed object whose keys are a population's own values."""
+    made: Any = {f"key_{i}": (type_, Field(alias=key, **bounds)) for i, key in enumerate(keys)}
+    form: type[BaseModel] = create_model(name, **made)
+    return form
+
+
+def _distribution(quantity: Quantity, low: int, typical: int, high: int) -> dict[str, Any]:
+    low, typical, high = sorted((low, typical, high))
+    widest = (quantity.highest - quantity.lowest) / 3
+    least = max(0.5, 0.05 * typical)  # nobody is alike to the digit, whatever a model says
+    sd = min(max((high - low) / CENTRAL, least), widest)
+    moments = {"min": quantity.lowest, "max": quantity.highest, "mean": typical, "sd": round(sd, 2), "integer": True}
+    inside = min(max(typical, quantity.lowest + sd / 2), quantity.highest - sd / 2)
+    return feasible(moments | {"mean": round(inside, 1)})
+
+
+def _blueprint(outline: Outline, fields: list[dict[str, Any]]) -> dict[str, Any]:
+    roots = [field["name"] for field in fields if field["kind"] == "categorical"]
+    name = NAME | {"description": f"full name of the {outline.member}", "parents": roots[:1]}
+    return {
+        "domain": slug(outline.member),
+        "order": [field["name"] for field in fields],
+        "fields": [*fields, name, BACKSTORY | {"parents": roots}],
+        "constraints": _constraints(outline),
+        "rationale": outline.rationale,
+        "sources": [],
+    }
+
+
+def _constraints(outline: Outline) -> list[dict[str, str]]:
+    """What must hold by the meaning of the quantities alone: nobody did anything for longer than they have lived."""
+    years = [slug(q.name) for q in outline.quantities if q.unit.lower().startswith("year")]
+    spans = [name for name in years if "age" in years and name != "age"]
+    if spans:
+        return [{"name": f"{name}_within_age", "lhs": name, "op": "<=", "rhs": "age"} for name in spans]
+    last = outline.quantities[-1]
+    name = slug(last.name)
+    return [{"name": f"{name}_in_range", "lhs": name, "op": ">=", "rhs": str(last.lowest)}]
+
+
+def _outline_fault(outline: Outline) -> str | None:
+    names = [slug(name) for name in (*(a.name for a in outline.attributes), *(q.name for q in outline.quantities))]
+    if len(set(names)) < len(names) or not all(names):
+        return "two fields have the same name"
+    for attribute in outline.attributes:
+        values = [value.strip().lower() for value in attribute.values]
+        if len(set(values)) < len(values) or not all(values):
+            return f"{attribute.name!r} lists a value twice"
+        if max(map(len, values)) > 40:
+            return f"a value of {attribute.name!r} is a sentence"
+    for quantity in outline.quantities:
+        if quantity.lowest >= quantity.highest:
+            return f"{quantity.name!r} has no range"
+    return None
+
+
+def _shares_fault(shares: BaseModel) -> str | None:
+    return None if sum(shares.model_dump().values()) > 0 else "all shares are 0"
+
+
+def _rounded(shares: list[float]) -> list[float]:
+    """Shares to three digits that sum to 1 exactly; the largest takes the difference."""
+    digits = [round(share, 3) for share in shares]
+    digits[digits.index(max(digits))] += 1 - math.fsum(digits)
+    return [round(share, 3) for share in digits]
+
+
+def _user(content: str) -> dict[str, str]:
+    return {"role": "user", "content": content}
+
+
+def _assistant(answer: dict[str, Any]) -> dict[str, str]:
+    return {"role": "assistant", "content": json.dumps(answer, ensure_ascii=False)}

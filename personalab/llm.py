@@ -1,0 +1,287 @@
+"""The only door to a language model: a name in, validated values out.
+
+``connect`` turns a name (``"openai/gpt-5-mini"``, ``"ollama/qwen3"``, ``"local"``) or an object with one
+method into a `Connection`, and ``Connection.ask`` turns messages and a pydantic type into an instance of
+that type. Between the two lie, from the outside in: instructor, which validates an answer and shows the
+model its own mistake; the replies (`personalab.replies`), which answer what was answered before; the count
+of tokens; and the server (`personalab.endpoint`). Because all of this lies *below* instructor, a re-ask is
+recorded, replayed and counted like a first ask. Nothing is opened before the first question that the
+replies cannot answer, so a recorded notebook runs with no key, no server and no socket.
+
+A small model (``is_small``) is not shown its mistake: it repeats it. It is drawn again, by the caller, with
+another ``sample``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+from pydantic import BaseModel
+
+from personalab import places, replies
+from personalab.answers import completion, validated
+from personalab.background import run
+from personalab.endpoint import Endpoint, Gate
+from personalab.errors import ProviderError, RequestError
+from personalab.faults import seconds_set
+from personalab.schemas import strict_schema
+from personalab.usage import Count, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+__all__ = ["Connection", "Count", "Model", "Usage", "connect", "run", "strict_schema"]
+
+T = TypeVar("T", bound=BaseModel)
+
+REMOTE_LIMIT = 8  # requests under way; the research note's slow start begins here
+REMOTE_SECONDS = 120.0
+EMBEDDED_SECONDS = 600.0  # a blueprint took 64 s on two idle cores; a busy laptop needs ten times that
+REASKS = 2
+# what a reply lacks when a person or an object of the user's own gave it
+_PLAIN_REPLY: dict[str, Any] = {"content": "", "finish_reason": "stop", "refusal": None, "usage": {}}
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What an object of the user's own needs in order to serve as a model.
+
+    With a ``name``, its replies are kept and replayed under that name; without, it is asked every time. With
+    ``is_small = True`` it is treated as a small model. An ordinary ``complete`` is called once at a time,
+    in a thread; one that is ``async`` is called for several requests at once.
+
+    Examples
+    --------
+    >>> class Fixed:
+    ...     def complete(self, messages, schema):
+    ...         return '{"age": 30}'
+    >>> connect(Fixed())
+    Connection('Fixed')
+    """
+
+    def complete(self, messages: list[dict[str, str]], schema: dict[str, Any]) -> str | Awaitable[str]:
+        """Answer a conversation.
+
+        Parameters
+        ----------
+        messages : list of dict
+            Each with ``role`` and ``content``.
+        schema : dict
+            The JSON schema that the answer has to fulfil.
+
+        Returns
+        -------
+        str
+            The answer, as JSON.
+        """
+
+
+class Connection:
+    """A model, ready to be asked.
+
+    Made by `connect`.
+
+    Parameters
+    ----------
+    name : str
+        What the model is called here, such as ``"openai/gpt-5-mini"``.
+    model : str or None
+        What its replies are kept under; None when they are not kept.
+    description : str
+        A sentence for people.
+    complete : callable
+        Asks the model: ``await complete(request, schema_name)`` gives a reply.
+    is_small : bool
+        Whether callers should work in small steps.
+
+    Attributes
+    ----------
+    replies : Replies
+        The store that was in use when the connection was made.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: str | None,
+        description: str,
+        complete: Callable[[Mapping[str, Any], str], Awaitable[dict[str, Any]]],
+        *,
+        is_small: bool = False,
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.is_small = is_small
+        self.replies = replies.current()
+        self._model = model
+        self._complete = complete
+        self._counts: dict[tuple[bool, str], Count] = {}
+
+    def __repr__(self) -> str:
+        return f"Connection({self.name!r})"
+
+    @property
+    def usage(self) -> Usage:
+        """What has been used so far.
+
+        Returns
+        -------
+        Usage
+            Tokens by stage, paid apart from replayed.
+        """
+        paid, replayed = (
+            {stage: count for (old, stage), count in self._counts.items() if old is is_old} for is_old in (False, True)
+        )
+        return Usage(paid, replayed)
+
+    async def ask(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        type_: type[T],
+        *,
+        stage: str = "",
+        sample: int = 0,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+    ) -> T:
+        """Ask for an instance of a type.
+
+        Parameters
+        ----------
+        messages : sequence of mapping
+            The conversation, each with ``role`` and ``content``.
+        type_ : type
+            A pydantic model that `strict_schema` can express.
+        stage : str
+            What the tokens are counted under.
+        sample : int
+            Tells apart two draws of the same request.
+        max_tokens : int, optional
+            The most tokens that the answer may have; doubled once when it does not suffice.
+        temperature : float, optional
+            The sampling temperature; the server's own by default.
+
+        Returns
+        -------
+        BaseModel
+            An instance of ``type_``.
+
+        Raises
+        ------
+        ProviderError
+            When no valid answer was had; ``category`` says why, ``answer`` holds what the model said.
+        """
+        schema = strict_schema(type_, bounded=self.is_small)
+        options = {"max_tokens": max_tokens, "temperature": temperature, "sample": sample}
+
+        async def _create(*, messages: list[Any], **_instructors: Any) -> Any:
+            request = {"model": self._model or self.name, "messages": messages, "schema": schema, **options}
+            reply = await self._finished(request, type_.__name__, stage)
+            return completion(reply["content"], self.name)
+
+        reasks = 0 if self.is_small else REASKS
+        return await validated(_create, messages, type_, reasks=reasks, name=self.name)
+
+    async def _finished(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
+        """Ask, and once more with twice the room when the answer did not fit."""
+        reply = await self._reply(request, name, stage)
+        if reply["finish_reason"] == "length":
+            room = request["max_tokens"] or _tokens(reply)[1]
+            reply = await self._reply({**request, "max_tokens": 2 * room}, name, stage) if room else reply
+        _check(reply, self.name)
+        return reply
+
+    async def _reply(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
+        """Find the reply, or ask for it, keep it and count it."""
+        is_kept = self._model is not None or self.replies.mode == "replay"
+        found = self.replies.get(request) if is_kept else None
+        reply = _PLAIN_REPLY | (found or await self._complete(replies.canonical(request), name))
+        if is_kept and not found:
+            self.replies.put(request, reply, by=self.name)
+        before = self._counts.get((bool(found), stage), Count())
+        self._counts[bool(found), stage] = before + Count(1, *_tokens(reply))
+        return reply
+
+
+def connect(model: str | Model | None = None) -> Connection:
+    """Find a model and get ready to ask it; nothing is sent yet.
+
+    Parameters
+    ----------
+    model : str or Model, optional
+        ``"openai/…"`` (a key in ``OPENAI_API_KEY``, or any compatible server in ``OPENAI_BASE_URL``),
+        ``"ollama/…"``, ``"local"``, ``"local-small"``, ``"local-tiny"``, or an object with a method
+        ``complete``. By default the environment's ``PERSONALAB_MODEL``, else what is there: OpenAI with a
+        key, an Ollama on this machine, the embedded model.
+
+    Returns
+    -------
+    Connection
+        Ready to be asked.
+
+    Raises
+    ------
+    RequestError
+        When the name or the object is of no known form.
+    ProviderError
+        When nothing is named and nothing is there (category ``config_error``).
+    """
+    if model is not None and not isinstance(model, str):
+        return _object(model)
+    name = model or os.environ.get("PERSONALAB_MODEL") or places.what_is_there(replies.current())
+    found = places.find(name)
+    limit, seconds = (1, EMBEDDED_SECONDS) if found.is_embedded else (REMOTE_LIMIT, REMOTE_SECONDS)
+    timeout = seconds_set("PERSONALAB_TIMEOUT", seconds)
+    endpoint = Endpoint(found.open, Gate(limit), timeout=timeout, is_seeded=found.is_embedded)
+    return Connection(name, found.model, found.description, endpoint.complete, is_small=found.is_embedded)
+
+
+def _object(model: Any) -> Connection:
+    """Connect to an object of the user's own."""
+    if not callable(getattr(model, "complete", None)):
+        hint = "give it complete(messages, schema), which returns JSON text"
+        raise RequestError(f"a {type(model).__name__} is no model: it has no method `complete`", hint=hint)
+    is_async = inspect.iscoroutinefunction(model.complete)
+    gate = Gate(REMOTE_LIMIT if is_async else 1)
+    own = getattr(model, "name", None)
+    name = own or type(model).__name__
+
+    async def complete(request: Mapping[str, Any], _name: str) -> dict[str, Any]:
+        called = (list(request["messages"]), request["schema"])
+        async with gate.slot():
+            try:
+                text = await (model.complete(*called) if is_async else asyncio.to_thread(model.complete, *called))
+            except Exception as error:
+                raise ProviderError(f"{name} raised {type(error).__name__} when it was asked") from error
+        if not isinstance(text, str):
+            hint = "return JSON text, for instance with json.dumps"
+            raise ProviderError(f"{name} returned a {type(text).__name__}, not a text", hint=hint)
+        return {"content": text}
+
+    small = bool(getattr(model, "is_small", False))
+    return Connection(name, own, f"{name}, an object given by the caller", complete, is_small=small)
+
+
+def _tokens(reply: Mapping[str, Any]) -> tuple[int, int]:
+    return reply["usage"].get("prompt_tokens", 0), reply["usage"].get("completion_tokens", 0)
+
+
+def _check(reply: Mapping[str, Any], name: str) -> None:
+    """Stop at an answer that is none; asking the same thing once more would not help."""
+    if reply["refusal"] or reply["finish_reason"] == "content_filter":
+        raise ProviderError(
+            f"{name} declined to answer",
+            category="content_refused",
+            answer=reply["refusal"] or reply["content"],
+            hint="word the prompt otherwise, or name another model",
+        )
+    if reply["finish_reason"] == "length":
+        raise ProviderError(
+            f"{name} had not finished its answer when its room was used up, twice",
+            category="output_truncated",
+            answer=reply["content"],
+            hint="ask for less at a time, or name a model with a longer output",
+        )

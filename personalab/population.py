@@ -1,0 +1,198 @@
+"""Populations: everything together, from one sentence to people.
+
+``generate`` walks the whole way: a blueprint is inferred, a frame sampled, its texts written, a report made. What comes
+back is a frozen `Population` that holds all four, shows itself in a notebook, saves itself as files, and turns
+into the ``result`` object of the hosted persona API.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from personalab import charts, llm
+from personalab.blueprint import Blueprint, write_whole
+from personalab.errors import RequestError
+from personalab.fidelity import Report, report
+from personalab.inference import check_request, infer_with
+from personalab.sampling import sample
+from personalab.writing import as_strings, write_with
+
+if TYPE_CHECKING:
+    from personalab.llm import Connection, Model, Usage
+
+LIMIT = 10_000  # people a call; PERSONALAB_LIMIT sets another
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """A written population with the blueprint it was drawn from and the report on it.
+
+    Attributes
+    ----------
+    prompt : str
+        The sentence it began with.
+    blueprint : Blueprint
+        What was inferred.
+    frame : pandas.DataFrame
+        One row a persona, index ``persona_id``: the blueprint's fields, then ``tagline``, ``portrait``,
+        ``system_prompt`` and ``markdown``.
+    report : Report
+        How closely the frame follows the blueprint, and how varied it is.
+    model : str
+        Which model inferred and wrote.
+    usage : Usage
+        The tokens it took, by stage, replayed ones apart.
+    """
+
+    prompt: str
+    blueprint: Blueprint
+    frame: pd.DataFrame
+    report: Report
+    model: str = ""
+    usage: Usage | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Population):
+            return NotImplemented
+        return self.prompt == other.prompt and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.prompt, self.blueprint, len(self)))
+
+    def __repr__(self) -> str:
+        return f"Population({self.blueprint.domain!r}, {len(self)} personas, model={self.model!r})"
+
+    def _repr_html_(self) -> str:
+        return charts.cards(self.frame.head(12), self.blueprint, of=len(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the population into the hosted API's ``result`` object.
+
+        Returns
+        -------
+        dict
+            ``personas`` (each ``persona_id``, ``fields`` as strings, ``system_prompt``, ``markdown``) and
+            ``blueprint``; for more than one persona also ``diversity`` and ``marginals``.
+        """
+        return {
+            "personas": [self._persona(row) for _, row in self.frame.iterrows()],
+            "blueprint": self.blueprint.to_dict(),
+            **self.report.contract(),
+        }
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the population as files that anyone can open.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if it is not there; files of an earlier population in it are replaced.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder, now with ``population.json``, ``personas.csv``, ``blueprint.yaml``, ``report.html`` and a
+            Markdown sheet a persona under ``personas/``.
+        """
+        folder = Path(folder)
+        write_whole(folder / "population.json", json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        write_whole(folder / "personas.csv", self.frame.to_csv())
+        self.blueprint.save(folder / "blueprint.yaml")
+        page = charts.page(self.frame, self.blueprint, self.report, prompt=self.prompt, model=self.model)
+        write_whole(folder / "report.html", page)
+        sheets = folder / "personas"
+        for persona, sheet in self.frame["markdown"].items():
+            write_whole(sheets / f"{persona}.md", sheet)
+        for stale in set(sheets.glob("p_*.md")) - {sheets / f"{persona}.md" for persona in self.frame.index}:
+            stale.unlink()
+        return folder
+
+    def _persona(self, row: pd.Series[Any]) -> dict[str, Any]:
+        values = as_strings(row, self.blueprint)
+        return {
+            "persona_id": str(row.name),
+            "fields": {item.name: values.get(item.name) or str(row[item.name]) for item in self.blueprint.fields},
+            "system_prompt": str(row["system_prompt"]),
+            "markdown": str(row["markdown"]),
+        }
+
+
+def generate(
+    prompt: str,
+    count: int = 1,
+    *,
+    grounding: str = "off",
+    seed: int | None = None,
+    model: str | Model | None = None,
+) -> Population:
+    """Generate a population from one sentence.
+
+    Parameters
+    ----------
+    prompt : str
+        Who the population is, such as ``"10 League of Legends players from around the globe"``. A number in it is
+        description; `count` decides how many are made.
+    count : int
+        How many personas, at least 1 and at most 10,000 (``PERSONALAB_LIMIT`` sets another limit).
+    grounding : {"off"}
+        Whether to look things up first; only ``"off"`` in this version.
+    seed : int, optional
+        Fixes the draw; without it one is made up and kept in ``frame.attrs``.
+    model : str or Model, optional
+        ``"openai/gpt-5-mini"``, ``"ollama/qwen3"``, ``"local"`` or an object with a ``complete`` method. Without
+        it ``PERSONALAB_MODEL``; else an OpenAI key, an Ollama on this machine, the embedded model.
+
+    Returns
+    -------
+    Population
+        Always with `count` members.
+
+    Raises
+    ------
+    RequestError
+        If the prompt is empty, the count out of range or the grounding unknown; no model is asked then.
+    ProviderError
+        If the model cannot be had or gives nothing usable. What it has answered is kept among the replies, so
+        that the same call goes on from there.
+    """
+    check_request(prompt, grounding)
+    count = _count(count)
+    return llm.run(_generated(prompt, count, seed, llm.connect(model)))
+
+
+async def _generated(prompt: str, count: int, seed: int | None, connection: Connection) -> Population:
+    with _bar(count) as bar:
+        bar.set_description("inferring")
+        bp = await infer_with(prompt, connection)
+        bar.set_description("writing")
+        frame = await write_with(sample(bp, count, seed=seed), bp, connection, progress=lambda _: bar.update())
+        bar.set_description("reporting")
+    return Population(prompt, bp, frame, report(frame, bp), connection.name, connection.usage)
+
+
+def _count(count: Any) -> int:
+    limit = int(os.environ.get("PERSONALAB_LIMIT") or LIMIT)
+    try:
+        number = operator.index(count)
+    except TypeError:
+        raise RequestError(f"count is {count!r}, which is no whole number", hint=f"ask for 1 to {limit:,}") from None
+    if not 1 <= number <= limit or isinstance(count, bool):
+        raise RequestError(f"count is {count!r}, outside 1 to {limit:,}", hint="PERSONALAB_LIMIT sets another limit")
+    return number
+
+
+def _bar(total: int) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, unit="persona", file=sys.stderr, disable=None, leave=False)

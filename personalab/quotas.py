@@ -1,0 +1,199 @@
+"""Quotas: whole people for fractional shares.
+
+A population of 10 cannot hold 1.5 people of a kind. Independent draws miss the shares by chance; quotas decide the
+counts first and leave to chance only who gets which value. Three problems occur:
+
+- one table of shares: `largest_remainder` (Hamilton's method) gives the counts whose total variation distance from
+  the shares is the smallest that any whole counts can have;
+- a table per group: `controlled` rounds every cell up or down at random so that each cell is right on average,
+  each group keeps its size exactly, and each column total stays within one of its own (Cox 1987);
+- groups in which some values are ruled out: `fitted` keeps both margins, through proportional fitting and then a
+  maximum flow, and gives up as little of the columns as the rules demand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+WHOLE = 1e-9  # a cell this close to a whole number is one
+
+
+def largest_remainder(shares: Floats, n: int, rng: np.random.Generator | None = None) -> Counts:
+    """Whole counts that sum to `n` and lie as close to the shares as whole counts can.
+
+    Parameters
+    ----------
+    shares : array of float
+        Non-negative weights, of any positive sum.
+    n : int
+        How many to apportion.
+    rng : numpy.random.Generator, optional
+        Decides between equal remainders; without it the first one wins.
+
+    Returns
+    -------
+    array of int
+        Counts that minimise the total variation distance from the shares.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> largest_remainder(np.array([0.2, 0.3, 0.25, 0.15, 0.07, 0.03]), 10).tolist()
+    [2, 3, 3, 1, 1, 0]
+    """
+    expected = n * shares / shares.sum()
+    counts: Counts = np.floor(expected + WHOLE).astype(np.int64)
+    remainder = np.round(expected - counts, 9)  # equal remainders must compare equal
+    tiebreak = rng.random(len(shares)) if rng is not None else np.arange(len(shares))
+    counts[np.lexsort((tiebreak, -remainder))[: n - counts.sum()]] += 1
+    return counts
+
+
+def controlled(expected: Floats, rng: np.random.Generator) -> Counts:
+    """Round a table at random: every cell up or down, unbiased, with both margins held.
+
+    Parameters
+    ----------
+    expected : array of float, shape (groups, values)
+        Expected counts; each row sums to a whole number.
+    rng : numpy.random.Generator
+        The source of chance.
+
+    Returns
+    -------
+    array of int, same shape
+        Whole counts with the same row sums, and column sums within one of the expected ones. Each cell is the floor
+        or the ceiling of its expectation, and equals it on average.
+
+    Notes
+    -----
+    Cells that are not whole form a graph between rows and columns in which every node has two edges or none (a
+    slack row makes the column sums whole too), so that a walk always closes a cycle. Adding to every other cell of
+    the cycle what is taken from its neighbours holds the margins, and a fair choice of the two directions holds the
+    averages; each cycle makes at least one cell whole.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> controlled(np.array([[0.5, 0.5], [1.5, 0.5]]), np.random.default_rng(0)).sum(axis=1).tolist()
+    [1, 2]
+    """
+    totals = expected.sum(axis=0)
+    slack = np.ceil(totals - WHOLE) - totals
+    table = np.vstack([expected, slack])
+    base = np.floor(table + WHOLE)
+    part = table - base
+    part[part < WHOLE] = 0.0
+    _walk(part, rng)
+    rounded: Counts = (base + np.rint(part))[:-1].astype(np.int64)
+    return rounded
+
+
+def fitted(sizes: Counts, quotas: Counts, allowed: NDArray[np.bool_], weights: Floats) -> Counts:
+    """Share out quotas among rows of which some exclude some values.
+
+    Parameters
+    ----------
+    sizes : array of int, shape (rows,)
+        How many people each row holds.
+    quotas : array of int, shape (values,)
+        How many people each value should get; sums to the people.
+    allowed : array of bool, shape (rows, values)
+        Which values a row may hold; at least one with weight in each row.
+    weights : array of float, shape (values,)
+        The values' shares, for whom the quotas leave no room.
+
+    Returns
+    -------
+    array of int, shape (rows, values)
+        Counts with exact row sums, nothing where it is not allowed, and column sums equal to the quotas as far as
+        any table can have them.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_flow
+
+    start: Counts = np.floor(_proportional(sizes, quotas, allowed) + WHOLE).astype(np.int64)
+    counts = start
+    for counts in (start, np.zeros_like(start)):
+        rows, columns = sizes - counts.sum(axis=1), quotas - counts.sum(axis=0)
+        network = csr_array(_capacities(rows, columns, allowed))
+        flow = maximum_flow(network, 0, len(rows) + len(columns) + 1).flow.toarray()
+        counts = counts + flow[1 : len(rows) + 1, len(rows) + 1 : -1].astype(np.int64)
+        if counts.sum() == sizes.sum():
+            return counts
+    for row in np.flatnonzero(counts.sum(axis=1) < sizes):
+        counts[row] = counts[row] + largest_remainder(weights * allowed[row], int(sizes[row] - counts[row].sum()))
+    return counts
+
+
+def _walk(part: Floats, rng: np.random.Generator) -> None:
+    """Make every cell of a table of fractions 0 or 1, cycle by cycle, in place."""
+    rows = [{int(c) for c in np.flatnonzero(row)} for row in part > 0]
+    columns = [{int(r) for r in np.flatnonzero(column)} for column in (part > 0).T]
+    for start in range(len(rows)):
+        while rows[start]:
+            cycle = _cycle(start, rows, columns)
+            if cycle is None:  # rounding error left one cell alone in its line
+                column = rows[start].pop()
+                columns[column].discard(start)
+                part[start, column] = np.rint(part[start, column])
+                continue
+            _turn(part, cycle, rng)
+            for row, column in cycle:
+                if part[row, column] in (0.0, 1.0):
+                    rows[row].discard(column)
+                    columns[column].discard(row)
+
+
+def _cycle(start: int, rows: list[set[int]], columns: list[set[int]]) -> list[tuple[int, int]] | None:
+    """Walk over fractional cells, row to column to row, until a row comes up again; the closed part of the way."""
+    way: list[tuple[int, int]] = []
+    seen = {start: 0}
+    row, last = start, -1
+    while True:
+        column = next((c for c in rows[row] if c != last), None)
+        if column is None:
+            return None
+        onward = next((r for r in columns[column] if r != row), None)
+        if onward is None:
+            return None
+        way += [(row, column), (onward, column)]
+        if onward in seen:
+            return way[seen[onward] :]
+        seen[onward] = len(way)
+        row, last = onward, column
+
+
+def _turn(part: Floats, cycle: list[tuple[int, int]], rng: np.random.Generator) -> None:
+    up, down = cycle[0::2], cycle[1::2]
+    rise = min(min(1 - part[cell] for cell in up), min(part[cell] for cell in down))
+    fall = min(min(part[cell] for cell in up), min(1 - part[cell] for cell in down))
+    step = rise if rng.random() < fall / (rise + fall) else -fall
+    for cells, sign in ((up, 1), (down, -1)):
+        for cell in cells:
+            value = part[cell] + sign * step
+            part[cell] = 0.0 if value < WHOLE else 1.0 if value > 1 - WHOLE else value
+
+
+def _proportional(sizes: Counts, quotas: Counts, allowed: NDArray[np.bool_]) -> Floats:
+    """Iterative proportional fitting from an even start; close to both margins where a table can be."""
+    table = allowed * np.maximum(quotas, WHOLE)
+    for _ in range(100):
+        table = table * (sizes / np.maximum(table.sum(axis=1), WHOLE))[:, None]
+        table = table * (quotas / np.maximum(table.sum(axis=0), WHOLE))
+    over = np.minimum(1.0, sizes / np.maximum(table.sum(axis=1), WHOLE))
+    return np.asarray(table * over[:, None], dtype=np.float64)
+
+
+def _capacities(rows: Counts, columns: Counts, allowed: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The flow from a source through rows, allowed cells and columns to a sink, as a matrix of capacities."""
+    r, c = len(rows), len(columns)
+    capacity = np.zeros((r + c + 2, r + c + 2), dtype=np.int32)
+    capacity[0, 1 : r + 1] = rows
+    capacity[r + 1 : r + c + 1, -1] = columns
+    capacity[1 : r + 1, r + 1 : r + c + 1] = np.where(allowed, np.minimum.outer(rows, columns), 0)
+    return capacity

@@ -1,0 +1,540 @@
+"""Reports: what is known of a population's fidelity, as frozen values that can put themselves into words.
+
+A distance here is the total variation distance (TVD), half the sum of the absolute differences of all shares, in
+[0, 1]: the share of people who would have to change. It always stands between two yardsticks that depend on the
+requested shares and the number of people only: the least that any population of this size can have, and what
+independent draws give. `personalab.fidelity` measures; here the results are held, tabulated and told.
+
+Nothing is rounded to nothing: a distance prints with the digits that count, two shares that differ print
+differently, and people who break a constraint are counted exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from personalab.blueprint import FrozenDict
+from personalab.branches import Origin
+from personalab.diversity import Diversity
+from personalab.lint import Finding
+
+Status = Literal["held", "violated", "not applicable"]
+Rows = list[tuple[str, ...]]
+
+COVERAGE = 0.95  # of independent draws, inside a cell's band
+DUST = 1e-12  # a distance below this is the arithmetic's own, not a miss
+MOST_ROWS = 12  # of one table in the text form
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of a field: its share as requested and as achieved.
+
+    Attributes
+    ----------
+    key : str
+        The value.
+    requested, achieved : float
+        Shares in [0, 1].
+    low, high : float
+        The band: where 95 % of independent draws of as many people fall, and never narrower than the two counts
+        next to the requested one, which rounding alone can force.
+    """
+
+    key: str
+    requested: float
+    achieved: float
+    low: float
+    high: float
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether the achieved share lies outside the band."""
+        return not self.low - DUST <= self.achieved <= self.high + DUST
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """A root field's shares, requested against achieved.
+
+    Attributes
+    ----------
+    attribute : str
+        The field.
+    n : int
+        How many people.
+    cells : tuple of Cell
+        In the blueprint's order of values.
+    total_variation_distance : float
+        Half the sum of absolute differences, in [0, 1], not rounded.
+    limit : float
+        The least TVD that any population of `n` can have.
+    expected_iid : float
+        The TVD expected of `n` independent draws.
+    """
+
+    attribute: str
+    n: int
+    cells: tuple[Cell, ...]
+    total_variation_distance: float
+    limit: float
+    expected_iid: float
+
+    @property
+    def outside(self) -> int:
+        """How many cells lie outside their band."""
+        return sum(cell.is_outside for cell in self.cells)
+
+    @property
+    def is_at_limit(self) -> bool:
+        """Whether no population of this size could be closer."""
+        return self.total_variation_distance <= self.limit + DUST
+
+    @property
+    def verdict(self) -> str:
+        """What the TVD means, in words."""
+        if self.total_variation_distance == 0:
+            return "exact"
+        if self.is_at_limit:
+            return f"as close as {self.n:,} can be"
+        if self.outside:
+            return f"{self.outside} of {len(self.cells)} outside the band"
+        return "closer than chance" if self.total_variation_distance < self.expected_iid else "as chance gives"
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A cell of a conditional distribution that is far from what was requested."""
+
+    branch: str
+    n: int
+    key: str
+    requested: float
+    achieved: float
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A child field's shares within the branches of its distribution.
+
+    Attributes
+    ----------
+    attribute : str
+        The child.
+    parents : tuple of str
+        What it depends on.
+    n : int
+        How many people.
+    branches : int
+        How many distinct distributions occur among them.
+    total_variation_distance, limit, expected_iid : float
+        As for `Marginal`, each the mean over branches, weighted by the people in them.
+    worst : tuple of Miss
+        Up to five cells, those with the most people too many or too few.
+    constraints : tuple of str
+        Names of the constraints that speak of the field: where they bind, a distance is their doing.
+    """
+
+    attribute: str
+    parents: tuple[str, ...]
+    n: int
+    branches: int
+    total_variation_distance: float
+    limit: float
+    expected_iid: float
+    worst: tuple[Miss, ...]
+    constraints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Moments:
+    """A numeric field within one branch: promises against what was drawn.
+
+    Attributes
+    ----------
+    attribute : str
+        The field.
+    branch : str
+        Which people: the branch's conditions.
+    origin : {"rule", "interpolated", "base"}
+        How its distribution came to hold.
+    n : int
+        How many people.
+    requested : mapping
+        Stated ``min``, ``max``, ``mean``, ``sd``.
+    achieved : mapping
+        The same four of the people; the sd divides by `n`, for they are the population.
+    ks : float
+        Greatest distance between the people's cumulative shares and the solved law's, in [0, 1].
+    ks_expected : float
+        About what independent draws give, 0.87/√n at most; less where the law has few distinct values.
+    outside : int
+        How many people lie outside the stated range.
+    constraints : tuple of str
+        As for `Edge`; where they bind, the achieved mean differs by right.
+    """
+
+    attribute: str
+    branch: str
+    origin: Origin
+    n: int
+    requested: Mapping[str, float]
+    achieved: Mapping[str, float]
+    ks: float
+    ks_expected: float
+    outside: int
+    constraints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one constraint.
+
+    Attributes
+    ----------
+    name, expression : str
+        As in the blueprint.
+    status : {"held", "violated", "not applicable"}
+        The last where it cannot be judged; `reason` says why.
+    violations : int
+        How many people break it.
+    rows : tuple of str
+        Index labels of the first five of them.
+    reason : str
+        Why it is not applicable, else empty.
+    """
+
+    name: str
+    expression: str
+    status: Status
+    violations: int = 0
+    rows: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Association:
+    """How strongly two roots go together that the blueprint calls independent.
+
+    Attributes
+    ----------
+    fields : tuple of str
+        The two of them.
+    cramers_v : float
+        Cramér's V in [0, 1], not corrected: it is above 0 for independent draws too.
+    by_chance : float
+        √E[V²] of independent draws with the same shares: √(max(r - 1, c - 1)/(n - 1)), r and c the values that occur.
+    """
+
+    fields: tuple[str, str]
+    cramers_v: float
+    by_chance: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """A part of a report as text, for whoever shows it."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """How closely a population matches its blueprint.
+
+    Attributes
+    ----------
+    domain : str
+        The blueprint's name for the population.
+    n : int
+        How many people.
+    marginals : tuple of Marginal
+        One per categorical root.
+    conditionals : tuple of Edge
+        One per categorical field with parents.
+    numerics : tuple of Moments
+        One per numeric field and branch that occurs.
+    constraints : tuple of Verdict
+        One per constraint.
+    associations : tuple of Association
+        One per pair of roots that no constraint ties together.
+    interpolated : mapping of str to int
+        How many people were drawn from an interpolated branch, per field where there are any.
+    not_applicable : mapping of str to str
+        What could not be judged, and why.
+    findings : tuple of Finding
+        The linter's warnings and notes on the blueprint.
+    diversity : Diversity or None
+        Of the written texts, where at least two people have any.
+    method, rounding, seed : str, str, int or None
+        How the frame was drawn, where it says so.
+    """
+
+    domain: str
+    n: int
+    marginals: tuple[Marginal, ...] = ()
+    conditionals: tuple[Edge, ...] = ()
+    numerics: tuple[Moments, ...] = ()
+    constraints: tuple[Verdict, ...] = ()
+    associations: tuple[Association, ...] = ()
+    interpolated: Mapping[str, int] = dataclasses.field(default_factory=FrozenDict)
+    not_applicable: Mapping[str, str] = dataclasses.field(default_factory=FrozenDict)
+    findings: tuple[Finding, ...] = ()
+    diversity: Diversity | None = None
+    method: str | None = None
+    rounding: str | None = None
+    seed: int | None = None
+
+    def contract(self) -> dict[str, Any]:
+        """The report's part of the contract's ``result``.
+
+        Returns
+        -------
+        dict
+            ``diversity`` (where texts were written) and ``marginals``, as plain data; empty for one persona.
+        """
+        if self.n < 2:
+            return {}
+        marginals = [
+            {
+                "attribute": marginal.attribute,
+                "cells": [
+                    {"key": cell.key, "requested": cell.requested, "achieved": cell.achieved} for cell in marginal.cells
+                ],
+                "total_variation_distance": marginal.total_variation_distance,
+            }
+            for marginal in self.marginals
+        ]
+        return ({"diversity": self.diversity.to_dict()} if self.diversity else {}) | {"marginals": marginals}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in the report, as plain data that JSON can hold."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    @property
+    def summary(self) -> str:
+        """The report in one sentence."""
+        return "; ".join(_clauses(self)) + "."
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The report as tables of text, without those that would be empty."""
+        made = (_root_table(self), _edge_table(self), _moment_table(self), _constraint_table(self), _pair_table(self))
+        return tuple(table for table in made if table.rows)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader should know besides: interpolation, gaps, method, findings."""
+        return tuple(_remarks(self))
+
+    def __repr__(self) -> str:
+        return f"Report({self.domain!r}, n={self.n}: {self.summary})"
+
+    def __str__(self) -> str:
+        parts = [f"{self.domain}: {self.summary}", *(_as_text(table) for table in self.tables), "\n".join(self.remarks)]
+        return "\n\n".join(part for part in parts if part)
+
+    def _repr_html_(self) -> str:
+        parts = [f"<p><b>{html.escape(self.domain)}</b>: {html.escape(self.summary)}</p>"]
+        parts += [_as_html(table) for table in self.tables]
+        parts += [f"<p>{html.escape(remark)}</p>" for remark in self.remarks]
+        return "\n".join(parts)
+
+
+def brief(value: float) -> str:
+    """A distance for people: two digits that count, and never 0 unless it is."""
+    return f"{value:.2g}" if value else "0"
+
+
+def percent(share: float, digits: int = 3) -> str:
+    """A share for people: ``25 %``."""
+    return f"{positional(100 * share, digits)} %"
+
+
+def change(requested: float, achieved: float, *, is_share: bool = False) -> str:
+    """Two numbers with an arrow between, with as many digits as it takes to tell them apart."""
+    show = percent if is_share else positional
+    for digits in range(3 if is_share else 4, 16):
+        before, after = show(requested, digits), show(achieved, digits)
+        if before != after or abs(requested - achieved) <= DUST * max(abs(requested), abs(achieved), 1):
+            break
+    return f"{before} → {after}"
+
+
+def positional(value: float, digits: int = 4) -> str:
+    """A number for people: so many digits that count, and no exponent."""
+    return np.format_float_positional(value, precision=digits, fractional=False, trim="-")
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def some(items: list[str], most: int = 4) -> str:
+    """The first few items of a list, and how many more there are."""
+    return ", ".join(items[:most]) + (f" and {len(items) - most:,} more" if len(items) > most else "")
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _clauses(rep: Report) -> Iterator[str]:
+    yield _root_clause(rep)
+    by_status = {status: [each for each in rep.constraints if each.status == status] for status in ("held", "violated")}
+    for each in by_status["violated"]:
+        yield f"{each.name} ({each.expression}) is violated by {_plural(each.violations, 'persona')}"
+    if by_status["held"]:
+        rest = " other" if by_status["violated"] else ""
+        yield f"{_plural(len(by_status['held']), f'{rest} constraint'.strip())} held"
+    astray = sum(each.outside for each in rep.numerics)
+    if astray:
+        yield f"{_plural(astray, 'number')} outside the stated range"
+    unjudged = [what for what in rep.not_applicable if what != "diversity"]
+    if unjudged:
+        yield f"{len(unjudged)} not applicable: {some(unjudged)}"
+
+
+def _root_clause(rep: Report) -> str:
+    people, roots = _plural(rep.n, "persona"), _plural(len(rep.marginals), "root field")
+    verb = "is" if len(rep.marginals) == 1 else "are"
+    if not rep.marginals:
+        return f"{people}, and no root field to compare"
+    worst = max(rep.marginals, key=lambda each: each.total_variation_distance - each.limit)
+    most = max(each.total_variation_distance for each in rep.marginals)
+    if most == 0:
+        return f"{roots} {verb} exactly as the blueprint asks, over {people}"
+    if worst.is_at_limit:
+        return f"{roots} {verb} as close to the blueprint as {people} can be (TVD at most {brief(most)})"
+    yardsticks = f"at best {brief(worst.limit)}, {brief(worst.expected_iid)} expected by chance"
+    outside, cells = sum(each.outside for each in rep.marginals), sum(len(each.cells) for each in rep.marginals)
+    return (
+        f"{people}: {worst.attribute} is furthest from the blueprint, by a TVD of "
+        f"{brief(worst.total_variation_distance)} ({yardsticks}); {outside} of {cells} shares of {roots} "
+        f"outside the {percent(COVERAGE)} band"
+    )
+
+
+def _root_table(rep: Report) -> Table:
+    rows: Rows = []
+    for each in rep.marginals:
+        worst = max(each.cells, key=lambda cell: abs(cell.achieved - cell.requested))
+        miss = f"{worst.key} {change(worst.requested, worst.achieved, is_share=True)}"
+        rows.append((
+            each.attribute,
+            miss if each.total_variation_distance else "none",
+            brief(each.total_variation_distance),
+            brief(each.limit),
+            brief(each.expected_iid),
+            each.verdict,
+        ))  # fmt: skip
+    return Table("Roots", ("field", "largest miss", "TVD", "at best", "by chance", "verdict"), tuple(rows))
+
+
+def _edge_table(rep: Report) -> Table:
+    rows: Rows = []
+    for each in rep.conditionals:
+        miss = "none"
+        if each.worst:
+            worst = each.worst[0]
+            shift = change(worst.requested, worst.achieved, is_share=True)
+            miss = f"{worst.key} {shift} ({worst.branch}, n={worst.n:,})"
+        rows.append((
+            each.attribute,
+            ", ".join(each.parents),
+            miss,
+            brief(each.total_variation_distance),
+            brief(each.limit),
+            brief(each.expected_iid),
+            ", ".join(each.constraints),
+        ))  # fmt: skip
+    header = ("field", "given", "largest miss", "TVD", "at best", "by chance", "constrained by")
+    return _without_empty("Children, within their parents' values", header, rows)
+
+
+def _moment_table(rep: Report) -> Table:
+    rows: Rows = [
+        (
+            each.attribute,
+            each.branch + (" (interpolated)" if each.origin == "interpolated" else ""),
+            f"{each.n:,}",
+            change(each.requested["mean"], each.achieved["mean"]),
+            change(each.requested["sd"], each.achieved["sd"]),
+            brief(each.ks),
+            brief(each.ks_expected),
+            f"{each.outside:,}" if each.outside else "",
+            ", ".join(each.constraints),
+        )
+        for each in rep.numerics
+    ]
+    header = ("field", "where", "n", "mean", "sd", "KS", "by chance", "out of range", "constrained by")
+    return _without_empty("Numbers", header, rows)
+
+
+def _constraint_table(rep: Report) -> Table:
+    rows: Rows = []
+    for each in rep.constraints:
+        more = ", …" if each.violations > len(each.rows) else ""
+        broken = f"{each.violations:,}: {', '.join(each.rows)}{more}" if each.violations else ""
+        rows.append((each.name, each.expression, each.status, broken + each.reason))
+    return _without_empty("Constraints", ("name", "rule", "status", "rows"), rows)
+
+
+def _pair_table(rep: Report) -> Table:
+    rows = [(" and ".join(each.fields), brief(each.cramers_v), brief(each.by_chance)) for each in rep.associations]
+    return Table("Association of independent roots", ("pair", "Cramér's V", "by chance"), tuple(rows))
+
+
+def _without_empty(title: str, header: tuple[str, ...], rows: Rows) -> Table:
+    """A table without the columns that say nothing."""
+    kept = [i for i, _ in enumerate(header) if any(row[i] for row in rows)]
+    return Table(title, tuple(header[i] for i in kept), tuple(tuple(row[i] for i in kept) for row in rows))
+
+
+def _remarks(rep: Report) -> Iterator[str]:
+    if rep.diversity:
+        alike = rep.diversity
+        yield (
+            f"Texts: mean similarity {brief(alike.mean_pairwise_similarity)}, at most "
+            f"{brief(alike.max_pairwise_similarity)}, {_plural(alike.duplicate_pairs, 'duplicate pair')}."
+        )
+    for name, rows in rep.interpolated.items():
+        yield f"Interpolated: {name} in {rows:,} of {_plural(rep.n, 'row')}, where the blueprint states nothing."
+    if any(edge.constraints for edge in rep.conditionals) or any(each.constraints for each in rep.numerics):
+        yield "Constrained: a constraint that binds moves the field's shares and moments by right."
+    for what, reason in rep.not_applicable.items():
+        yield f"Not applicable: {what}, because {reason}."
+    if rep.method:
+        how = [f"drawn {rep.method}", f"rounding {rep.rounding}" if rep.rounding else ""]
+        how += [f"seed {rep.seed}" if rep.seed is not None else ""]
+        quiet = " Shares vary less than in a random sample: no test or standard error for independent draws applies."
+        yield f"Method: {', '.join(filter(None, how))}." + (quiet if rep.method in ("balanced", "quota") else "")
+    for finding in rep.findings:
+        yield f"Blueprint: {finding}"
+
+
+def _as_text(table: Table) -> str:
+    shown = table.rows[:MOST_ROWS]
+    widths = [max(map(len, column)) for column in zip(table.header, *shown, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (table.header, *shown)]
+    if len(table.rows) > len(shown):
+        lines.append(f"… and {len(table.rows) - len(shown):,} more rows")
+    return "\n".join([table.title, *(f"  {line}" for line in lines)])
+
+
+def _as_html(table: Table) -> str:
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.header)
+    rows = ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows]
+    return f"<table><caption>{html.escape(table.title)}</caption><tr>{head}</tr>{''.join(rows)}</table>"
