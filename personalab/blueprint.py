@@ -19,6 +19,8 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import reprlib
+import sys
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
@@ -58,8 +60,9 @@ class FrozenDict(dict[Any, Any]):
 
 
 def _finite(value: int | float) -> int | float:
-    if value != value or value in (float("inf"), float("-inf")):
-        raise ValueError("a number here must be finite")
+    # Compared exactly, also where a whole number is too large to become a float.
+    if not -sys.float_info.max <= value <= sys.float_info.max:
+        raise ValueError("a number here must be finite, and no larger than a float can be")
     return value
 
 
@@ -361,7 +364,7 @@ class Blueprint(Value):
             data = parse(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise RequestError(f"{str(path)!r} cannot be read: {error.strerror}", hint="check the path") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BlueprintError(f"{path.name} is not a readable file of its kind: {error}") from error
         return cls.from_dict(data)
 
@@ -521,16 +524,22 @@ def _changes(path: str, before: Any, after: Any) -> list[Change]:
 
 def _sentences(error: ValidationError) -> str:
     """Put a validation error as one line a place: its path, and what is wrong there."""
-    lines = []
-    for problem in error.errors(include_url=False):
-        path = _path(problem["loc"])
+    lines: dict[str, str] = {}
+    problems = error.errors(include_url=False)
+    for problem in problems:
+        path, depth = _path(problem["loc"]), len(problem["loc"])
+        if problem["type"] == "too_short" and any(
+            other["loc"][:depth] == problem["loc"] for other in problems if other is not problem
+        ):
+            continue  # pydantic counts only the items that were good
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{path}: unknown key")
+            lines[path] = f"{path}: unknown key"
         elif problem["type"] == "missing":
-            lines.append(f"{path}: missing")
-        else:
-            lines.append(f"{path}: {problem['msg'][:1].lower()}{problem['msg'][1:]}, got {problem['input']!r:.60}")
-    return "this is not a blueprint:\n  " + "\n  ".join(lines)
+            lines[path] = f"{path}: missing"
+        else:  # a number is refused once as an integer and once as a float; the last word is the wider one
+            reason = problem["msg"].removeprefix("Value error, ")
+            lines[path] = f"{path}: {reason[:1].lower()}{reason[1:]}, got {reprlib.repr(problem['input']):.60}"
+    return "this is not a blueprint:\n  " + "\n  ".join(lines.values())
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

@@ -6,7 +6,8 @@ for a few values only. What holds for a member is decided here, once, for the li
 1. the conditional that matches and is the most specific: more conditions before fewer, and among equals the one
    whose conditions lie inside the other's (`"30..34"` inside `"30..44"`);
 2. else, where a parent has ``ordered_values``, a straight line in rank position between the nearest values that are
-   covered (min, max, mean, sd; weights), held constant beyond the outermost ones;
+   covered (min, max, mean, sd; weights), held constant beyond the outermost ones; where several parents have an
+   order, along the first that has covered values on both sides;
 3. else the field's base distribution. One covered value alone draws no line: beside a base it is an exception to
    it, not the rule for everyone;
 4. else nothing: the values are uncovered, which the linter reports and the sampler refuses.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -133,16 +134,7 @@ def branch(bp: Blueprint, field: SampledField, at: Parents) -> Branch | None:
     >>> found.origin, found.distribution.mean
     ('interpolated', 12.0)
     """
-    rule = winner(field, at)
-    if rule is not None:
-        return Branch(stated(rule), "rule", label(rule.when))
-    ordered = [name for name in field.parents if _order(bp, name)]
-    line = _between(bp, field, at, ordered)
-    if line is not None and not (field.base is not None and _covered_once(bp, field, at, ordered)):
-        return Branch(
-            line, "interpolated", label({name: at[name] for name in field.parents if isinstance(at[name], str)})
-        )
-    return Branch(field.base, "base", "base") if field.base is not None else None
+    return Lookup(bp, field).branch(at)
 
 
 def branches(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple[list[Branch | None], NDArray[np.intp]]:
@@ -163,10 +155,11 @@ def branches(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple[l
         The distinct branches, and for each row which of them is its own.
     """
     group, first = situations(bp, field, frame)
-    found = [branch(bp, field, _row(bp, field.parents, frame, int(row))) for row in first]
-    distinct = list(dict.fromkeys(found))
-    index = np.array([distinct.index(item) for item in found], dtype=np.intp)
-    return distinct, index[group]
+    lookup = Lookup(bp, field)
+    found = [lookup.branch(_row(bp, field.parents, frame, int(row))) for row in first]
+    number: dict[Branch | None, int] = {}
+    index = np.array([number.setdefault(item, len(number)) for item in found], dtype=np.intp)
+    return list(number), index[group]
 
 
 def situations(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -188,7 +181,7 @@ def situations(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple
         and numeric parents that lie in the same intervals.
     """
     if not field.parents or not len(frame):
-        return np.zeros(len(frame), dtype=np.intp), np.zeros(1, dtype=np.intp)
+        return np.zeros(len(frame), dtype=np.intp), np.zeros(min(1, len(frame)), dtype=np.intp)
     codes = np.column_stack([_situation(bp, field, name, frame[name]) for name in field.parents])
     _, first, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)
     return group.reshape(-1), first
@@ -196,25 +189,158 @@ def situations(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple
 
 def winner(field: SampledField, at: Parents) -> Conditional | None:
     """The conditional that holds at given parent values by rule 1, or None where none matches."""
-    matching = [
-        rule for rule in field.conditionals if all(_matches(text, at[name]) for name, text in rule.when.items())
-    ]
-    if not matching:
-        return None
-    most = max(len(rule.when) for rule in matching)
-    top = [rule for rule in matching if len(rule.when) == most]
-    inside = [rule for rule in top if all(_inside(rule, other) for other in top)]
-    return (inside or top)[0]
+    return _Rules(field, {name for name, value in at.items() if not isinstance(value, str)}).winner(at)
 
 
 def is_tie(field: SampledField, at: Parents) -> bool:
     """Whether only the order of the list decides which conditional holds at given parent values."""
-    chosen = winner(field, at)
-    if chosen is None:
-        return False
-    rivals = [rule for rule in field.conditionals if rule is not chosen and len(rule.when) == len(chosen.when)]
-    rivals = [rule for rule in rivals if all(_matches(text, at[name]) for name, text in rule.when.items())]
-    return any(not _inside(chosen, rival) or rival.when == chosen.when for rival in rivals)
+    return _Rules(field, {name for name, value in at.items() if not isinstance(value, str)}).is_tie(at)
+
+
+class _Rules:
+    """A field's conditionals by the parents they speak of and the categories they name, most specific first."""
+
+    def __init__(self, field: SampledField, numeric: Collection[str]) -> None:
+        tables: dict[tuple[str, ...], dict[tuple[str, ...], list[_Rule]]] = {}
+        for place, rule in enumerate(field.conditionals):
+            exact = tuple(name for name in sorted(rule.when) if name not in numeric)
+            spans = {name: interval(text) for name, text in rule.when.items() if name in numeric}
+            table = tables.setdefault(tuple(sorted(rule.when)), {})
+            table.setdefault(tuple(rule.when[name] for name in exact), []).append(_Rule(place, rule, spans))
+        self._tables = [
+            (names, tuple(name for name in names if name not in numeric), table)
+            for names, table in sorted(tables.items(), key=lambda item: -len(item[0]))
+        ]
+
+    def winner(self, at: Parents) -> Conditional | None:
+        """The conditional that holds by rule 1, or None where none matches."""
+        top = self._most_specific(at)
+        inside = [rule for rule in top if all(rule.is_inside(other) for other in top)]
+        return (inside or top)[0].conditional if top else None
+
+    def is_tie(self, at: Parents) -> bool:
+        """Whether only the order of the list decides."""
+        top = self._most_specific(at)
+        inside = [rule for rule in top if all(rule.is_inside(other) for other in top)]
+        return len(top) > 1 and len(inside) != 1
+
+    def _most_specific(self, at: Parents) -> list[_Rule]:
+        """Every matching conditional with as many conditions as the one that has most."""
+        found: list[_Rule] = []
+        for names, exact, table in self._tables:
+            if found and len(names) < len(found[0].conditional.when):
+                break
+            found += [rule for rule in table.get(tuple(at[name] for name in exact), ()) if rule.matches(at)]
+        return sorted(found, key=lambda rule: rule.place)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A conditional with its place in the list and its intervals read."""
+
+    place: int
+    conditional: Conditional
+    spans: dict[str, tuple[float, float]]
+
+    def matches(self, at: Parents) -> bool:
+        """Whether every numeric parent lies in its interval."""
+        return all(low <= at[name] <= high for name, (low, high) in self.spans.items())
+
+    def is_inside(self, other: _Rule) -> bool:
+        """Whether, of two that match, every condition lies inside the one that `other` puts on the same parent."""
+        if set(self.conditional.when) != set(other.conditional.when):
+            return False
+        return all(
+            other.spans[name][0] <= low and high <= other.spans[name][1] for name, (low, high) in self.spans.items()
+        )
+
+
+@dataclass(frozen=True)
+class _Line:
+    """What a line along one parent yields, and whether it has covered values on both sides."""
+
+    distribution: Distribution
+    has_both_ends: bool
+
+
+class Lookup:
+    """What holds for one field at any parent values, prepared once so that asking often is cheap.
+
+    Parameters
+    ----------
+    bp : Blueprint
+        The whole, for the parents' kinds and orders.
+    field : CategoricalField or NumericField
+        The field to be drawn.
+    """
+
+    def __init__(self, bp: Blueprint, field: SampledField) -> None:
+        self.field = field
+        self._rules = _Rules(field, {name for name in field.parents if isinstance(bp[name], NumericField)})
+        self._orders = {name: order for name in field.parents if (order := _order(bp, name))}
+        self._lines: dict[tuple[Any, ...], Distribution | None] = {}
+
+    def branch(self, at: Parents) -> Branch | None:
+        """As the function `branch`, for this field."""
+        rule = self._rules.winner(at)
+        if rule is not None:
+            return Branch(stated(rule), "rule", label(rule.when))
+        base = self.field.base
+        line = self._between(at, tuple(self._orders))
+        if line is not None and not (base is not None and self._covered_once(at)):
+            categories = {name: at[name] for name in self.field.parents if isinstance(at[name], str)}
+            return Branch(line, "interpolated", label(categories))
+        return Branch(base, "base", "base") if base is not None else None
+
+    def is_tie(self, at: Parents) -> bool:
+        """Whether only the order of the list decides which conditional holds."""
+        return self._rules.is_tie(at)
+
+    def _stated(self, at: Parents, along: tuple[str, ...]) -> Distribution | None:
+        rule = self._rules.winner(at)
+        return stated(rule) if rule is not None else self._between(at, along)
+
+    def _between(self, at: Parents, along: tuple[str, ...]) -> Distribution | None:
+        """Interpolate along one ordered parent, the others staying where they are.
+
+        The first along which covered values lie on both sides, else the first along which they lie on one.
+        """
+        key = (len(along), *(at[name] for name in self.field.parents))
+        if key not in self._lines:
+            lines = [line for i, name in enumerate(along) if (line := self._line(at, name, along[i + 1 :]))]
+            between = [line for line in lines if line.has_both_ends]
+            self._lines[key] = next((line.distribution for line in between or lines), None)
+        return self._lines[key]
+
+    def _line(self, at: Parents, name: str, along: tuple[str, ...]) -> _Line | None:
+        """The line along one parent between the nearest values that are covered, its ends held."""
+        values = self._orders[name]
+        if at[name] not in values:
+            return None
+        here = values.index(at[name])
+        below = self._nearest(at, name, along, range(here - 1, -1, -1))
+        above = self._nearest(at, name, along, range(here + 1, len(values)))
+        if below is None or above is None:
+            end = below or above
+            return _Line(end[1], has_both_ends=False) if end else None
+        return _Line(_mix(below[1], above[1], (here - below[0]) / (above[0] - below[0])), has_both_ends=True)
+
+    def _nearest(
+        self, at: Parents, name: str, along: tuple[str, ...], ranks: Iterable[int]
+    ) -> tuple[int, Distribution] | None:
+        for rank in ranks:
+            found = self._stated({**at, name: self._orders[name][rank]}, along)
+            if found is not None:
+                return rank, found
+        return None
+
+    def _covered_once(self, at: Parents) -> bool:
+        """Whether fewer than two values of each ordered parent are covered, so that no line is drawn."""
+        for name, values in self._orders.items():
+            covered = (self._rules.winner({**at, name: value}) is not None for value in values)
+            if sum(covered) >= 2:
+                return False
+        return True
 
 
 def stated(rule: Conditional) -> Distribution:
@@ -231,65 +357,9 @@ def label(when: Parents) -> str:
     return ", ".join(f"{name}={value}" for name, value in when.items())
 
 
-def _matches(text: str, value: Any) -> bool:
-    if isinstance(value, str):
-        return text == value
-    low, high = interval(text)
-    return bool(low <= value <= high)
-
-
-def _inside(rule: Conditional, other: Conditional) -> bool:
-    """Whether every condition of `rule` lies inside the one that `other` puts on the same parent."""
-    if set(rule.when) != set(other.when):
-        return False
-    return all(_narrower(text, other.when[name]) for name, text in rule.when.items())
-
-
-def _narrower(text: str, other: str) -> bool:
-    if text == other:
-        return True
-    if not (_INTERVAL.fullmatch(text) and _INTERVAL.fullmatch(other)):
-        return False
-    (low, high), (least, most) = interval(text), interval(other)
-    return least <= low and high <= most
-
-
 def _order(bp: Blueprint, name: str) -> tuple[str, ...] | None:
     parent = bp[name]
     return parent.ordered_values if isinstance(parent, CategoricalField) else None
-
-
-def _stated(bp: Blueprint, field: SampledField, at: Parents, along: list[str]) -> Distribution | None:
-    rule = winner(field, at)
-    return stated(rule) if rule is not None else _between(bp, field, at, along)
-
-
-def _between(bp: Blueprint, field: SampledField, at: Parents, along: list[str]) -> Distribution | None:
-    """Interpolate along the first ordered parent that has covered values; the others stay where they are."""
-    for i, name in enumerate(along):
-        values = _order(bp, name) or ()
-        if at[name] not in values:
-            continue
-        here = values.index(at[name])
-        others = {k: {**at, name: value} for k, value in enumerate(values) if k != here}
-        reached = {k: _stated(bp, field, other, along[i + 1 :]) for k, other in others.items()}
-        covered: dict[int, Distribution] = {k: found for k, found in reached.items() if found}
-        below = max((k for k in covered if k < here), default=None)
-        above = min((k for k in covered if k > here), default=None)
-        low, high = above if below is None else below, below if above is None else above
-        if low is None or high is None:
-            continue
-        return _mix(covered[low], covered[high], (here - low) / (high - low) if high > low else 0.0)
-    return None
-
-
-def _covered_once(bp: Blueprint, field: SampledField, at: Parents, ordered: list[str]) -> bool:
-    """Whether fewer than two values of each ordered parent are covered, so that no line is drawn."""
-    for name in ordered:
-        covered = [winner(field, {**at, name: value}) is not None for value in _order(bp, name) or ()]
-        if sum(covered) >= 2:
-            return False
-    return True
 
 
 def _mix(low: Distribution, high: Distribution, share: float) -> Distribution:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import graphlib
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,14 +22,13 @@ from personalab.blueprint import (
     Blueprint,
     Categorical,
     CategoricalField,
-    Constraint,
     Numeric,
     NumericField,
     SampledField,
     TextField,
     nearest,
 )
-from personalab.branches import Branch, branch, interval, is_tie, label, stated
+from personalab.branches import Branch, Lookup, interval, label, stated
 from personalab.errors import BlueprintError
 
 Level = Literal["error", "warning", "note"]
@@ -87,11 +85,11 @@ def validate(bp: Blueprint) -> tuple[Finding, ...]:
     >>> print(found)
     error at fields.side.categorical.weights: the weights sum to 1.1, not 1 → scale them to sum to 1
     """
-    found = [*_names(bp), *_structure(bp), *_distributions(bp)]
+    found = [*_names(bp), *_structure(bp), *_distributions(bp), *_expressions(bp)]
     if not any(finding.level == "error" for finding in found):
         found += [*_conditions(bp)]
     if not any(finding.level == "error" for finding in found):
-        found += [*_coverage(bp), *_constraints(bp)]
+        found += [*_coverage(bp), *_verdicts(bp)]
     level = ("error", "warning", "note")
     return tuple(sorted(found, key=lambda finding: level.index(finding.level)))
 
@@ -250,8 +248,8 @@ def _weights(path: str, table: Categorical) -> Iterator[Finding]:
             )
         if not value.strip():
             yield Finding("error", path, f"a value is called {value!r}", "give it a name that can be read")
-    total = math.fsum(table.weights.values())
-    if abs(total - 1) > ROUNDING:
+    total = sum(table.weights.values(), 0.0)
+    if abs(total - 1) > ROUNDING + EXACT:
         yield Finding("error", path, f"the weights sum to {total:.6g}, not 1", "scale them to sum to 1")
     elif abs(total - 1) > EXACT:
         yield Finding(
@@ -350,16 +348,25 @@ def _coverage(bp: Blueprint) -> Iterator[Finding]:
     for field in bp.sampled:
         path = f"fields.{field.name}"
         uncovered, lines, ties, shadowed = [], [], [], False
-        for at in itertools.islice(_situations(bp, field), MOST_COMBINATIONS):
-            found = branch(bp, field, at)
+        lookup = Lookup(bp, field)
+        situations = _situations(bp, field)
+        for at in itertools.islice(situations, MOST_COMBINATIONS):
+            found = lookup.branch(at)
             if found is None:
                 uncovered.append(label(at))
             elif found.origin == "interpolated":
                 lines.append(found.label)
                 shadowed |= field.base is not None
                 yield from _possible(f"{path} at {label(at)}", found)
-            if is_tie(field, at):
+            if lookup.is_tie(at):
                 ties.append(label(at))
+        if next(situations, None) is not None:
+            yield Finding(
+                "note",
+                path,
+                f"its parents combine in more than {MOST_COMBINATIONS:,} ways, of which only these were looked at",
+                "depend on fewer fields, or state a base distribution",
+            )
         if uncovered:
             yield Finding(
                 "error",
@@ -434,12 +441,11 @@ def known(bp: Blueprint, field: AnyField) -> rules.Interval | rules.Drawn:
     return _range(bp[field.name])  # type: ignore[arg-type]  # texts are never asked for
 
 
-def _constraints(bp: Blueprint) -> Iterator[Finding]:
+def _expressions(bp: Blueprint) -> Iterator[Finding]:
     for constraint in bp.constraints:
         path = f"constraints.{constraint.name}"
         try:
-            tree = rules.comparison(constraint)
-            rules.check(tree, bp)
+            rules.check(rules.comparison(constraint), bp)
         except rules.NotApplicableError as error:
             yield Finding(
                 "warning",
@@ -449,22 +455,26 @@ def _constraints(bp: Blueprint) -> Iterator[Finding]:
             )
         except BlueprintError as error:
             yield Finding("error", path, str(error), "correct the expression")
-        else:
-            yield from _verdict(bp, constraint, path, tree)
 
 
-def _verdict(bp: Blueprint, constraint: Constraint, path: str, tree: rules.Apply) -> Iterator[Finding]:
-    fields = {name: known(bp, bp[name]) for name in rules.names(tree)}
-    certain, possible = rules.evaluate(tree, fields)
-    if not possible > 0:
-        yield Finding(
-            "error",
-            path,
-            f"{constraint} can never hold, whatever is drawn",
-            "correct the constraint or the ranges",
-        )
-    elif certain > 0:
-        yield Finding("note", path, f"{constraint} always holds, whatever is drawn", "it may be removed")
+def _verdicts(bp: Blueprint) -> Iterator[Finding]:
+    """Judge every constraint that applies by the whole ranges of its fields."""
+    for constraint in bp.constraints:
+        path, tree = f"constraints.{constraint.name}", rules.comparison(constraint)
+        try:
+            rules.check(tree, bp)
+        except rules.NotApplicableError:
+            continue
+        certain, possible = rules.evaluate(tree, {name: known(bp, bp[name]) for name in rules.names(tree)})
+        if not possible > 0:
+            yield Finding(
+                "error",
+                path,
+                f"{constraint} can never hold, whatever is drawn",
+                "correct the constraint or the ranges",
+            )
+        elif certain > 0:
+            yield Finding("note", path, f"{constraint} always holds, whatever is drawn", "it may be removed")
 
 
 def _did_you_mean(word: str, among: Iterable[str], otherwise: str) -> str:

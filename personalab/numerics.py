@@ -26,10 +26,14 @@ from personalab.errors import BlueprintError
 
 Floats = NDArray[np.float64]
 
-GRID = 4001  # points of a continuous law's table: quantiles off by less than 1e-4 sd
+GRID = 4001  # points of a continuous law's table: moments off by less than 1e-4 sd
 REACH = 40.0  # sds from the mean beyond which a normal has no mass a double could hold
 MOST_INTEGERS = 20_001  # beyond, rounding a continuous law is exact to 1e-6 of the variance
+MOST_EXACT = 2.0**53  # beyond, a double no longer holds every whole number
+NEGLIGIBLE = 1e-18  # of a density's peak: less than the rounding error of its integral
+WIDEST = 1e150  # above, its square overflows
 TOLERANCE = 1e-7  # on the standardised moments
+MISS = 0.002  # of the sd, by which a solved law's own moments may miss the stated ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +83,12 @@ class Law:
         """Value below which a share `u` lies of the law's part inside [`low`, `high`]; nan where there is none."""
         low = np.ceil(low) if self.is_integer else low
         high = np.floor(high) if self.is_integer else high
-        below = self.cdf(np.nextafter(low, -np.inf)) if self.is_integer else self.cdf(low)
+        has_atoms = self.is_integer or self.is_discrete
+        below = self.cdf(np.nextafter(low, -np.inf)) if has_atoms else self.cdf(low)
         upto = self.cdf(high)
         inside = self.ppf(below + u * (upto - below))
-        # Where the window holds no mass that a double can see, its nearest end to the law is all there is.
-        nearest_end = np.clip(np.clip(self.mean, self.points[0], self.points[-1]), low, high)
+        # Where the window holds no mass that a double can see, its end nearest to the law is all there is.
+        nearest_end = np.clip(self._whole(np.clip(self.mean, self.points[0], self.points[-1])), low, high)
         value = np.where(upto > below, np.clip(inside, low, high), nearest_end)
         possible = (low <= high) & (high >= self.points[0]) & (low <= self.points[-1])
         return np.where(possible, value, np.nan)
@@ -135,7 +140,11 @@ def complaint(numeric: Numeric) -> str | None:
         return f"mean {mean:g} lies outside {low:g}..{high:g}"
     if sd < 0:
         return f"sd {sd:g} is negative"
-    widest = math.sqrt((mean - low) * (high - mean))
+    if sd > WIDEST:
+        return f"sd {sd:g} is more than can be computed with"
+    if numeric.integer and max(-low, high) > MOST_EXACT:
+        return f"{low:g}..{high:g} reaches beyond 2^53, where whole numbers can no longer be told apart"
+    widest = math.sqrt(mean - low) * math.sqrt(high - mean)
     if sd > widest * (1 + 1e-9):
         return f"sd {sd:g} is wider than anything in {low:g}..{high:g} with mean {mean:g}: at most {widest:.4g}"
     fraction = mean - math.floor(mean)
@@ -151,54 +160,113 @@ def _solved(low: float, high: float, mean: float, sd: float, integer: bool) -> L
     if wrong:
         raise BlueprintError(wrong, hint="change the moment named, or the range")
     if integer:
-        low, high = math.ceil(low), math.floor(high)
+        low, high = float(math.ceil(low)), float(math.floor(high))
     window = (max(low, mean - REACH * sd - 1), min(high, mean + REACH * sd + 1))
-    if integer and math.floor(window[1]) - math.ceil(window[0]) < MOST_INTEGERS:
-        return _integers(math.ceil(window[0]), math.floor(window[1]), mean, sd)
-    return _reals(low, high, mean, sd, integer)
+    if integer and (mean - math.ceil(window[0])) * (math.floor(window[1]) - mean) < sd**2:
+        window = (low, high)  # rare and far: the sd comes from the few beyond reach
+    with np.errstate(all="ignore"):  # of numbers near a double's limits; what is not finite is not taken
+        if integer and window[1] - window[0] < MOST_INTEGERS:
+            found = _integers(low, high, window, mean, sd)
+        else:
+            found = _reals(low, high, mean, sd, integer)
+        if not _keeps(found, mean, sd):
+            found = _rare(low, high, mean, sd, integer)
+        if not _keeps(found, mean, sd):
+            raise BlueprintError(
+                f"mean {mean:g} and sd {sd:g} in {low:g}..{high:g} are too uneven to compute", hint="narrow the range"
+            )
+    return found
 
 
-def _integers(low: int, high: int, mean: float, sd: float) -> Law:
-    support = np.arange(low, high + 1, dtype=float)
+def _keeps(found: Law, mean: float, sd: float) -> bool:
+    """Whether the table has the moments it was solved for, up to what a double can tell."""
+    if sd == 0:
+        return True
+    x = (found.points - mean) / sd
+    if found.is_discrete:
+        shares = np.diff(found.cumulative, prepend=0.0)
+        x = np.where(shares > 0, x, 0.0)
+        first, second = float(shares @ x), float(shares @ x**2)
+    else:  # quantiles run straight between nodes; a stretch without mass, however long, counts for nothing
+        shares = np.diff(found.cumulative)
+        left, right = (np.where(shares > 0, end, 0.0) for end in (x[:-1], x[1:]))
+        first = float(shares @ (left + right)) / 2
+        second = float(shares @ (left**2 + left * right + right**2)) / 3
+    slack = MISS + 1e-12 * max(abs(mean), float(found.is_integer)) / sd
+    return abs(first) <= slack and abs(math.sqrt(max(second - first**2, 0.0)) - 1) <= slack
+
+
+def _integers(low: float, high: float, window: tuple[float, float], mean: float, sd: float) -> Law:
+    support = np.arange(math.ceil(window[0]), math.floor(window[1]) + 1, dtype=float)
     weights = _tilted(support, np.ones_like(support), mean, sd)
     if weights is None:
         weights = _extreme(support, mean, sd)
-    return _table(support, weights, "discrete normal", is_integer=True)
+    # The stated ends belong to the support, also where their mass is too small for a double.
+    ends = np.array([end for end in (low, high) if not support[0] <= end <= support[-1]])
+    places = np.searchsorted(support, ends)
+    return _table(np.insert(support, places, ends), np.insert(weights, places, 0.0), "discrete normal", is_integer=True)
 
 
 def _reals(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
     if sd == 0 or low == high:
         return _table(np.array([mean]), np.ones(1), "point", is_integer=integer)
-    points, weights = _truncated_normal(low, high, mean, sd)
-    if points is None:
+    found = _truncated_normal((low - mean) / sd, (high - mean) / sd)
+    if found is None:
         return _beta(low, high, mean, sd, integer)
-    cumulative = np.concatenate([[0.0], np.cumsum((weights[1:] + weights[:-1]) / 2 * np.diff(points))])
-    return Law(points, cumulative / cumulative[-1], False, integer, mean, sd, "truncated normal")
+    nodes, density = found
+    mass = np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(nodes))
+    # The stated ends belong to the law, also where their mass is too small for a double.
+    points = np.concatenate([[low], np.clip(mean + sd * nodes, low, high), [high]])
+    cumulative = np.concatenate([[0.0, 0.0], mass / mass[-1], [1.0]])
+    return Law(points, cumulative, False, integer, mean, sd, "truncated normal")
 
 
-def _truncated_normal(low: float, high: float, mean: float, sd: float) -> tuple[Floats | None, Floats]:
-    """Nodes and density of the truncated normal with these moments; no nodes where there is none."""
-    points = np.linspace(max(low, mean - REACH * sd), min(high, mean + REACH * sd), 10 * GRID)
-    trapezoid = np.gradient(points)
-    trapezoid[[0, -1]] /= 2
-    weights = _tilted(points, trapezoid, mean, sd, needs_peak=True)
-    if weights is None:
-        return None, points
-    density = weights / trapezoid
-    return points, density
+def _truncated_normal(low: float, high: float) -> tuple[Floats, Floats] | None:
+    """Nodes and density of the truncated normal on [low, high] with mean 0 and sd 1, or None where there is none."""
+    low, high = max(low, -REACH), min(high, REACH)
+    # The first pass finds where the mass is, the second puts the nodes there.
+    for _ in range(2):
+        nodes = np.linspace(low, high, GRID)
+        widths = np.gradient(nodes)
+        widths[[0, -1]] /= 2
+        weights = _tilted(nodes, widths, 0.0, 1.0, needs_peak=True)
+        if weights is None:
+            return None
+        density = weights / widths
+        seen = np.flatnonzero(density > NEGLIGIBLE * density.max())
+        low, high = nodes[max(seen[0] - 1, 0)], nodes[min(seen[-1] + 1, GRID - 1)]
+    return nodes, density
 
 
 def _beta(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
-    from scipy.special import betaincinv
+    from scipy.special import betainc, betaincinv
 
-    centre, spread = (mean - low) / (high - low), sd / (high - low)
-    size = centre * (1 - centre) / spread**2 - 1  # the sum of the two shape parameters
+    width = high / 2 - low / 2  # halved, because the whole may be more than a double can hold
+    centre, spread = (mean / 2 - low / 2) / width, sd / 2 / width
+    size = centre / spread * (1 - centre) / spread - 1  # the sum of the two shape parameters
     if size <= 1e-6:  # all that is left is the two end points
         return _table(np.array([low, high]), np.array([1 - centre, centre]), "two points", is_integer=integer)
-    # Quantiles crowd at both ends, where a Beta with a shape below 1 changes fastest.
-    u = (1 - np.cos(np.linspace(0, np.pi, 10 * GRID))) / 2
-    points = low + (high - low) * betaincinv(size * centre, size * (1 - centre), u)
-    return Law(np.clip(points, low, high), u, False, integer, mean, sd, "scaled Beta")
+    # Half the nodes are even in probability and half in value, both denser at the ends: a shape below 1 piles most
+    # members next to a bound, while the few elsewhere make the sd.
+    a, b = size * centre, size * (1 - centre)
+    even = (1 - np.cos(np.linspace(0, np.pi, GRID // 2))) / 2
+    near = np.geomspace(1e-9, 0.5, GRID // 4)
+    share = np.concatenate([betaincinv(a, b, even), near, 1 - near])
+    cumulative = np.concatenate([even, betainc(a, b, near), betainc(a, b, 1 - near)])
+    share, cumulative = np.sort(share), np.sort(cumulative)  # one rises with the other
+    points = np.clip(low * (1 - share) + high * share, low, high)
+    return Law(points, cumulative, False, integer, mean, sd, "scaled Beta")
+
+
+def _rare(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
+    """Two points, one of them the bound next to the mean: for moments made by a few in a million, far away."""
+    near, far = (low, high) if mean - low <= high - mean else (high, low)
+    gap = abs(mean - near)
+    step = min(gap + sd * (sd / gap), abs(far - near)) if gap > 0 else 0.0
+    other = near + math.copysign(round(step) if integer else step, far - near)
+    share = gap / step if step > 0 else 0.0
+    order = slice(None, None, 1 if near <= other else -1)
+    return _table(np.array([near, other])[order], np.array([1 - share, share])[order], "two points", is_integer=integer)
 
 
 def _table(support: Floats, weights: Floats, family: str, *, is_integer: bool) -> Law:
@@ -206,7 +274,7 @@ def _table(support: Floats, weights: Floats, family: str, *, is_integer: bool) -
     mean = float(shares @ support)
     sd = math.sqrt(float(shares @ (support - mean) ** 2))
     cumulative = np.cumsum(shares)
-    cumulative[-1] = 1.0
+    cumulative /= cumulative[-1]
     return Law(support, cumulative, True, is_integer, mean, sd, family)
 
 
@@ -226,6 +294,8 @@ def _tilted(points: Floats, measure: Floats, mean: float, sd: float, *, needs_pe
     for _ in range(100):
         achieved = powers @ weights
         gap = achieved - target
+        if not np.isfinite(gap).all():
+            return None
         if np.abs(gap).max() < TOLERANCE:
             return None if needs_peak and at[1] > 0 else weights
         covariance = (powers * weights) @ powers.T - np.outer(achieved, achieved)
@@ -252,17 +322,26 @@ def _partition(powers: Floats, measure: Floats, at: Floats) -> tuple[float, Floa
 
 
 def _extreme(support: Floats, mean: float, sd: float) -> Floats:
-    """Weights for moments on the edge of the possible, where only two or three integers carry all mass."""
-    from scipy.optimize import linprog
+    """Weights for moments near the edge of the possible, which the tilted family reaches only in the limit.
 
-    t = support - mean
-    found = linprog(
-        np.abs(t) ** 3,
-        A_eq=np.stack([np.ones_like(t), t, t**2]),
-        b_eq=[1.0, 0.0, sd**2],
-        bounds=(0, 1),
-    )
-    if not found.success:
-        raise BlueprintError(f"no integers in {support[0]:g}..{support[-1]:g} have mean {mean:g} and sd {sd:g}")
-    weights: Floats = np.maximum(np.asarray(found.x, dtype=float), 0.0)
+    Two laws that share the mean, mixed, have it too, and a variance between theirs: here the two integers next to
+    the mean, and the closest pair around them whose variance is large enough.
+    """
+    steps = np.arange(len(support))
+    lows = np.maximum(math.floor(mean) - steps, support[0])
+    highs = np.minimum(math.ceil(mean) + steps, support[-1])
+    variances = (mean - lows) * (highs - mean)
+    wide = int(np.argmax(variances >= sd**2)) if variances[-1] >= sd**2 else len(steps) - 1
+    gain = variances[wide] - variances[0]
+    share = min(1.0, max(0.0, (sd**2 - variances[0]) / gain)) if gain > 0 else 0.0
+    inner, outer = (_pair(support, lows[k], highs[k], mean) for k in (0, wide))
+    weights: Floats = (1 - share) * inner + share * outer
+    return weights
+
+
+def _pair(support: Floats, low: float, high: float, mean: float) -> Floats:
+    weights = np.zeros_like(support)
+    above = (mean - low) / (high - low) if high > low else 0.0
+    weights[int(low - support[0])] = 1 - above
+    weights[int(high - support[0])] += above
     return weights

@@ -14,6 +14,8 @@ comparison that is linear in one field into the interval that field must stay in
 from __future__ import annotations
 
 import ast
+import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -110,7 +112,9 @@ def parse(text: str) -> Node:
     if len(text) > MAX_LENGTH:
         raise BlueprintError(f"an expression of {len(text)} characters is longer than the {MAX_LENGTH} allowed")
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd but legal spellings, which the list below decides on
+            tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise BlueprintError(f"{text!r} is not an expression") from error
     if sum(1 for _ in ast.walk(tree)) > 2 * MAX_NODES:  # ast counts an operator beside its operation
@@ -199,7 +203,8 @@ def evaluate(node: Node, columns: Columns) -> Interval:
         known = columns[node.field]
         if isinstance(known, Drawn):
             raise NotApplicableError(f"{node.field!r} is a category, not a number")
-        return known
+        low, high = known
+        return np.asarray(low, dtype=float), np.asarray(high, dtype=float)  # whole numbers would overflow silently
     if isinstance(node, Text):
         raise NotApplicableError(f"{node.value!r} is a category, not a number")
     if node.op in ("==", "!=") and any(_is_category(arg, columns) for arg in node.args):
@@ -254,7 +259,8 @@ def bounds(node: Apply, field: str, columns: Columns) -> Interval | None:
             bottom = np.where(never | is_top, -np.inf, np.nextafter(end, np.inf) if strict else end)
             top = np.where(never | ~is_top, np.inf, np.nextafter(end, -np.inf) if strict else end)
         possible = _OPERATIONS[node.op]((0.0, 0.0), (low, high))[1] > 0
-        empty = never & ~np.asarray(possible, dtype=bool)
+        undefined = np.isnan(slope) | np.isnan(low) | np.isnan(high)
+        empty = undefined | (never & ~np.asarray(possible, dtype=bool))
     return np.where(empty, np.inf, bottom), np.where(empty, -np.inf, top)
 
 
@@ -262,7 +268,7 @@ def _node(tree: ast.AST, text: str) -> Node:
     match tree:
         case ast.Constant(value=bool()):
             pass
-        case ast.Constant(value=int() | float() as value):
+        case ast.Constant(value=int() | float() as value) if math.isfinite(value):
             return Number(float(value))
         case ast.Constant(value=str() as value):
             return Text(value)
@@ -318,10 +324,10 @@ def _same_category(node: Apply, columns: Columns) -> Interval:
     """Equality of two categories: certain where both are known, else possible where they share a value."""
     left, right = (_labels(arg, columns) for arg in node.args)
     if left[1] is not None and right[1] is not None:
-        same = (np.asarray(left[0], dtype=object)[left[1]] == np.asarray(right[0], dtype=object)[right[1]]).astype(
-            float
-        )
-        return (same, same) if node.op == "==" else (1 - same, 1 - same)
+        labels = [np.asarray(values, dtype=object)[codes] for values, codes in (left, right)]
+        known = (np.asarray(left[1]) >= 0) & (np.asarray(right[1]) >= 0)  # a code of -1 is a missing value
+        truth = _worth(known & (np.equal(*labels) if node.op == "==" else np.not_equal(*labels)))
+        return truth, truth
     # Not drawn yet: both answers stay open, unless the values named can never meet.
     meet = 1.0 if set(left[0]) & set(right[0]) else 0.0
     return (0.0, meet) if node.op == "==" else (1 - meet, 1.0)
@@ -367,8 +373,9 @@ def _scaled(
     if field in names(factor) or np.any(low != high):
         return None
     with np.errstate(all="ignore"):
-        scale = low if op == "*" else 1 / np.asarray(low, dtype=float)
-        return left[0] * scale, _multiply(left[1], (scale, scale))
+        if op == "/":
+            return _divide((left[0], left[0]), (low, low))[0], _divide(left[1], (low, low))
+        return left[0] * low, _multiply(left[1], (low, low))
 
 
 def _add(a: Interval, b: Interval) -> Interval:
@@ -380,15 +387,26 @@ def _subtract(a: Interval, b: Interval) -> Interval:
 
 
 def _multiply(a: Interval, b: Interval) -> Interval:
-    corners = [x * y for x in a for y in b]
-    return np.minimum.reduce(np.broadcast_arrays(*corners)), np.maximum.reduce(np.broadcast_arrays(*corners))
+    corners = np.broadcast_arrays(*[_times(x, y) for x in a for y in b])
+    return np.minimum.reduce(corners), np.maximum.reduce(corners)
+
+
+def _times(x: Any, y: Any) -> Array:
+    """A product in which an end at infinity, which no value reaches, times zero is zero."""
+    is_zero = (np.equal(x, 0) & np.isinf(y)) | (np.isinf(x) & np.equal(y, 0))
+    return np.where(is_zero, 0.0, np.multiply(x, y))
 
 
 def _divide(a: Interval, b: Interval) -> Interval:
     corners = np.broadcast_arrays(*[np.asarray(x, dtype=float) / y for x in a for y in b])
-    through_zero = (np.asarray(b[0]) < 0) & (np.asarray(b[1]) > 0)
     low, high = np.minimum.reduce(corners), np.maximum.reduce(corners)
-    return np.where(through_zero, -np.inf, low), np.where(through_zero, np.inf, high)
+    # Near zero a divisor makes anything possible, at zero nothing.
+    has_zero = np.less_equal(b[0], 0) & np.greater_equal(b[1], 0)
+    is_zero = np.equal(b[0], 0) & np.equal(b[1], 0)
+    return (
+        np.where(is_zero, np.nan, np.where(has_zero, -np.inf, low)),
+        np.where(is_zero, np.nan, np.where(has_zero, np.inf, high)),
+    )
 
 
 def _absolute(a: Interval) -> Interval:
