@@ -15,10 +15,8 @@ import personalab
 PACKAGE = Path(personalab.__file__).parent
 # The data's way: a module imports only from those before it.
 ORDER = [
-    *("errors", "blueprint", "rules", "branches", "numerics", "lint"),
-    *("replies", "_gguf", "_llama", "local"),
-    *("schemas", "answers", "background", "faults", "usage", "endpoint", "places", "llm"),
-    *("quotas", "sampling", "inference"),
+    *("errors", "blueprint", "rules", "branches", "numerics", "lint", "quotas", "sampling"),
+    *("replies", "local", "llm", "inference"),
     *("diversity", "writing", "reports", "fidelity", "charts", "population", "cli"),
 ]
 FRONTS = ("cli", "__init__", "__main__")  # thin fronts, which may import anything
