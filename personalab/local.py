@@ -41,9 +41,9 @@ _log = logging.getLogger(__name__)
 _N_CONTEXT = 4096
 # Saved prompt states, 28 KB a token with the 1.5B: seven prefixes of 2,400 tokens. The default is 8 GB.
 _CACHE_MIB = 512
-# Turns a thread waits in a busy loop for the others before it sleeps. With the 0.5B, two threads and one of two
-# cores busy, five short answers took over a minute with OpenMP's default; so they come at 15 tokens a second,
-# and on idle cores at 95 % of the default's speed.
+# Turns a thread waits in a busy loop for the others before it sleeps. With the 0.5B, two threads and one of
+# two cores busy, five short answers took over a minute with the default of OpenMP; so they come at 15 tokens
+# a second, and on idle cores at 95 % of the default's speed.
 _SPINS = "1000"
 # Reading 1.1 GB from a slow network disk takes about a minute.
 _START_SECONDS = 180.0
