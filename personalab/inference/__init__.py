@@ -129,8 +129,8 @@ def _correction(draft: Draft, faults: list[str]) -> list[dict[str, str]]:
 
 
 def _finished(data: dict[str, Any], connection: Connection) -> Blueprint:
-    size = "small embedded model" if connection.is_small else "model"
-    data = data | {"sources": [f"Estimated by the {size} {connection.name}; nothing was looked up."]}
+    grade = "estimated (small model)" if connection.is_small else "estimated by the model"
+    data = data | {"sources": [f"{grade}: {connection.description}; nothing was looked up"]}
     try:
         return repaired(data)
     except BlueprintError as error:

@@ -1,19 +1,21 @@
 """Inference in small steps, for small models.
 
 A model of one or two billion parameters cannot write a whole blueprint, but it can fill in one form after another:
-an outline of attributes with their values, the shares of one attribute, which attribute a quantity depends on, and its
-typical range for each value. Every form is closed, its choices are listed in the grammar, each piece is checked by
-code, and only a piece that fails is asked for again. The conversation grows at its end only, so that the
-server re-reads none of it.
+an outline of attributes with their values, which value is common and which rare, which attribute the quantity
+depends on, and its typical range for each value. Every form is closed, its choices are listed in the grammar, each
+piece is checked by code, and only a piece that fails is asked for again. The conversation grows at its end only, so
+that the server re-reads none of it.
 
-What a small model says of numbers is not research. Its shares fall off in the order it listed the values, whatever
-they are, so they are drawn towards equal ones, and the blueprint's ``sources`` say whose estimates they are.
+What a small model says of numbers is not research. It can say which value is common and which is rare, but not how
+common; so it is asked for the order, the shares follow by a fixed rule and stay close to equal ones, and the
+blueprint's ``sources`` say whose estimates they are.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
@@ -27,9 +29,12 @@ T = TypeVar("T", bound=BaseModel)
 Messages = list[dict[str, str]]
 
 ATTEMPTS = 4  # at one piece, each with a fresh seed
-SHRINKAGE = 0.4  # how far a small model's shares are drawn towards equal ones; its word is worth little more than half
 CENTRAL = 3.29  # sds between the 5 % and the 95 % quantile of a normal
-ROOM = {"outline": 700, "shares": 200, "parent": 40, "ranges": 400}  # tokens; a full answer takes half
+WIDEST = 0.6  # sd over mean; beyond, a quantity of which nothing is known but its range is mostly zeros and extremes
+# What a small model's order of frequency is worth, as parts of the whole. Asked for percentages the 1.5B counts up
+# 10, 20, 30, 40 in the order it listed the values (five of five prompts); asked which is commonest it answers sensibly.
+FREQUENCY = {"most_common": 2.0, "next": 1.5, "other": 1.0, "rarest": 0.3}
+ROOM = {"outline": 700, "frequency": 120, "age": 40, "parent": 60, "ranges": 400}  # tokens; an answer takes half
 
 
 class Attribute(BaseModel):
@@ -52,19 +57,22 @@ class Quantity(BaseModel):
 
 
 class Outline(BaseModel):
-    """The fields of a population, before any number."""
+    """The fields of a population, before any number; age is asked for by name, because everybody has one."""
 
     rationale: str = Field(min_length=20, max_length=240)
     member: str = Field(min_length=3, max_length=28)
+    youngest: int = Field(ge=3, le=80)
+    oldest: int = Field(ge=10, le=100)
     attributes: list[Attribute] = Field(min_length=3, max_length=4)
-    quantities: list[Quantity] = Field(min_length=2, max_length=2)
+    quantity: Quantity
 
 
 GUIDE = """\
 You describe populations for a statistician. Given a population, name the attributes and quantities that tell its
 members apart, in the words of their own world. An attribute has 3 to 6 short values that exclude each other and fit
-every member; nothing in it may contradict the population. A quantity is a count or an amount with its lowest and
-highest believable value. Each attribute and quantity is about something different. Answer in JSON."""
+every member; nothing in it may contradict the population. The quantity is a count or an amount that members have much
+or little of, with its lowest and highest believable value. Attributes and quantity are about different things, and
+none is about age, which is given by the youngest and the oldest member. Answer in JSON."""
 
 EXAMPLES = (
     (
@@ -72,6 +80,8 @@ EXAMPLES = (
         {
             "rationale": "What they earn depends on how far they live on it; city and instrument vary freely.",
             "member": "street musician",
+            "youngest": 16,
+            "oldest": 75,
             "attributes": [
                 {"name": "city", "description": "city they mostly play in", "is_ordered": False,
                  "values": ["Barcelona", "London", "Berlin", "Prague"]},
@@ -80,11 +90,8 @@ EXAMPLES = (
                 {"name": "instrument", "description": "what they play", "is_ordered": False,
                  "values": ["guitar", "violin", "accordion", "percussion", "voice only"]},
             ],
-            "quantities": [
-                {"name": "age", "description": "age in years", "unit": "years", "lowest": 16, "highest": 75},
-                {"name": "hours_per_week", "description": "hours played in the street per week", "unit": "hours",
-                 "lowest": 1, "highest": 55},
-            ],
+            "quantity": {"name": "hours_per_week", "description": "hours played in the street per week",
+                         "unit": "hours", "lowest": 1, "highest": 55},
         },
     ),
     (
@@ -92,6 +99,8 @@ EXAMPLES = (
         {
             "rationale": "Mileage follows where they live and how they commute; charging follows the home.",
             "member": "electric car owner",
+            "youngest": 19,
+            "oldest": 85,
             "attributes": [
                 {"name": "region", "description": "part of Norway they live in", "is_ordered": False,
                  "values": ["Oslo area", "western coast", "Trondelag", "northern Norway"]},
@@ -100,11 +109,8 @@ EXAMPLES = (
                 {"name": "income_group", "description": "household income", "is_ordered": True,
                  "values": ["below average", "average", "above average", "high"]},
             ],
-            "quantities": [
-                {"name": "age", "description": "age in years", "unit": "years", "lowest": 19, "highest": 85},
-                {"name": "km_per_year", "description": "distance driven per year", "unit": "km",
-                 "lowest": 2000, "highest": 45000},
-            ],
+            "quantity": {"name": "km_per_year", "description": "distance driven per year",
+                         "unit": "km", "lowest": 2000, "highest": 45000},
         },
     ),
 )  # fmt: skip
@@ -134,8 +140,10 @@ async def infer_in_stages(prompt: str, connection: Connection) -> dict[str, Any]
     talk = [{"role": "system", "content": GUIDE}, *shown, _user(f"Population: {prompt}")]
     outline = await _piece(connection, talk, Outline, "outline", _outline_fault)
     talk.append(_assistant(outline.model_dump()))
-    fields = [await _categorical(connection, talk, attribute) for attribute in outline.attributes]
-    fields += [await _numeric(connection, talk, quantity, outline.attributes) for quantity in outline.quantities]
+    attributes = _sound(outline)
+    fields = [await _categorical(connection, talk, attribute) for attribute in attributes]
+    fields.append(await _age(connection, talk, outline))
+    fields.append(await _numeric(connection, talk, outline.quantity, attributes))
     return _blueprint(outline, fields)
 
 
@@ -167,25 +175,45 @@ async def _piece(
 
 
 async def _categorical(connection: Connection, talk: Messages, attribute: Attribute) -> dict[str, Any]:
-    form = _form("Shares", attribute.values, int, ge=0, le=100)
+    """One root: which value is the commonest, which the next, which the rarest."""
+    value: Any = (Literal[tuple(attribute.values)], ...)
+    form = create_model("Frequency", most_common=value, next=value, rarest=value)
     question = _user(
-        f"Of 100 members, how many have each value of {attribute.name} ({attribute.description})? "
-        "Use real-world knowledge: some values are common and some are rare, whatever their place in the list."
+        f"In the real world, which {attribute.name} ({attribute.description}) do most members have, which is next, "
+        "and which is the rarest?"
     )
-    filled = await _piece(connection, [*talk, question], form, "shares", _shares_fault)
-    counts = list(filled.model_dump(by_alias=True).values())
-    equal = 1 / len(counts)
-    shares = [(1 - SHRINKAGE) * count / sum(counts) + SHRINKAGE * equal for count in counts]
+    filled: Any = await _piece(connection, [*talk, question], form, "frequency", _frequency_fault)
+    places = {filled.next: "next", filled.rarest: "rarest", filled.most_common: "most_common"}
+    parts = [FREQUENCY[places.get(value, "other")] for value in attribute.values]
     field: dict[str, Any] = {
         "name": slug(attribute.name),
         "kind": "categorical",
         "description": attribute.description,
         "parents": [],
-        "categorical": {"weights": dict(zip(attribute.values, _rounded(shares), strict=True))},
+        "categorical": {"weights": dict(zip(attribute.values, _rounded(parts), strict=True))},
     }
     if attribute.is_ordered:
         field["ordered_values"] = list(attribute.values)
     return field | {"conditionals": []}
+
+
+async def _age(connection: Connection, talk: Messages, outline: Outline) -> dict[str, Any]:
+    youngest, oldest = sorted((outline.youngest, outline.oldest))
+    oldest = max(oldest, youngest + 2)
+    form = create_model("Age", typical_age=(int, Field(ge=youngest, le=oldest)))
+    question = _user(f"How old is a typical member, between {youngest} and {oldest}?")
+    filled: Any = await _piece(connection, [*talk, question], form, "age", lambda _: None)
+    spread = (oldest - youngest) / CENTRAL / 1.5  # ages thin out towards both ends
+    typical = min(max(filled.typical_age, youngest + spread / 2), oldest - spread / 2)
+    numeric = {"min": youngest, "max": oldest, "mean": round(typical, 1), "sd": round(spread, 1), "integer": True}
+    return {
+        "name": "age",
+        "kind": "numeric",
+        "description": "age in years",
+        "parents": [],
+        "numeric": feasible(numeric),
+        "conditionals": [],
+    }
 
 
 async def _numeric(
@@ -196,11 +224,12 @@ async def _numeric(
     question = _user(f"Which attribute does {quantity.name} ({quantity.description}) depend on most?")
     chosen: Any = await _piece(connection, [*talk, question], choice, "parent", lambda _: None)
     parent = next(attribute for attribute in attributes if attribute.name == chosen.depends_on)
-    number: Any = (int, Field(ge=quantity.lowest, le=quantity.highest))
+    lowest, highest = sorted((quantity.lowest, quantity.highest))
+    number: Any = (int, Field(ge=lowest, le=highest))
     form = _form("Ranges", parent.values, create_model("Range", low=number, typical=number, high=number))
     question = _user(
         f"For each {parent.name}: what is a low, a typical and a high {quantity.name} in {quantity.unit}, "
-        f"between {quantity.lowest} and {quantity.highest}? Nine of ten members lie between low and high."
+        f"between {lowest} and {highest}? Nine of ten members lie between low and high."
     )
     filled = await _piece(connection, [*talk, question], form, "ranges", lambda _: None)
     return {
@@ -224,63 +253,72 @@ def _form(name: str, keys: list[str], type_: Any, **bounds: Any) -> type[BaseMod
 
 def _distribution(quantity: Quantity, low: int, typical: int, high: int) -> dict[str, Any]:
     low, typical, high = sorted((low, typical, high))
-    widest = (quantity.highest - quantity.lowest) / 3
+    lowest, highest = sorted((quantity.lowest, quantity.highest))
     least = max(0.5, 0.05 * typical)  # nobody is alike to the digit, whatever a model says
-    sd = min(max((high - low) / CENTRAL, least), widest)
-    moments = {"min": quantity.lowest, "max": quantity.highest, "mean": typical, "sd": round(sd, 2), "integer": True}
-    inside = min(max(typical, quantity.lowest + sd / 2), quantity.highest - sd / 2)
-    return feasible(moments | {"mean": round(inside, 1)})
+    widest = max(least, min((highest - lowest) / 3, WIDEST * typical))
+    sd = round(min(max((high - low) / CENTRAL, least), widest), 2)
+    inside = min(max(typical, lowest + sd / 2), highest - sd / 2)
+    return feasible({"min": lowest, "max": highest, "mean": round(inside, 1), "sd": sd, "integer": True})
 
 
 def _blueprint(outline: Outline, fields: list[dict[str, Any]]) -> dict[str, Any]:
     roots = [field["name"] for field in fields if field["kind"] == "categorical"]
-    name = NAME | {"description": f"full name of the {outline.member}", "parents": roots[:1]}
+    member = re.sub(r"^[\W\d_]+", "", outline.member) or outline.member  # the prompt's own number of people
+    name = NAME | {"description": f"full name of the {member}", "parents": roots[:1]}
     return {
-        "domain": slug(outline.member),
+        "domain": slug(member),
         "order": [field["name"] for field in fields],
         "fields": [*fields, name, BACKSTORY | {"parents": roots}],
-        "constraints": _constraints(outline),
+        "constraints": [_constraint(outline.quantity)],
         "rationale": outline.rationale,
         "sources": [],
     }
 
 
-def _constraints(outline: Outline) -> list[dict[str, str]]:
-    """What must hold by the meaning of the quantities alone: nobody did anything for longer than they have lived."""
-    years = [slug(q.name) for q in outline.quantities if q.unit.lower().startswith("year")]
-    spans = [name for name in years if "age" in years and name != "age"]
-    if spans:
-        return [{"name": f"{name}_within_age", "lhs": name, "op": "<=", "rhs": "age"} for name in spans]
-    last = outline.quantities[-1]
-    name = slug(last.name)
-    return [{"name": f"{name}_in_range", "lhs": name, "op": ">=", "rhs": str(last.lowest)}]
+def _constraint(quantity: Quantity) -> dict[str, str]:
+    """What holds by the meaning of the quantity alone: nobody did anything for longer than they have lived."""
+    name = slug(quantity.name)
+    if quantity.unit.lower().startswith("year"):
+        return {"name": f"{name}_within_age", "lhs": name, "op": "<=", "rhs": "age"}
+    return {"name": f"{name}_not_negative", "lhs": name, "op": ">=", "rhs": "0"}
+
+
+def _sound(outline: Outline) -> list[Attribute]:
+    """The attributes that are of use: about something else than age, each with at least two values of its own."""
+    sound: dict[str, Attribute] = {}
+    for attribute in outline.attributes:
+        named = {value.strip().lower(): value.strip() for value in reversed(attribute.values) if value.strip()}
+        values = [value for value in reversed(named.values()) if value.lower() != attribute.description.lower()]
+        name = slug(attribute.name)
+        if (
+            name
+            and len(values) > 1
+            and name != slug(outline.quantity.name)
+            and not {"age", "ages"} & {*name.split("_")}
+        ):
+            sound[name] = attribute.model_copy(update={"values": values})
+    return list(sound.values())
 
 
 def _outline_fault(outline: Outline) -> str | None:
-    names = [slug(name) for name in (*(a.name for a in outline.attributes), *(q.name for q in outline.quantities))]
-    if len(set(names)) < len(names) or not all(names):
-        return "two fields have the same name"
-    for attribute in outline.attributes:
-        values = [value.strip().lower() for value in attribute.values]
-        if len(set(values)) < len(values) or not all(values):
-            return f"{attribute.name!r} lists a value twice"
-        if max(map(len, values)) > 40:
-            return f"a value of {attribute.name!r} is a sentence"
-    for quantity in outline.quantities:
-        if quantity.lowest >= quantity.highest:
-            return f"{quantity.name!r} has no range"
+    if len(_sound(outline)) < 2:
+        return "fewer than two attributes tell the members apart"
+    if not slug(outline.quantity.name) or slug(outline.quantity.name) == "age":
+        return "the quantity has no name of its own"
+    if outline.quantity.lowest == outline.quantity.highest:
+        return f"{outline.quantity.name!r} has no range"
     return None
 
 
-def _shares_fault(shares: BaseModel) -> str | None:
-    return None if sum(shares.model_dump().values()) > 0 else "all shares are 0"
+def _frequency_fault(filled: Any) -> str | None:
+    return "the commonest value is also the rarest" if filled.most_common == filled.rarest else None
 
 
-def _rounded(shares: list[float]) -> list[float]:
+def _rounded(parts: list[float]) -> list[float]:
     """Shares to three digits that sum to 1 exactly; the largest takes the difference."""
-    digits = [round(share, 3) for share in shares]
-    digits[digits.index(max(digits))] += 1 - math.fsum(digits)
-    return [round(share, 3) for share in digits]
+    shares = [round(part / sum(parts), 3) for part in parts]
+    shares[shares.index(max(shares))] += 1 - math.fsum(shares)
+    return [round(share, 3) for share in shares]
 
 
 def _user(content: str) -> dict[str, str]:
