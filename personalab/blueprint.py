@@ -369,11 +369,23 @@ class Blueprint(Value):
         return cls.from_dict(data)
 
     def to_dict(self) -> dict[str, Any]:
-        """The wire form: plain dicts, lists, strings and numbers."""
+        """Put the blueprint in its wire form.
+
+        Returns
+        -------
+        dict
+            Plain dicts, lists, strings and numbers, as in the contract's ``result.blueprint``.
+        """
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        """The wire form as YAML text, for people to read and edit."""
+        """Put the wire form as YAML, for people to read and edit.
+
+        Returns
+        -------
+        str
+            YAML 1.2, which `load` reads back to an equal blueprint.
+        """
         return _write_yaml(self.to_dict())
 
     def save(self, path: str | os.PathLike[str]) -> Path:

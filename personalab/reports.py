@@ -316,7 +316,13 @@ class Report:
         return ({"diversity": self.diversity.to_dict()} if self.diversity else {}) | {"marginals": marginals}
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in the report, as plain data that JSON can hold."""
+        """Put everything in the report as plain data.
+
+        Returns
+        -------
+        dict
+            What JSON can hold, a key an attribute.
+        """
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @property
