@@ -232,6 +232,7 @@ def _panels(
     """Put one panel a field, each with its own values, under a title and a caption."""
     import altair as alt
 
+    _draw_offline()
     header = alt.Header(title=None, labelOrient="top", labelAnchor="start", labelFontSize=12, labelFontWeight="bold")
     sized = layers.properties(width=width, height=alt.Step(STEP))
     chart: alt.FacetChart = sized.facet(row=alt.Row("panel:N", sort=order, header=header), spacing=12)
@@ -282,6 +283,28 @@ def _moments(report: Report) -> list[dict[str, Any]]:
             "achieved_high": mean + sd,
         })  # fmt: skip
     return rows
+
+
+def _draw_offline() -> None:
+    """Let notebooks draw charts without a network, unless somebody has chosen how to draw them."""
+    import altair as alt
+
+    if "personalab" not in alt.renderers.names():
+        alt.renderers.register("personalab", _drawn)
+    if alt.renderers.active == "default":  # which fetches scripts, and shows nothing without them
+        alt.renderers.enable("personalab")
+
+
+def _drawn(spec: dict[str, Any]) -> dict[str, Any]:
+    """Give one chart in three forms: for Lab's own Vega, for whatever shows pictures, and for whatever shows text."""
+    import vl_convert
+
+    return {
+        # Lab knows version 5's name only, and draws these charts by it.
+        "application/vnd.vegalite.v5+json": spec,
+        "image/svg+xml": vl_convert.vegalite_to_svg(spec),
+        "text/plain": str(spec.get("description", "chart")),
+    }
 
 
 def _svg(chart: alt.FacetChart) -> str:

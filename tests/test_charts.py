@@ -225,3 +225,18 @@ def test_a_distribution_is_told_in_words() -> None:
     assert charts.in_words(Categorical(weights={"a": 0.25, "b": 0.75})) == "a 25 %, b 75 %"
     many = charts.in_words(Categorical(weights={f"v{i}": 0.02 for i in range(50)}))
     assert many.endswith("v11 2 % and 38 more values")
+
+
+def test_charts_show_without_a_network() -> None:
+    """A notebook gets a chart as Vega-Lite for Lab, as a picture and as words, and no script to fetch."""
+    bundle = charts.marginals(report(people(), places()))._repr_mimebundle_()
+    assert set(bundle) == {"application/vnd.vegalite.v5+json", "image/svg+xml", "text/plain"}
+    assert "place" in bundle["image/svg+xml"]
+    assert bundle["text/plain"].startswith("places: requested and achieved shares")
+
+
+def test_a_chosen_renderer_stays() -> None:
+    """Whoever has chosen how Altair draws keeps that choice."""
+    with alt.renderers.enable("json"):
+        charts.marginals(report(people(), places()))
+        assert alt.renderers.active == "json"
