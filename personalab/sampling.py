@@ -164,9 +164,9 @@ class Draw:
 
     def _codes(self, field: CategoricalField) -> NDArray[np.int64]:
         """Deal the values of a categorical field to quotas; -1 is no value."""
-        rng = stream(self.seed, field.name)
+        rng, values = stream(self.seed, field.name), field.values
         group, found = self._groups
-        shares = np.array([_normalised(branch, field.values) for branch in found])
+        shares = np.array([_normalised(branch, values) for branch in found])
         if field.parents:
             counts = controlled(np.bincount(group)[:, None] * shares, rng)
         else:
@@ -177,7 +177,7 @@ class Draw:
             allowed[stuck] = True
             group, counts = _restricted(group, shares, counts, allowed)
         codes = np.empty(len(group), dtype=np.int64)
-        dealt = np.repeat(np.tile(np.arange(len(field.values)), len(counts)), counts.ravel())
+        dealt = np.repeat(np.tile(np.arange(len(values)), len(counts)), counts.ravel())
         codes[np.lexsort((self.coordinate, group))] = dealt
         return np.where(stuck, -1, codes)
 
@@ -261,6 +261,8 @@ class Draw:
 
     def _can_hold(self, values: NDArray[Any]) -> Mask:
         """Whether every rule holds, or still can, where the field has these values, or codes of values."""
+        if not self.keep:
+            return np.ones(len(values), dtype=bool)
         if isinstance(self.field, CategoricalField):
             tried: Any = pd.Categorical.from_codes(values, categories=pd.Index(self.field.values))
             columns = self._others | {self.field.name: rules.Drawn(self.field.values, values)}
