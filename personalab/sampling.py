@@ -26,7 +26,7 @@ import operator
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -46,6 +46,8 @@ REDRAWS = 100  # of rows whose number misses a rule that is no interval, before 
 CANDIDATES = 2001  # quantiles looked at where a rule is no interval and redrawing has not met it
 ATTEMPTS = 4096  # rows tried at once in place of those that rules leave no value, doubled in each round
 ROUNDS = 4  # of attempts, before roots are exchanged or a blueprint is refused
+FEW = 512  # points, above which Sobol's dimensions fill every square evenly
+SPARE = 64  # dimensions to choose from where points are few
 PARTNERS = 64  # rows with which a row without a value may exchange a root
 
 
@@ -313,14 +315,14 @@ def repaired(draw: Draw, stuck: Mask, kept: Sequence[Rule]) -> pd.DataFrame:
     """
     roots = frozenset(field.name for field in draw.bp.roots if field.name in draw.frame)
     frame, left = _attempted(draw, draw.frame, np.flatnonzero(stuck), roots, kept)
-    for row in left:
-        exchanged = _exchanged(draw, frame, int(row), roots, kept)
-        if exchanged is not None:
-            frame = exchanged
-            continue
-        frame, failed = _attempted(draw, frame, np.array([row]), frozenset(), kept)
-        if len(failed):
-            draw.demand(~stuck)
+    while len(left):
+        frame, rest = _exchanged(draw, frame, left, roots, kept)
+        if len(rest) == len(left):
+            frame, failed = _attempted(draw, frame, left[:1], frozenset(), kept)
+            rest = left[1:]
+            if len(failed):
+                draw.demand(~stuck)
+        left = rest
     return frame
 
 
@@ -341,15 +343,19 @@ def _attempted(
 
 
 def _exchanged(
-    draw: Draw, frame: pd.DataFrame, row: int, roots: frozenset[str], kept: Sequence[Rule]
-) -> pd.DataFrame | None:
-    """Exchange one categorical root of a row with another row's so that both have a value, or None."""
-    rng = stream(draw.seed, f"{draw.field.name}/partners/{row}")
-    others = rng.permutation(np.delete(np.arange(len(frame)), row))[:PARTNERS]
+    draw: Draw, frame: pd.DataFrame, left: NDArray[np.intp], roots: frozenset[str], kept: Sequence[Rule]
+) -> tuple[pd.DataFrame, NDArray[np.intp]]:
+    """Exchange one categorical root of the first row left with another row's so that both have a value.
+
+    Rows without a value are tried before the others, since they need a partner as well. Returned are the frame and
+    the rows still left: all of them where no partner serves.
+    """
+    row, others = int(left[0]), np.setdiff1d(np.arange(len(frame)), left)
+    others = np.concatenate([left[1:], stream(draw.seed, f"{draw.field.name}/partners/{left[0]}").permutation(others)])
+    pairs = np.column_stack([np.full(len(others[:PARTNERS]), row), others[:PARTNERS]])
+    places = np.repeat(pairs.ravel(), ATTEMPTS // PARTNERS // 4)
+    givers = np.repeat(pairs[:, ::-1].ravel(), ATTEMPTS // PARTNERS // 4)
     for root in sorted(roots & _loose(draw, frozenset(), kept)):
-        pairs = np.column_stack([np.full(len(others), row), others])
-        places = np.repeat(pairs.ravel(), ATTEMPTS // PARTNERS // 4)
-        givers = np.repeat(pairs[:, ::-1].ravel(), ATTEMPTS // PARTNERS // 4)
         tried = frame.iloc[places].assign(**{root: frame[root].iloc[givers].array})
         loose = _loose(draw, roots - {root}, kept) | _loose(replace(draw, field=_sampled(draw.bp, root)), roots, kept)
         found = _survivors(draw, tried.drop(columns=loose - {root}, errors="ignore"), kept, 0)
@@ -358,8 +364,9 @@ def _exchanged(
         both = np.intersect1d(partner[is_row], partner[~is_row])
         if len(both):
             mine, theirs = (int(np.flatnonzero((partner == both[0]) & side)[0]) for side in (is_row, ~is_row))
-            return _with(frame, np.array([row, both[0]]), found.iloc[[mine, theirs]])
-    return None
+            frame = _with(frame, np.array([row, both[0]]), found.iloc[[mine, theirs]])
+            return frame, np.setdiff1d(left, [row, both[0]])
+    return frame, left
 
 
 def _survivors(draw: Draw, frame: pd.DataFrame, kept: Sequence[Rule], attempt: int) -> pd.DataFrame:
@@ -493,12 +500,43 @@ def _stratified(group: NDArray[np.intp], coordinate: Floats, rng: np.random.Gene
 
 def coordinates(names: Sequence[str], n: int, seed: int) -> dict[str, Floats]:
     """Return a scrambled Sobol point a row: a dimension a name, each scrambled by the seed and that name."""
-    from scipy.stats import qmc
-
-    points = qmc.Sobol(max(1, len(names)), scramble=False).random_base2(max(0, (n - 1).bit_length()))[:n]
-    whole = (points * 2**32).astype(np.uint32)
+    whole = (_points(len(names), n) * 2**32).astype(np.uint32)
     keys = [int(stream(seed, f"{name}/scramble").integers(2**32)) for name in names]
     return {name: _scrambled(whole[:, i], key) / 2.0**32 for i, (name, key) in enumerate(zip(names, keys, strict=True))}
+
+
+@lru_cache(maxsize=8)
+def _points(dimensions: int, n: int) -> Floats:
+    """Points of which every two dimensions fill their square as evenly as can be found.
+
+    Among few points some pairs of Sobol's dimensions leave half of the square empty (of 32 points even two dimensions
+    of the first 24 may go in step), and no scrambling mends that. There each dimension is chosen among many, and
+    among shuffled copies of them.
+    """
+    from scipy.stats import qmc
+
+    sobol = qmc.Sobol(max(dimensions, SPARE), scramble=False).random_base2(max(0, (n - 1).bit_length()))[:n]
+    if n > FEW:
+        return np.asarray(sobol[:, :dimensions])
+    many = np.hstack([sobol, np.random.default_rng(0).permuted(sobol, axis=0)])
+    unevenness = _unevenness(many) ** 2  # squared, so that one bad pair weighs more than several fair ones
+    chosen, burden = [0], unevenness[0].copy()
+    while len(chosen) < dimensions:
+        burden[chosen[-1]] = np.inf
+        chosen.append(int(np.argmin(burden)))
+        burden += unevenness[chosen[-1]]
+    return np.asarray(many[:, chosen[:dimensions]])
+
+
+def _unevenness(points: Floats) -> Floats:
+    """The χ² of each two dimensions' counts in 4 x 4 cells, by its degrees of freedom: 1 is what chance gives."""
+    n, d = points.shape
+    is_in = np.zeros((d, 4, n), dtype=np.float32)
+    is_in[np.arange(d)[:, None], (points.T * 4).astype(int), np.arange(n)] = 1
+    total = is_in.sum(axis=2).reshape(-1)
+    counts = is_in.reshape(4 * d, n) @ is_in.reshape(4 * d, n).T
+    expected = np.maximum(np.outer(total, total) / n, 1 / n)
+    return np.asarray(((counts - expected) ** 2 / expected).reshape(d, 4, d, 4).sum(axis=(1, 3)) / 9, dtype=float)
 
 
 def _scrambled(x: NDArray[np.uint32], key: int) -> NDArray[np.uint32]:
