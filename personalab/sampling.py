@@ -197,7 +197,7 @@ class Draw:
     def _groups(self) -> tuple[NDArray[np.intp], list[Branch]]:
         """For each row its group of equal parents, and each group's branch."""
         group, first = situations(self.bp, self.field, self.frame)
-        found, which = branches(self.bp, self.field, self.frame.iloc[first])
+        found, which = branches(self.bp, self.field, self.frame[list(self.field.parents)].iloc[first])
         return group, [self._covered(found[i], int(row)) for i, row in zip(which, first, strict=True)]
 
     def _covered(self, branch: Branch | None, row: int) -> Branch:
@@ -355,7 +355,7 @@ def _exchanged(
     pairs = np.column_stack([np.full(len(others[:PARTNERS]), row), others[:PARTNERS]])
     places = np.repeat(pairs.ravel(), ATTEMPTS // PARTNERS // 4)
     givers = np.repeat(pairs[:, ::-1].ravel(), ATTEMPTS // PARTNERS // 4)
-    for root in sorted(roots & _loose(draw, frozenset(), kept)):
+    for root in sorted(roots & _loose(draw, frozenset(), kept)) if len(others) else ():
         tried = frame.iloc[places].assign(**{root: frame[root].iloc[givers].array})
         loose = _loose(draw, roots - {root}, kept) | _loose(replace(draw, field=_sampled(draw.bp, root)), roots, kept)
         found = _survivors(draw, tried.drop(columns=loose - {root}, errors="ignore"), kept, 0)

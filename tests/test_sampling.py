@@ -318,9 +318,10 @@ BOUNDS = (number("a", 0, 10, 5, 2), number("b", 0, 10, 5, 2), number("x", 0, 10,
 def test_rules_that_bind_a_later_field_from_both_sides_spoil_no_row() -> None:
     """Between two numbers drawn earlier there is room in every row, although each rule alone allows any pair."""
     bp = blueprint(PEOPLE[0], *BOUNDS, rules=("a <= x", "x <= b"))
-    frame = sample(bp, 300, seed=4)
-    assert violations(frame, bp) == 0
-    assert excess(frame, bp) <= 1e-12
+    for n in (1, 2, 300):
+        frame = sample(bp, n, seed=4)
+        assert violations(frame, bp) == 0
+        assert excess(frame, bp) <= 1e-12
 
 
 def test_a_chain_of_descent_spoils_no_row() -> None:
@@ -348,6 +349,8 @@ def test_roots_give_way_only_where_nothing_else_serves() -> None:
         choice("c", {"c0": 0.5, "c1": 0.5}, "b", conditionals=sure),
     ]
     bp = blueprint(*fields, rules=("(a == 'a0') <= (c == 'c0')",))
+    for seed in range(4):  # a population of one among them, which has nobody to exchange a value with
+        assert violations(sample(bp, 1, seed=seed), bp) == 0
     frame = sample(bp, 20, seed=4)
     assert violations(frame, bp) == 0
     assert 0 < excess(frame, bp) <= 0.3 + 1e-12
