@@ -156,7 +156,7 @@ def branches(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple[l
     """
     group, first = situations(bp, field, frame)
     lookup = Lookup(bp, field)
-    found = [lookup.branch(_row(bp, field.parents, frame, int(row))) for row in first]
+    found = [lookup.branch(at) for at in _rows(bp, field.parents, frame, first)]
     number: dict[Branch | None, int] = {}
     index = np.array([number.setdefault(item, len(number)) for item in found], dtype=np.intp)
     return list(number), index[group]
@@ -393,6 +393,11 @@ def _situation(bp: Blueprint, field: SampledField, name: str, column: pd.Series[
     return np.asarray(number, dtype=np.int64).reshape(-1)
 
 
-def _row(bp: Blueprint, parents: tuple[str, ...], frame: pd.DataFrame, row: int) -> dict[str, Any]:
-    values = {name: frame[name].iloc[row] for name in parents}
-    return {name: float(v) if isinstance(bp[name], NumericField) else str(v) for name, v in values.items()}
+def _rows(bp: Blueprint, parents: tuple[str, ...], frame: pd.DataFrame, rows: NDArray[np.intp]) -> list[dict[str, Any]]:
+    """The parents' values in some rows; column by column, which is many times faster than cell by cell."""
+    columns = [frame[name].iloc[rows].tolist() for name in parents]
+    kinds = [float if isinstance(bp[name], NumericField) else str for name in parents]
+    return [
+        {name: kind(column[i]) for name, kind, column in zip(parents, kinds, columns, strict=True)}
+        for i in range(len(rows))
+    ]

@@ -13,6 +13,8 @@ counts first and leave to chance only who gets which value. Three problems occur
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -132,51 +134,47 @@ def fitted(sizes: Counts, quotas: Counts, allowed: NDArray[np.bool_], weights: F
 
 def _walk(part: Floats, rng: np.random.Generator) -> None:
     """Make every cell of a table of fractions 0 or 1, cycle by cycle, in place."""
-    rows = [{int(c) for c in np.flatnonzero(row)} for row in part > 0]
-    columns = [{int(r) for r in np.flatnonzero(column)} for column in (part > 0).T]
-    for start in range(len(rows)):
-        while rows[start]:
-            cycle = _cycle(start, rows, columns)
-            if cycle is None:  # rounding error left one cell alone in its line
-                column = rows[start].pop()
-                columns[column].discard(start)
-                part[start, column] = np.rint(part[start, column])
-                continue
-            _turn(part, cycle, rng)
-            for row, column in cycle:
-                if part[row, column] in (0.0, 1.0):
-                    rows[row].discard(column)
-                    columns[column].discard(row)
+    rows = len(part)
+    cells = part.tolist()  # lists of floats are read and written one by one several times faster than an array
+    # The nodes are the rows, then the columns; an edge is a cell that is not whole.
+    edges: list[dict[int, None]] = [dict.fromkeys((rows + np.flatnonzero(row)).tolist()) for row in part > 0]
+    edges += [dict.fromkeys(np.flatnonzero(column).tolist()) for column in (part > 0).T]
+    for start in range(rows):
+        while edges[start]:
+            cycle = _cycle(start, edges)
+            ends = [(min(pair), max(pair) - rows) for pair in itertools.pairwise(cycle)]
+            _turn(cells, ends, rng)
+            for row, column in ends:
+                if cells[row][column] in (0.0, 1.0):
+                    del edges[row][rows + column], edges[rows + column][row]
+    part[:] = cells
 
 
-def _cycle(start: int, rows: list[set[int]], columns: list[set[int]]) -> list[tuple[int, int]] | None:
-    """Walk over fractional cells, row to column to row, until a row comes up again; the closed part of the way."""
-    way: list[tuple[int, int]] = []
-    seen = {start: 0}
-    row, last = start, -1
+def _cycle(start: int, edges: list[dict[int, None]]) -> list[int]:
+    """Walk from node to node until one comes up again; the closed part of the way, or the last edge of a dead end."""
+    way, seen = [start], {start: 0}
     while True:
-        column = next((c for c in rows[row] if c != last), None)
-        if column is None:
-            return None
-        onward = next((r for r in columns[column] if r != row), None)
-        if onward is None:
-            return None
-        way += [(row, column), (onward, column)]
-        if onward in seen:
-            return way[seen[onward] :]
-        seen[onward] = len(way)
-        row, last = onward, column
+        before = way[-2] if len(way) > 1 else None
+        node = next((node for node in edges[way[-1]] if node != before), None)
+        if node is None:  # rounding error left one cell alone in its line
+            return way[-2:]
+        way.append(node)
+        if node in seen:
+            return way[seen[node] :]
+        seen[node] = len(way) - 1
 
 
-def _turn(part: Floats, cycle: list[tuple[int, int]], rng: np.random.Generator) -> None:
-    up, down = cycle[0::2], cycle[1::2]
-    rise = min(min(1 - part[cell] for cell in up), min(part[cell] for cell in down))
-    fall = min(min(part[cell] for cell in up), min(1 - part[cell] for cell in down))
+def _turn(cells: list[list[float]], cycle: list[tuple[int, int]], rng: np.random.Generator) -> None:
+    """Move the cells of a cycle up and down in turn, as far as one of the two directions goes."""
+    fractions = [cells[row][column] for row, column in cycle]
+    up, down = fractions[0::2], fractions[1::2]
+    rise = min(1 - max(up), min(down, default=1.0))
+    fall = min(min(up), 1 - max(down, default=0.0))
     step = rise if rng.random() < fall / (rise + fall) else -fall
-    for cells, sign in ((up, 1), (down, -1)):
-        for cell in cells:
-            value = part[cell] + sign * step
-            part[cell] = 0.0 if value < WHOLE else 1.0 if value > 1 - WHOLE else value
+    for row, column in cycle:
+        value = cells[row][column] + step
+        cells[row][column] = 0.0 if value < WHOLE else 1.0 if value > 1 - WHOLE else value
+        step = -step
 
 
 def _proportional(sizes: Counts, quotas: Counts, allowed: NDArray[np.bool_]) -> Floats:

@@ -1,0 +1,498 @@
+"""What `personalab.sampling` promises: exact margins, kept rules, and the same frame for the same seed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from personalab import Blueprint, sample, validate
+from personalab.blueprint import Categorical, CategoricalField
+from personalab.branches import branches
+from personalab.errors import BlueprintError, RequestError
+from personalab.fidelity import distance, limit, report, shares
+from personalab.sampling import coordinates
+from tests.conftest import ROOT
+from tests.strategies import blueprints
+
+EXAMPLES = sorted((ROOT / "data" / "blueprints").iterdir())
+SEEDS = range(20)
+
+
+def table(values: list[str], rng: np.random.Generator) -> dict[str, Any]:
+    """Random weights."""
+    parts = rng.dirichlet(np.full(len(values), 1.5))
+    return {"weights": dict(zip(values, (parts / parts.sum()).tolist(), strict=True))}
+
+
+def categorical(name: str, size: int, rng: np.random.Generator, *parents: dict[str, Any]) -> dict[str, Any]:
+    """A root, or a child with weights of its own for every combination of its parents' values."""
+    values = [f"{name}_{i}" for i in range(size)]
+    field = {"name": name, "kind": "categorical", "parents": [p["name"] for p in parents]}
+    field["categorical"] = table(values, rng)
+    cells = itertools.product(*(p["categorical"]["weights"] for p in parents)) if parents else ()
+    rules = [dict(zip(field["parents"], cell, strict=True)) for cell in cells]
+    return field | {"conditionals": [{"when": when, "categorical": table(values, rng)} for when in rules]}
+
+
+def number(name: str, low: float, high: float, mean: float, sd: float, *parents: str, **more: Any) -> dict[str, Any]:
+    """A number in wire form."""
+    law = {"min": low, "max": high, "mean": mean, "sd": sd, "integer": more.pop("integer", False)}
+    return {"name": name, "kind": "numeric", "parents": list(parents), "numeric": law} | more
+
+
+def choice(name: str, weights: dict[str, float], *parents: str, **more: Any) -> dict[str, Any]:
+    """A categorical field in wire form, with the weights given."""
+    return {"name": name, "kind": "categorical", "parents": list(parents), "categorical": {"weights": weights}} | more
+
+
+def blueprint(*fields: dict[str, Any], rules: tuple[str, ...] = (), order: list[str] | None = None) -> Blueprint:
+    """A blueprint whose rules are written as text, such as ``years <= age - 16``."""
+    constraints = []
+    for i, text in enumerate(rules):
+        op = next(op for op in (" <= ", " >= ", " != ", " == ", " < ", " > ") if op in text)
+        lhs, rhs = text.split(op, 1)
+        constraints.append({"name": f"rule_{i}", "lhs": lhs, "op": op.strip(), "rhs": rhs})
+    names = order or [field["name"] for field in fields]
+    return Blueprint.from_dict({"domain": "d", "order": names, "fields": list(fields), "constraints": constraints})
+
+
+def hard(*rules: str) -> Blueprint:
+    """Twelve fields: roots of up to 50 values, children of one and two parents, numbers that depend on them."""
+    rng = np.random.default_rng(0)
+    sizes = {"gender": 3, "country": 50, "education": 6, "device": 4, "plan": 8, "hobby": 20}
+    roots = {name: categorical(name, size, rng) for name, size in sizes.items()}
+    income = categorical("income", 5, rng, roots["education"])
+    children = [
+        income,
+        categorical("language", 12, rng, roots["country"]),
+        categorical("occupation", 10, rng, income, roots["gender"]),
+        categorical("churn", 2, rng, roots["plan"], roots["device"]),
+    ]
+    numbers = [number("age", 18, 90, 41, 12, "education", integer=True), number("years", 0, 60, 14, 8, "occupation")]
+    for field, parent in zip(numbers, ("education", "occupation"), strict=True):
+        means = (field["numeric"]["mean"] + i for i in range(sizes.get(parent, 10)))
+        field["conditionals"] = [
+            {"when": {parent: f"{parent}_{i}"}, "numeric": field["numeric"] | {"mean": mean}}
+            for i, mean in enumerate(means)
+        ]
+    return blueprint(*roots.values(), *children, *numbers, rules=rules)
+
+
+def excess(frame: pd.DataFrame, bp: Blueprint) -> float:
+    """By how much the worst root misses the closest that any population of its size can be."""
+    found = report(frame, bp).marginals
+    return max((each.total_variation_distance - each.limit for each in found), default=0.0)
+
+
+def violations(frame: pd.DataFrame, bp: Blueprint) -> int:
+    """Rows that break a rule, over all rules."""
+    return sum(verdict.violations for verdict in report(frame, bp).constraints)
+
+
+# Margins
+
+
+@given(blueprints(), st.sampled_from([1, 10, 37, 100, 1000]), st.integers(0, 2**80))
+@settings(max_examples=40)
+def test_every_root_is_as_close_as_its_size_allows(bp: Blueprint, n: int, seed: int) -> None:
+    """On any blueprint the distance of every root equals the apportionment limit, and no rule is broken."""
+    assume(not any(finding.level == "error" for finding in validate(bp)))
+    frame = sample(bp, n, seed=seed)
+    assert excess(frame, bp) <= 1e-12
+    assert violations(frame, bp) == 0
+    assert not any(each.outside for each in report(frame, bp).numerics)
+
+
+@pytest.mark.parametrize("n", [1, 10, 37, 100, 1000])
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_have_roots_at_the_limit_and_no_violation(path: Path, n: int) -> None:
+    """Every blueprint that comes with the project is drawn exactly, at any size."""
+    bp = Blueprint.load(path)
+    frame = sample(bp, n, seed=n)
+    assert excess(frame, bp) <= 1e-12
+    assert violations(frame, bp) == 0
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=50).filter(any), st.sampled_from([1, 10, 37, 100, 1000]))
+def test_weights_of_any_kind_are_met(parts: list[int], n: int) -> None:
+    """Fifty values, ties and a weight of 1e-12 change nothing."""
+    weights = {f"v{i}": part / sum(parts) for i, part in enumerate(parts)} | {"tiny": 1e-12}
+    bp = blueprint(choice("root", weights))
+    assert excess(sample(bp, n, seed=1), bp) <= 1e-12
+
+
+def test_children_are_near_their_limits_at_every_size() -> None:
+    """Conditional distance at most 1.35 times and a child's margin at most 1.5 times its limit, over 20 seeds."""
+    bp = hard()
+    for n in (100, 1000):
+        edges, margins = [], []
+        for seed in SEEDS:
+            frame = sample(bp, n, seed=seed)
+            edges += [(e.total_variation_distance, e.limit) for e in report(frame, bp).conditionals]
+            margins += [margin(bp, f, frame) for f in bp.sampled if isinstance(f, CategoricalField) and f.parents]
+        for pairs, most in ((edges, 1.35), (margins, 1.5)):
+            achieved, least = np.mean(pairs, axis=0)
+            assert achieved <= most * least
+
+
+def margin(bp: Blueprint, field: CategoricalField, frame: pd.DataFrame) -> tuple[float, float]:
+    """A child's distance from the margin that its parents' values imply, and the smallest possible."""
+    found, which = branches(bp, field, frame)
+    tables = [branch.distribution for branch in found if branch and isinstance(branch.distribution, Categorical)]
+    expected = np.array([shares(field, weights) for weights in tables])[which].mean(axis=0)
+    achieved = np.bincount(frame[field.name].cat.codes, minlength=len(field.values)) / len(frame)
+    return distance(expected, achieved), limit(expected, len(frame))
+
+
+def test_a_childs_cells_are_right_on_average() -> None:
+    """Over 2,000 seeds each cell's mean lies within four standard errors, and each margin within one person."""
+    draws, parts = 2000, np.array([[0.15, 0.5, 0.35], [0.6, 0.1, 0.3]])
+    rules = [
+        {"when": {"root": f"r{i}"}, "categorical": {"weights": dict(zip("abc", part.tolist(), strict=True))}}
+        for i, part in enumerate(parts)
+    ]
+    child = choice("child", {"a": 0.3, "b": 0.3, "c": 0.4}, "root", conditionals=rules)
+    bp = blueprint(choice("root", {"r0": 0.4, "r1": 0.6}), child)
+    counts = np.zeros((draws, 6))
+    for seed in range(draws):
+        frame = sample(bp, 11, seed=seed)
+        counts[seed] = np.bincount(frame["root"].cat.codes * 3 + frame["child"].cat.codes, minlength=6)
+    expected = np.array([[4], [7]]) * parts
+    fraction = expected % 1
+    standard_error = np.sqrt(fraction * (1 - fraction) / draws)
+    counts = counts.reshape(draws, 2, 3)
+    assert (np.abs(counts.mean(axis=0) - expected) <= 4 * standard_error + 1e-9).all()
+    assert np.abs(counts.sum(axis=1) - expected.sum(axis=0)).max() < 1
+
+
+@pytest.mark.parametrize(("n", "most"), [(100, 0.85), (1000, 0.55)])
+def test_unrelated_roots_meet_more_evenly_than_chance(n: int, most: float) -> None:
+    """Averaged over pairs and 20 seeds, the joint's distance is a share of that of independent draws."""
+    bp, rng = hard(), np.random.default_rng(6)
+    drawn, chance = [], []
+    for seed in SEEDS:
+        frame = sample(bp, n, seed=seed)
+        for a, b in itertools.combinations(bp.roots, 2):
+            product = np.outer(*(list(root.base.weights.values()) for root in (a, b) if root.base))
+            codes = frame[a.name].cat.codes.to_numpy(int) * product.shape[1] + frame[b.name].cat.codes.to_numpy(int)
+            drawn.append(distance(product.ravel(), np.bincount(codes, minlength=product.size) / n))
+            chance.append(distance(product.ravel(), rng.multinomial(n, product.ravel() / product.sum()) / n))
+    assert np.mean(drawn) <= most * np.mean(chance)
+
+
+@pytest.mark.parametrize(
+    ("n", "most"), [(10, 1.3), (20, 1.2), (32, 1.0), (64, 0.75), (100, 0.6), (256, 0.1), (1000, 0.1)]
+)
+def test_no_pair_of_dimensions_goes_in_step(n: int, most: float) -> None:
+    """Of 24 dimensions the worst pair's χ² in 16 cells is no worse than bad luck, and the mean better than chance."""
+    cells = np.array([(x * 4).astype(int) for x in coordinates([f"f{i}" for i in range(24)], n, 3).values()])
+    found = []
+    for a, b in itertools.combinations(cells, 2):
+        counts = np.bincount(a * 4 + b, minlength=16).reshape(4, 4)
+        expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / n
+        found.append(((counts - expected) ** 2 / expected).sum() / 9)
+    assert max(found) < stats.chi2(9).ppf(1 - 1e-4) / 9
+    assert np.mean(found) <= most
+
+
+def test_two_halves_of_a_small_panel_do_not_coincide() -> None:
+    """Of 20 roots with two equal values, no two agree in all, or in none, of 16 people or more."""
+    bp = blueprint(*(choice(f"f{i}", {"yes": 0.5, "no": 0.5}) for i in range(20)))
+    for n in (16, 32, 64):
+        codes = np.array([column.cat.codes for _, column in sample(bp, n, seed=1).items()])
+        agreement = [(a == b).mean() for a, b in itertools.combinations(codes, 2)]
+        assert min(agreement) > 0
+        assert max(agreement) < 1
+
+
+# Numbers
+
+
+def test_numbers_are_stratified_within_each_group() -> None:
+    """Sorted values of a group of m lie one in each of m equal slices of its law: at most 1/m from its quantiles."""
+    bp = blueprint(number("x", 0, 1, 0.5, math.sqrt(1 / 12)))  # the uniform law, so that values are quantiles
+    x = np.sort(sample(bp, 200, seed=5)["x"].to_numpy())
+    assert np.abs(x - (np.arange(200) + 0.5) / 200).max() <= 1 / 200
+
+
+MOMENTS = [
+    (1, 20, 6, 4, True),
+    (30, 80, 50, 10, True),
+    (16, 90, 24, 8, True),
+    (0, 60, 4, 4, False),
+    (0, 200, 30, 40, False),
+    (1, 5, 4.6, 1.0, True),
+    (0, 1e6, 5000, 20_000, False),
+    (-5, 5, 0.2, 0.4, True),
+]
+
+
+@pytest.mark.parametrize("moments", MOMENTS, ids=str)
+def test_mean_and_sd_are_the_stated_ones(moments: tuple[float, float, float, float, bool]) -> None:
+    """Within 1 % at 100,000 people, inside the range, and whole where whole numbers are asked for."""
+    low, high, mean, sd, integer = moments
+    x = sample(blueprint(number("x", low, high, mean, sd, integer=integer)), 100_000, seed=2)["x"].to_numpy(float)
+    assert x.mean() == pytest.approx(mean, rel=0.01)
+    assert x.std() == pytest.approx(sd, rel=0.01)
+    assert low <= x.min()
+    assert x.max() <= high
+    assert not integer or (x == np.rint(x)).all()
+
+
+# Constraints
+
+PEOPLE = (
+    choice("region", {"north": 0.5, "south": 0.3, "east": 0.2}),
+    choice("status", {"single": 0.5, "married": 0.4, "widowed": 0.1}),
+    number("age", 10, 90, 40, 18, integer=True),
+    number("years", 0, 60, 12, 9, integer=True),
+    number("height", 1.4, 2.1, 1.7, 0.1),
+    choice("spouse_region", {"north": 0.5, "south": 0.3, "east": 0.2}),
+    number("children", 0, 8, 1.5, 1.3, "status", integer=True),
+)
+RULES = [
+    ("age >= 18",),
+    ("years <= age - 10",),
+    ("age - 10 >= years",),
+    ("(age < 18) <= (status == 'single')",),
+    ("(status == 'widowed') <= (age > 50)",),
+    ("region == spouse_region",),
+    ("region != spouse_region",),
+    ("years + children < age - 5",),
+    ("years * children <= 40",),
+    ("years * height <= age",),
+    ("years != children",),
+    ("abs(age - 3 * years) >= 5",),
+    ("max(years, children) <= min(age - 8, 40)",),
+    ("height * age >= 30", "children <= age / 10", "years <= age - 10", "(children > 0) <= (age >= 20)"),
+]
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["order", "reverse"])
+@pytest.mark.parametrize("rules", RULES, ids="; ".join)
+def test_no_row_breaks_a_rule(rules: tuple[str, ...], back: bool) -> None:
+    """Whatever is compared, and in whatever order the fields are drawn."""
+    names = [field["name"] for field in PEOPLE]
+    order = ["status", *(name for name in reversed(names) if name != "status")] if back else names
+    bp = blueprint(*PEOPLE, rules=rules, order=order)
+    for n in (1, 40, 400):
+        assert violations(sample(bp, n, seed=n), bp) == 0
+
+
+@pytest.mark.parametrize("rules", RULES, ids="; ".join)
+def test_roots_keep_their_counts_under_rules_that_leave_room(rules: tuple[str, ...]) -> None:
+    """Each of these rules can be kept with every root at its limit, and is."""
+    bp = blueprint(*PEOPLE, rules=rules)
+    assert excess(sample(bp, 300, seed=9), bp) <= 1e-12
+
+
+def test_fields_that_no_rule_reaches_are_the_same_with_and_without_it() -> None:
+    """Bit by bit, in a blueprint of twelve fields of which a rule binds two."""
+    free, bound = (sample(bp, 500, seed=3) for bp in (hard(), hard("years <= age - 16")))
+    assert (bound["years"].to_numpy() <= bound["age"].to_numpy() - 16).all()
+    pd.testing.assert_frame_equal(free.drop(columns=["years"]), bound.drop(columns=["years"]))
+
+
+def test_a_rule_that_makes_a_quota_impossible_costs_no_more_than_it_must() -> None:
+    """All but a fifth must be single, so the share of the married falls from a half to a fifth, no further."""
+    status = choice("status", {"single": 0.5, "married": 0.5})
+    bp = blueprint(PEOPLE[0], status, rules=("(status == 'married') <= (region == 'east')",))
+    frame = sample(bp, 100, seed=1)
+    assert frame["region"].value_counts().to_dict() == {"north": 50, "south": 30, "east": 20}
+    assert frame["status"].value_counts().to_dict() == {"single": 80, "married": 20}
+
+
+BOUNDS = (number("a", 0, 10, 5, 2), number("b", 0, 10, 5, 2), number("x", 0, 10, 5, 2))
+
+
+def test_rules_that_bind_a_later_field_from_both_sides_spoil_no_row() -> None:
+    """Between two numbers drawn earlier there is room in every row, although each rule alone allows any pair."""
+    bp = blueprint(PEOPLE[0], *BOUNDS, rules=("a <= x", "x <= b"))
+    for n in (1, 2, 300):
+        frame = sample(bp, n, seed=4)
+        assert violations(frame, bp) == 0
+        assert excess(frame, bp) <= 1e-12
+
+
+def test_a_chain_of_descent_spoils_no_row() -> None:
+    """A rule on a grandchild decides over its grandparent only after that is drawn, and the roots stay exact."""
+    sure = [{"when": {"b": f"b{i}"}, "categorical": {"weights": {"c0": 1.0 - i, "c1": float(i)}}} for i in (0, 1)]
+    fields = [
+        choice("a", {"a0": 0.5, "a1": 0.5}),
+        choice("b", {"b0": 0.5, "b1": 0.5}),
+        choice("c", {"c0": 0.5, "c1": 0.5}, "b", conditionals=sure),
+        number("x", 0, 10, 5, 2, "c", conditionals=[{"when": {"c": "c0"}, "numeric": BOUNDS[0]["numeric"]}]),
+        choice("other", {"yes": 0.25, "no": 0.75}),
+    ]
+    bp = blueprint(*fields, rules=("(a == 'a0') <= (c == 'c0')", "(a == 'a1') <= (c == 'c1')"))
+    frame = sample(bp, 100, seed=4)
+    assert violations(frame, bp) == 0
+    assert excess(frame, bp) <= 1e-12
+
+
+def test_roots_give_way_only_where_nothing_else_serves() -> None:
+    """Half the people may not be of the kind that all of them are asked to be; the other root keeps its counts."""
+    sure = [{"when": {"b": f"b{i}"}, "categorical": {"weights": {"c0": 1.0 - i, "c1": float(i)}}} for i in (0, 1)]
+    fields = [
+        choice("a", {"a0": 0.5, "a1": 0.5}),
+        choice("b", {"b0": 0.2, "b1": 0.8}),
+        choice("c", {"c0": 0.5, "c1": 0.5}, "b", conditionals=sure),
+    ]
+    bp = blueprint(*fields, rules=("(a == 'a0') <= (c == 'c0')",))
+    for seed in range(4):  # a population of one among them, which has nobody to exchange a value with
+        assert violations(sample(bp, 1, seed=seed), bp) == 0
+    frame = sample(bp, 20, seed=4)
+    assert violations(frame, bp) == 0
+    assert 0 < excess(frame, bp) <= 0.3 + 1e-12
+
+
+def test_what_no_row_can_keep_is_refused_by_name_and_branch() -> None:
+    """The error names the rule and the values that leave nothing."""
+    tall = {"numeric": number("", 8, 10, 9, 0.5)["numeric"]}
+    fields = [choice("kind", {"a": 0.5, "b": 0.5})]
+    for name, value in (("x", "a"), ("y", "b")):
+        fields.append(number(name, 0, 4, 2, 1, "kind", conditionals=[{"when": {"kind": value}} | tall]))
+    with pytest.raises(BlueprintError, match=r"no value that keeps rule_0 \(x \+ y >= 16\)"):
+        sample(blueprint(*fields, rules=("x + y >= 16",)), 100, seed=1)
+    sides = (choice("side", {"l": 0.5, "r": 0.5}), *BOUNDS[:2])
+    with pytest.raises(BlueprintError, match=r"rule_1 \(a \+ 1 <= b\), for example where a="):
+        sample(blueprint(*sides, rules=("b <= a", "a + 1 <= b")), 100, seed=1)
+
+
+@given(blueprints(max_fields=4), st.integers(0, 2**16))
+@settings(max_examples=25)
+def test_what_independent_draws_can_keep_is_never_refused(bp: Blueprint, seed: int) -> None:
+    """Where one of 200 people drawn without a rule keeps another blueprint's rules, a population that does is drawn."""
+    free = bp.replace(constraints=())
+    assume(not any(finding.level == "error" for finding in validate(free)))
+    numeric = [field for field in free.sampled if field.kind == "numeric"]
+    assume(len(numeric) >= 2)
+    a, b, c = (numeric[i % len(numeric)].name for i in (seed, seed + 1, seed + 2))
+    middle = float(sample(free, 200, seed=seed)[b].median())
+    rules = [(a, "<=", b), (c, ">=", f"{a} - {abs(middle):.2f}"), (f"abs({a})", "!=", b)]
+    constraints = [{"name": f"r{i}", "lhs": x, "op": op, "rhs": y} for i, (x, op, y) in enumerate(rules)]
+    bound = free.replace(constraints=constraints)
+    assume(not any(finding.level == "error" for finding in validate(bound)))
+    verdicts = report(sample(free, 200, seed=seed + 1), bound).constraints
+    assume(sum(verdict.violations for verdict in verdicts) < 200)
+    assert violations(sample(bound, 50, seed=seed), bound) == 0
+
+
+# The same seed, the same frame
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**80, np.int64(7), np.uint8(7)], ids=repr)
+def test_one_seed_gives_one_frame(league: Blueprint, seed: int) -> None:
+    """Zero, huge seeds and numpy's integers included."""
+    frame = sample(league, np.int32(25), seed=seed)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(frame, sample(league, 25, seed=int(seed)))
+    assert frame.attrs == {"method": "balanced", "rounding": "nearest", "seed": int(seed)}
+
+
+def test_without_a_seed_one_is_made_up_and_recorded(league: Blueprint) -> None:
+    """The frame can be drawn again from what its attrs say."""
+    frame = sample(league, 12)
+    pd.testing.assert_frame_equal(frame, sample(league, 12, seed=frame.attrs["seed"]))
+
+
+@pytest.mark.parametrize("wrong", [True, 1.0, "5", None, [3], 0, -1, np.float64(3), math.nan], ids=repr)
+def test_a_count_that_is_no_whole_number_is_refused(league: Blueprint, wrong: Any) -> None:
+    """Booleans, floats and text are no counts, and a population has members."""
+    with pytest.raises(RequestError, match="n is"):
+        sample(league, wrong, seed=1)
+
+
+@pytest.mark.parametrize("wrong", [False, 1.5, "5", -1, np.bool_(True), b"1"], ids=repr)
+def test_a_seed_that_is_no_whole_number_is_refused(league: Blueprint, wrong: Any) -> None:
+    """Nor are they seeds."""
+    with pytest.raises(RequestError, match="seed is"):
+        sample(league, 3, seed=wrong)
+
+
+def test_the_frame_has_ids_and_the_blueprints_columns_and_kinds() -> None:
+    """Columns stand in the order of the fields, whatever order they are drawn in, and texts are left out."""
+    size = choice("size", {"S": 0.5, "L": 0.5}, ordered_values=["S", "L"])
+    fields = [number("cost", 1, 9, 4, 1, "size"), size, number("pets", 0, 5, 1, 1, integer=True), PEOPLE[0]]
+    bio = {"name": "bio", "kind": "text", "parents": ["size"]}
+    frame = sample(blueprint(*fields, bio, order=["region", "pets", "size", "cost", "bio"]), 3, seed=1)
+    assert list(frame) == ["cost", "size", "pets", "region"]
+    assert list(frame.index) == ["p_01", "p_02", "p_03"]
+    assert frame.index.name == "persona_id"
+    assert [str(dtype) for dtype in frame.dtypes] == ["float64", "category", "Int64", "category"]
+    assert frame["size"].dtype == pd.CategoricalDtype(["S", "L"], ordered=True)
+    assert frame["region"].dtype == pd.CategoricalDtype(["north", "south", "east"])
+    assert sample(blueprint(PEOPLE[0]), 1000, seed=1).index[-1] == "p_1000"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_a_changed_root_moves_its_descendants_and_nothing_else(path: Path) -> None:
+    """Each column that neither descends from an edited root nor is tied to it by a rule stays bit-identical."""
+    before = Blueprint.load(path).replace(constraints=())
+    for root in before.roots:
+        weights = dict(root.base.weights if root.base else {})
+        first, last = next(iter(weights)), list(weights)[-1]
+        moved = weights | {first: weights[first] / 2, last: weights[last] + weights[first] / 2}
+        after = before.replace(root.name, weights=moved)
+        old, new = (sample(bp, 137, seed=11) for bp in (before, after))
+        heirs = {root.name}
+        for name in before.order:
+            heirs |= {name} if set(before[name].parents) & heirs else set()
+        assert not old[root.name].equals(new[root.name])
+        pd.testing.assert_frame_equal(old.drop(columns=heirs), new.drop(columns=heirs))
+
+
+# What cannot be sampled
+
+RANK = choice("rank", {"low": 0.5, "high": 0.5})
+HOURS = number("hours", 0, 40, 10, 4)
+BROKEN: dict[str, dict[str, Any]] = {
+    "cycle": {"fields": [RANK | {"parents": ["tier"]}, choice("tier", {"x": 1.0}, "rank")]},
+    "parents after children": {"fields": [HOURS | {"parents": ["rank"]}, RANK]},
+    "misspelt value": {
+        "fields": [
+            RANK,
+            HOURS | {"parents": ["rank"], "conditionals": [{"when": {"rank": "hihg"}, "numeric": HOURS["numeric"]}]},
+        ]
+    },
+    "uncovered parent": {
+        "fields": [
+            RANK,
+            {
+                "name": "hours",
+                "kind": "numeric",
+                "parents": ["rank"],
+                "conditionals": [{"when": {"rank": "low"}, "numeric": HOURS["numeric"]}],
+            },
+        ]
+    },
+    "bad weights": {"fields": [choice("rank", {"low": 0.9, "high": 0.5})]},
+    "impossible moments": {"fields": [number("hours", 0, 40, 50, 4)]},
+    "unknown field": {
+        "fields": [HOURS],
+        "constraints": [{"name": "rule", "lhs": "hours", "op": "<=", "rhs": "days * 24"}],
+    },
+    "code in an expression": {
+        "fields": [HOURS],
+        "constraints": [{"name": "rule", "lhs": "hours", "op": "<=", "rhs": "__import__('os').getpid()"}],
+    },
+    "a field nobody can sample": {"fields": [RANK, {"name": "hours", "kind": "numeric"}]},
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_a_broken_blueprint_is_refused_before_a_row_is_drawn(broken: dict[str, Any]) -> None:
+    """As an error of the library's own that lists what is wrong, and never as another exception."""
+    data = {"domain": "d", "order": [field["name"] for field in broken["fields"]]} | broken
+    with pytest.raises(BlueprintError, match="cannot be sampled") as caught:
+        sample(Blueprint.from_dict(json.loads(json.dumps(data))), 10, seed=1)
+    assert any(finding.level == "error" for finding in caught.value.findings)
