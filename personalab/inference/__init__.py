@@ -12,10 +12,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from personalab import llm
-from personalab.blueprint import Blueprint, CategoricalField, NumericField
+from personalab.blueprint import Blueprint
 from personalab.errors import BlueprintError, ProviderError, RequestError
 from personalab.inference.draft import Draft, conversation, wire
-from personalab.inference.repair import repaired
+from personalab.inference.repair import lacks, repaired
 from personalab.inference.stages import infer_in_stages
 from personalab.lint import validate
 
@@ -26,6 +26,7 @@ GROUNDINGS = ("off", "web", "research")
 CORRECTIONS = 2  # how often findings go back to the model
 ROOM = 8000  # tokens for a whole draft; one of nine fields with conditionals takes about 3,000
 UNUSABLE = ("invalid_output", "output_truncated")
+OTHERWISE = "word the prompt otherwise, or use a larger model"
 
 
 def infer(prompt: str, *, grounding: str = "off", model: str | Model | None = None) -> Blueprint:
@@ -82,42 +83,38 @@ async def infer_with(prompt: str, connection: Connection) -> Blueprint:
 
 async def _one_answer(prompt: str, connection: Connection) -> Blueprint:
     """A whole draft, with what is wrong with it sent back, and the last one mended."""
-    messages = conversation(prompt)
-    for round_ in range(CORRECTIONS + 1):
-        draft = await connection.ask(messages, Draft, stage="blueprint", max_tokens=ROOM)
+    messages, draft = conversation(prompt), None
+    for _ in range(CORRECTIONS + 1):
+        try:
+            draft = await connection.ask(messages, Draft, stage="blueprint", max_tokens=ROOM)
+        except ProviderError as error:
+            if draft is None or error.category not in UNUSABLE:
+                raise
+            break  # the draft before is better than none
         faults = findings(wire(draft))
-        if not faults or round_ == CORRECTIONS:
+        if not faults:
             break
         messages = [*messages, *_correction(draft, faults)]
     data = wire(draft)
-    if not any(isinstance(field, dict) and field["kind"] != "text" for field in data["fields"]):
+    if not any(field["kind"] != "text" for field in data["fields"]):
         raise ProviderError(
             f"{connection.name} drafted no field that can be sampled",
             category="invalid_output",
             answer=draft.model_dump_json(),
+            hint=OTHERWISE,
         )
     return _finished(data, connection)
 
 
 def findings(data: dict[str, Any]) -> list[str]:
     """What is wrong with a draft, as sentences for the model: the linter's findings, and what every blueprint needs."""
+    told = list(data.get("notes") or ())
     try:
         bp = Blueprint.from_dict(data)
     except BlueprintError as error:
-        return [str(error)]
+        return [*told, str(error)]
     found = [str(finding) for finding in validate(bp) if finding.level != "note"]
-    numbers = [field for field in bp.fields if isinstance(field, NumericField)]
-    if len(bp.roots) < 2:
-        found.append("there are fewer than two categorical fields without parents → add what tells members apart")
-    if not numbers:
-        found.append("there is no numeric field → add one, such as an age, a duration or a frequency")
-    if not any(field.parents for field in bp.fields if isinstance(field, CategoricalField | NumericField)):
-        found.append("no field depends on another → add parents and conditionals where an expert would")
-    if numbers and not bp.constraints:
-        found.append("there is no constraint → add a comparison that every member obeys")
-    if "name" not in {field.name for field in bp.texts}:
-        found.append("there is no text field called 'name' → add it")
-    return found
+    return [*told, *found, *(f"{lack} → {advice}" for lack, advice in lacks(bp))]
 
 
 def _correction(draft: Draft, faults: list[str]) -> list[dict[str, str]]:
@@ -138,5 +135,5 @@ def _finished(data: dict[str, Any], connection: Connection) -> Blueprint:
             f"what {connection.name} wrote cannot be made to sample",
             category="invalid_output",
             answer=json.dumps(data, ensure_ascii=False),
-            hint="word the prompt otherwise, or use a larger model",
+            hint=OTHERWISE,
         ) from error

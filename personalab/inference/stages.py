@@ -15,18 +15,24 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import AfterValidator, BaseModel, Field, create_model
 
 from personalab.errors import ProviderError
-from personalab.inference.repair import BACKSTORY, NAME, feasible, slug
+from personalab.inference.distributions import feasible
+from personalab.inference.draft import tidy
+from personalab.inference.repair import BACKSTORY, NAME, ROOTS, slug
+from personalab.lint import RESERVED
 from personalab.llm import Connection
 
 T = TypeVar("T", bound=BaseModel)
+Plain = Annotated[str, AfterValidator(tidy)]
 Messages = list[dict[str, str]]
 
 ATTEMPTS = 4  # at one piece, each with a fresh seed
+PATCHED = 2  # from this attempt on, the sound parts of all outlines so far will do
+LONGEST_VALUE = 40  # characters; beyond, it is a sentence
 SHRINKAGE = 0.4  # how far a small model's shares are drawn towards equal ones; its word is worth little more than half
 CENTRAL = 3.29  # sds between the 5 % and the 95 % quantile of a normal
 ROOM = {"outline": 700, "shares": 200, "parent": 40, "ranges": 400}  # tokens; a full answer takes half
@@ -35,18 +41,18 @@ ROOM = {"outline": 700, "shares": 200, "parent": 40, "ranges": 400}  # tokens; a
 class Attribute(BaseModel):
     """A categorical field in outline."""
 
-    name: str = Field(min_length=2, max_length=28)
-    description: str = Field(min_length=4, max_length=70)
+    name: Plain = Field(min_length=2, max_length=28)
+    description: Plain = Field(min_length=4, max_length=70)
     is_ordered: bool
-    values: list[str] = Field(min_length=3, max_length=6)
+    values: list[Plain] = Field(min_length=3, max_length=6)
 
 
 class Quantity(BaseModel):
     """A numeric field in outline."""
 
-    name: str = Field(min_length=2, max_length=28)
-    description: str = Field(min_length=4, max_length=70)
-    unit: str = Field(min_length=1, max_length=16)
+    name: Plain = Field(min_length=2, max_length=28)
+    description: Plain = Field(min_length=4, max_length=70)
+    unit: Plain = Field(min_length=1, max_length=16)
     lowest: int = Field(ge=0, le=100_000)
     highest: int = Field(ge=1, le=1_000_000)
 
@@ -54,8 +60,8 @@ class Quantity(BaseModel):
 class Outline(BaseModel):
     """The fields of a population, before any number."""
 
-    rationale: str = Field(min_length=20, max_length=240)
-    member: str = Field(min_length=3, max_length=28)
+    rationale: Plain = Field(min_length=20, max_length=240)
+    member: Plain = Field(min_length=3, max_length=28)
     attributes: list[Attribute] = Field(min_length=3, max_length=4)
     quantities: list[Quantity] = Field(min_length=2, max_length=2)
 
@@ -132,11 +138,38 @@ async def infer_in_stages(prompt: str, connection: Connection) -> dict[str, Any]
     """
     shown = [turn for example, answer in EXAMPLES for turn in (_user(f"Population: {example}"), _assistant(answer))]
     talk = [{"role": "system", "content": GUIDE}, *shown, _user(f"Population: {prompt}")]
-    outline = await _piece(connection, talk, Outline, "outline", _outline_fault)
+    outline = await _outline(connection, talk)
     talk.append(_assistant(outline.model_dump()))
     fields = [await _categorical(connection, talk, attribute) for attribute in outline.attributes]
     fields += [await _numeric(connection, talk, quantity, outline.attributes) for quantity in outline.quantities]
     return _blueprint(outline, fields)
+
+
+async def _outline(connection: Connection, talk: Messages) -> Outline:
+    """The outline: one answer where it is sound, else the sound parts of several."""
+    parts: dict[str, Attribute | Quantity] = {}
+    wholes: list[Outline] = []
+
+    def fault(outline: Outline) -> str | None:
+        found = _outline_fault(outline)
+        wholes.append(outline)
+        for part in (*outline.attributes, *outline.quantities):
+            if _part_fault(part) is None:
+                parts.setdefault(slug(part.name), part)
+        is_enough = len(wholes) >= PATCHED and _patched(outline, parts) is not None
+        return None if is_enough else found
+
+    outline = await _piece(connection, talk, Outline, "outline", fault)
+    return outline if _outline_fault(outline) is None else _patched(outline, parts) or outline
+
+
+def _patched(outline: Outline, parts: dict[str, Attribute | Quantity]) -> Outline | None:
+    """An outline of the parts that are sound, if they suffice."""
+    attributes = [part for part in parts.values() if isinstance(part, Attribute)][:4]
+    quantities = [part for part in parts.values() if isinstance(part, Quantity)][:2]
+    if len(attributes) < ROOTS or not quantities:
+        return None
+    return outline.model_copy(update={"attributes": attributes, "quantities": quantities})
 
 
 async def _piece(
@@ -257,19 +290,22 @@ def _constraints(outline: Outline) -> list[dict[str, str]]:
 
 
 def _outline_fault(outline: Outline) -> str | None:
-    names = [slug(name) for name in (*(a.name for a in outline.attributes), *(q.name for q in outline.quantities))]
-    if len(set(names)) < len(names) or not all(names):
+    parts = (*outline.attributes, *outline.quantities)
+    if len({slug(part.name) for part in parts}) < len(parts):
         return "two fields have the same name"
-    for attribute in outline.attributes:
-        values = [value.strip().lower() for value in attribute.values]
-        if len(set(values)) < len(values) or not all(values):
-            return f"{attribute.name!r} lists a value twice"
-        if max(map(len, values)) > 40:
-            return f"a value of {attribute.name!r} is a sentence"
-    for quantity in outline.quantities:
-        if quantity.lowest >= quantity.highest:
-            return f"{quantity.name!r} has no range"
-    return None
+    return next((found for part in parts if (found := _part_fault(part))), None)
+
+
+def _part_fault(part: Attribute | Quantity) -> str | None:
+    name = slug(part.name)
+    if not name or name in (NAME["name"], BACKSTORY["name"], *RESERVED):
+        return f"{part.name!r} cannot be the name of a field"
+    if isinstance(part, Quantity):
+        return None if part.lowest < part.highest else f"{part.name!r} has no range"
+    values = [value.lower() for value in part.values]
+    if len(set(values)) < len(values) or not all(values):
+        return f"{part.name!r} lists a value twice"
+    return f"a value of {part.name!r} is a sentence" if max(map(len, values)) > LONGEST_VALUE else None
 
 
 def _shares_fault(shares: BaseModel) -> str | None:
