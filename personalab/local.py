@@ -204,9 +204,7 @@ def _dead(child: _Child, gguf: Path) -> ProviderError:
     log = child.log.read().decode(errors="replace")
     _end(child)
     why, hint = _cause(code, log)
-    return ProviderError(
-        f"the embedded model {gguf.name!r} did not start: {why}", category="config_error", hint=hint
-    )
+    return ProviderError(f"the embedded model {gguf.name!r} did not start: {why}", category="config_error", hint=hint)
 
 
 def _cause(code: int, log: str) -> tuple[str, str]:

@@ -20,10 +20,11 @@ import pandas as pd
 from personalab import charts, llm
 from personalab.blueprint import Blueprint, write_whole
 from personalab.errors import RequestError
+from personalab.facts import as_strings
 from personalab.fidelity import Report, report
 from personalab.inference import check_request, infer_with
 from personalab.sampling import sample
-from personalab.writing import as_strings, write_with
+from personalab.writing import write_with
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model, Usage

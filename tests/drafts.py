@@ -7,13 +7,17 @@ from hypothesis import strategies as st
 from personalab.inference.draft import EXAMPLE, Draft
 
 NAMES = (
-    "age", "Age", "rank", "Rank!", "hours per week", "name", "backstory", "portrait", "persona_id", "", " ", "42", "地域",
-    "région", "if", "min", "a.b", "x" * 90, "name_text", "field_1",
+    "age", "Age", "rank", "Rank!", "hours per week", "name", "backstory", "portrait", "persona_id", "", " ", "42",
+    "地域", "région", "if", "min", "a.b", "x" * 90, "name_text", "field_1",
 )  # fmt: skip
-VALUES = ("Gold", "gold", "Gold ", "Golf", "Silver", "18..29", "30..", "..17", "40-60", "65+", "", "  ", "東京", "50", "x" * 200)
+VALUES = (
+    "Gold", "gold", "Gold ", "Golf", "Silver", "18..29", "30..", "..17", "40-60", "65+", "", "  ", "東京", "50",
+    "x" * 200,
+)  # fmt: skip
 SIDES = (
-    "age", "rank", "age - 16", "hours per week", "hours_per_week * 2", "'Gold'", "'Golf'", "0", "1e400", "1/0", "nothing", "",
-    "__import__('os').system('true')", "age ** 9", "(" * 90, "max(age, 3)", "-999999", "name", "地域", "age ==", "région",
+    "age", "rank", "age - 16", "hours per week", "hours_per_week * 2", "'Gold'", "'Golf'", "0", "1e400", "1/0", "",
+    "nothing", "__import__('os').system('true')", "age ** 9", "(" * 90, "max(age, 3)", "-999999", "name", "地域",
+    "age ==", "région",
 )  # fmt: skip
 NUMBERS = st.one_of(
     st.integers(-5, 120).map(float),
@@ -25,7 +29,8 @@ names = st.sampled_from(NAMES)
 PARENTS = st.sampled_from([field.name for field in EXAMPLE.fields])
 weights = st.lists(st.fixed_dictionaries({"value": st.sampled_from(VALUES), "weight": NUMBERS}), max_size=4)
 numerics = st.lists(
-    st.fixed_dictionaries({**dict.fromkeys(("min", "max", "mean", "sd"), NUMBERS), "integer": st.booleans()}), max_size=2
+    st.fixed_dictionaries({**dict.fromkeys(("min", "max", "mean", "sd"), NUMBERS), "integer": st.booleans()}),
+    max_size=2,
 )
 conditionals = st.fixed_dictionaries(
     {
@@ -77,7 +82,9 @@ def spoilt(draw):
     """Spoil a sound draft in a few places: parts removed, repeated, renamed, or made absurd."""
     data = EXAMPLE.model_dump()
     for _ in range(draw(st.integers(1, 5))):
-        *way, last = draw(st.sampled_from([path for path in _places(data) if path[-1] not in ("op", "kind", "integer")]))
+        *way, last = draw(
+            st.sampled_from([path for path in _places(data) if path[-1] not in ("op", "kind", "integer")])
+        )
         holder = data
         for key in way:
             holder = holder[key]
@@ -87,5 +94,7 @@ def spoilt(draw):
         elif isinstance(old, list):
             holder[last] = draw(st.sampled_from([[], old[::-1], old + old])) if last != "parents" else [draw(PARENTS)]
         else:
-            holder[last] = draw(NUMBERS if isinstance(old, float) else st.one_of(st.sampled_from(VALUES + SIDES), PARENTS))
+            holder[last] = draw(
+                NUMBERS if isinstance(old, float) else st.one_of(st.sampled_from(VALUES + SIDES), PARENTS)
+            )
     return Draft.model_validate(data)

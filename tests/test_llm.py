@@ -337,13 +337,9 @@ def test_a_parameter_the_server_does_not_know_is_left_out_for_good(serve, parame
     first, *others = server.requests
     assert len(others) == 2
     assert parameter in json.dumps(first)
-    assert all(
-        f'"{parameter}": ' not in json.dumps(request) or parameter == "response_format" for request in others
-    )
+    assert all(f'"{parameter}": ' not in json.dumps(request) or parameter == "response_format" for request in others)
     assert ("max_completion_tokens" in others[1]) == (parameter == "max_tokens")
-    assert others[1]["response_format"]["type"] == (
-        "json_object" if parameter == "response_format" else "json_schema"
-    )
+    assert others[1]["response_format"]["type"] == ("json_object" if parameter == "response_format" else "json_schema")
 
 
 # secrets and noise
@@ -538,9 +534,7 @@ def test_a_name_of_no_known_form_is_refused(name):
     """The error shows the forms there are."""
     with pytest.raises(RequestError, match="names no model") as caught:
         llm.connect(name)
-    assert all(
-        form in caught.value.__notes__[0] for form in ('"openai/gpt-5-mini"', '"ollama/qwen3"', '"local"')
-    )
+    assert all(form in caught.value.__notes__[0] for form in ('"openai/gpt-5-mini"', '"ollama/qwen3"', '"local"'))
 
 
 # the embedded model

@@ -33,9 +33,7 @@ def test_nothing_is_made_before_the_first_reply(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "change", [{"sample": 1}, {"model": "n"}, {"temperature": 0.0}, {"schema": {"a": 1}}]
-)
+@pytest.mark.parametrize("change", [{"sample": 1}, {"model": "n"}, {"temperature": 0.0}, {"schema": {"a": 1}}])
 def test_whatever_decides_the_answer_decides_the_key(change):
     """Sample, model, sampling parameters and schema are part of the key."""
     assert replies.key({**REQUEST, **change}) != replies.key(REQUEST)

@@ -61,6 +61,8 @@ def check_request(prompt: str, grounding: str) -> None:
     """Refuse an empty prompt or a grounding that is not to be had, before any model is asked."""
     if not isinstance(prompt, str) or not prompt.strip():
         raise RequestError("the prompt is empty", hint="describe the population in a sentence")
+    if not prompt.isprintable() and any("\ud800" <= char <= "\udfff" for char in prompt):
+        raise RequestError("the prompt holds bytes that are no text", hint="pass it as UTF-8")
     if grounding not in GROUNDINGS:
         raise RequestError(f"grounding is {grounding!r}", hint=f"use one of {list(GROUNDINGS)}")
     if grounding != "off":
@@ -83,18 +85,19 @@ async def infer_with(prompt: str, connection: Connection) -> Blueprint:
 
 async def _one_answer(prompt: str, connection: Connection) -> Blueprint:
     """A whole draft, with what is wrong with it sent back, and the last one mended."""
-    messages, draft = conversation(prompt), None
-    for _ in range(CORRECTIONS + 1):
-        try:
-            draft = await connection.ask(messages, Draft, stage="blueprint", max_tokens=ROOM)
-        except ProviderError as error:
-            if draft is None or error.category not in UNUSABLE:
-                raise
-            break  # the draft before is better than none
+    messages = conversation(prompt)
+    draft = await _draft(connection, messages)
+    for _ in range(CORRECTIONS):
         faults = findings(wire(draft))
         if not faults:
             break
         messages = [*messages, *_correction(draft, faults)]
+        try:
+            draft = await _draft(connection, messages)
+        except ProviderError as error:
+            if error.category not in UNUSABLE:
+                raise
+            break  # the draft before is better than none
     data = wire(draft)
     if not any(field["kind"] != "text" for field in data["fields"]):
         raise ProviderError(
@@ -104,6 +107,10 @@ async def _one_answer(prompt: str, connection: Connection) -> Blueprint:
             hint=OTHERWISE,
         )
     return _finished(data, connection)
+
+
+async def _draft(connection: Connection, messages: list[dict[str, str]]) -> Draft:
+    return await connection.ask(messages, Draft, stage="blueprint", max_tokens=ROOM)
 
 
 def findings(data: dict[str, Any]) -> list[str]:

@@ -109,14 +109,14 @@ def wire(draft: Draft) -> dict[str, Any]:
 
 
 def tidy(text: str) -> str:
-    """Put what a model wrote into one line of printable text.
+    r"""Put what a model wrote into one line of printable text.
 
     Escape sequences, overrides of the writing direction and line breaks have no business in a name or a sentence,
     and some of them change what a terminal shows. The two joiners that Persian, Hindi and emoji need stay.
 
     Examples
     --------
-    >>> tidy(" Ada\\n\\x1b[31mLovelace\\u202e ")
+    >>> tidy(" Ada\n\x1b[31mLovelace\u202e ")
     'Ada [31mLovelace'
     """
     return " ".join("".join(char for char in text if char.isprintable() or char.isspace() or char in JOINERS).split())

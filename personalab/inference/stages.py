@@ -31,11 +31,16 @@ Plain = Annotated[str, AfterValidator(tidy)]
 Messages = list[dict[str, str]]
 
 ATTEMPTS = 4  # at one piece, each with a fresh seed
+WARMER = 0.15  # by how much each attempt is hotter than the one before, so that it does not repeat it
+REASONING_ROOM = 4000  # tokens; what a strong model thinks before it answers counts, too
 PATCHED = 2  # from this attempt on, the sound parts of all outlines so far will do
-LONGEST_VALUE = 40  # characters; beyond, it is a sentence
 SHRINKAGE = 0.4  # how far a small model's shares are drawn towards equal ones; its word is worth little more than half
 CENTRAL = 3.29  # sds between the 5 % and the 95 % quantile of a normal
 ROOM = {"outline": 700, "shares": 200, "parent": 40, "ranges": 400}  # tokens; a full answer takes half
+
+
+LONGEST_VALUE = 40  # characters; beyond, it is a sentence
+Value = Annotated[Plain, Field(min_length=1, max_length=LONGEST_VALUE + 10)]  # so that a rambling model comes to an end
 
 
 class Attribute(BaseModel):
@@ -44,7 +49,7 @@ class Attribute(BaseModel):
     name: Plain = Field(min_length=2, max_length=28)
     description: Plain = Field(min_length=4, max_length=70)
     is_ordered: bool
-    values: list[Plain] = Field(min_length=3, max_length=6)
+    values: list[Value] = Field(min_length=3, max_length=6)
 
 
 class Quantity(BaseModel):
@@ -64,6 +69,11 @@ class Outline(BaseModel):
     member: Plain = Field(min_length=3, max_length=28)
     attributes: list[Attribute] = Field(min_length=3, max_length=4)
     quantities: list[Quantity] = Field(min_length=2, max_length=2)
+
+    @property
+    def parts(self) -> list[Attribute | Quantity]:
+        """All fields in outline."""
+        return [*self.attributes, *self.quantities]
 
 
 GUIDE = """\
@@ -153,7 +163,7 @@ async def _outline(connection: Connection, talk: Messages) -> Outline:
     def fault(outline: Outline) -> str | None:
         found = _outline_fault(outline)
         wholes.append(outline)
-        for part in (*outline.attributes, *outline.quantities):
+        for part in outline.parts:
             if _part_fault(part) is None:
                 parts.setdefault(slug(part.name), part)
         is_enough = len(wholes) >= PATCHED and _patched(outline, parts) is not None
@@ -177,10 +187,11 @@ async def _piece(
 ) -> T:
     """One form filled in and checked; a faulty one is drawn again, without its history, which a small model repeats."""
     wrong, answer = "", None
+    room = ROOM[stage] if connection.is_small else REASONING_ROOM
     for sample in range(ATTEMPTS):
         try:
             filled = await connection.ask(
-                talk, type_, stage="blueprint", sample=sample, max_tokens=ROOM[stage], temperature=0.7
+                talk, type_, stage="blueprint", sample=sample, max_tokens=room, temperature=0.7 + WARMER * sample
             )
         except ProviderError as error:
             if error.category not in ("invalid_output", "output_truncated"):
@@ -290,10 +301,9 @@ def _constraints(outline: Outline) -> list[dict[str, str]]:
 
 
 def _outline_fault(outline: Outline) -> str | None:
-    parts = (*outline.attributes, *outline.quantities)
-    if len({slug(part.name) for part in parts}) < len(parts):
+    if len({slug(part.name) for part in outline.parts}) < len(outline.parts):
         return "two fields have the same name"
-    return next((found for part in parts if (found := _part_fault(part))), None)
+    return next((found for part in outline.parts if (found := _part_fault(part))), None)
 
 
 def _part_fault(part: Attribute | Quantity) -> str | None:
