@@ -69,7 +69,7 @@ def contradictions(texts: dict[str, str], facts: dict[str, str], bp: Blueprint) 
     for field in bp.sampled:
         own = facts[field.name]
         if isinstance(field, CategoricalField):
-            named = set().union(*(_named(text, field) for text in told))
+            named = set().union(*(_named(text, field, own) for text in told))
             if named and own not in named:
                 wrong.append(field.name)
         else:
@@ -80,9 +80,14 @@ def contradictions(texts: dict[str, str], facts: dict[str, str], bp: Blueprint) 
     return wrong
 
 
-def _named(text: str, field: CategoricalField) -> set[str]:
-    """The values that a text names as the person's own, the longest where one is part of another."""
-    found = [(match.span(), value) for value in field.values for match in _mentions(text, value, field.name)]
+def _named(text: str, field: CategoricalField, own: str) -> set[str]:
+    """The values that a text names as the person's, the longest where one is part of another."""
+    found = [
+        (match.span(), value)
+        for value in field.values
+        for match in _mentions(text, value, field.name)
+        if value == own or PUT_OFF.isdisjoint(_around(text, match)[0])
+    ]
     return {
         value
         for (start, end), value in found
@@ -96,8 +101,7 @@ def _mentions(text: str, value: str, field: str) -> Iterator[re.Match[str]]:
     pattern = re.escape(value).replace(r"\ ", r"[\s-]")
     for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE if value.islower() else 0):
         before, after = _around(text, match)
-        is_meant = not is_plain or _speaks_of(field, (*before, *after))
-        if is_meant and not PUT_OFF.intersection(before):
+        if not is_plain or _speaks_of(field, (*before, *after)):
             yield match
 
 

@@ -59,7 +59,9 @@ def infer(prompt: str, *, grounding: str = "off", model: str | Model | None = No
 
 def check_request(prompt: str, grounding: str) -> None:
     """Refuse an empty prompt or a grounding that is not to be had, before any model is asked."""
-    if not isinstance(prompt, str) or not prompt.strip():
+    if not isinstance(prompt, str):
+        raise RequestError(f"the prompt is {prompt!r}, not a text", hint="describe the population in a sentence")
+    if not prompt.strip():
         raise RequestError("the prompt is empty", hint="describe the population in a sentence")
     if not prompt.isprintable() and any("\ud800" <= char <= "\udfff" for char in prompt):
         raise RequestError("the prompt holds bytes that are no text", hint="pass it as UTF-8")
