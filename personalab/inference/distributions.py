@@ -20,7 +20,7 @@ from personalab.lint import EXACT
 Wire = dict[str, Any]
 
 LARGEST = 1e12  # no number about a person is larger: incomes in the weakest currencies reach 1e11
-SMALLEST = 1e-6  # nor smaller, unless it is 0; also the least sd, as a share of the range
+SMALLEST = 1e-6  # nor smaller, unless it is 0; also the least sd as a share of the range, and range as one of the ends
 MISSED = 0.02  # by how much weights, or percentages, may miss their sum before it is worth a word
 
 
@@ -121,7 +121,8 @@ def feasible(numeric: Wire) -> Wire:
     low, high = sorted((_bounded(numeric["min"]), _bounded(numeric["max"])))
     if numeric["integer"]:
         low, high = math.ceil(low), math.floor(high)
-    high = high if high > low else low + 1
+    least = max(1, math.ceil(SMALLEST * max(abs(low), abs(high))))
+    high = high if high > low and high - low >= SMALLEST * abs(high) else low + least
     width = high - low
     # A mean on a bound has no sd but 0, and one next to it hardly any: in between there is no law.
     mean = min(max(_bounded(numeric["mean"]), low), high)
@@ -145,8 +146,9 @@ def _can_be_had(numeric: Wire) -> bool:
     if any(_bounded(moment) != moment for moment in moments) or numerics.complaint(Numeric(**numeric)):
         return False
     low, high, mean, sd = moments
-    is_edge = mean in (low, high) or min(mean - low, high - mean) >= SMALLEST * (high - low)
-    if not is_edge or 0 < sd < SMALLEST * (high - low):
+    least = SMALLEST * (high - low)
+    is_squeezed = mean not in (low, high) and min(mean - low, high - mean) < least
+    if is_squeezed or 0 < sd < least or 0 < high - low < SMALLEST * max(abs(low), abs(high)):
         return False
     try:
         numerics.law(Numeric(**numeric))

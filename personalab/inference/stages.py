@@ -33,6 +33,7 @@ Messages = list[dict[str, str]]
 ATTEMPTS = 4  # at one piece, each with a fresh seed
 WARMER = 0.15  # by how much each attempt is hotter than the one before, so that it does not repeat it
 REASONING_ROOM = 4000  # tokens; what a strong model thinks before it answers counts, too
+FEWEST = 2  # values that make an attribute worth having
 PATCHED = 2  # from this attempt on, the sound parts of all outlines so far will do
 SHRINKAGE = 0.4  # how far a small model's shares are drawn towards equal ones; its word is worth little more than half
 CENTRAL = 3.29  # sds between the 5 % and the 95 % quantile of a normal
@@ -164,8 +165,8 @@ async def _outline(connection: Connection, talk: Messages) -> Outline:
         found = _outline_fault(outline)
         wholes.append(outline)
         for part in outline.parts:
-            if _part_fault(part) is None:
-                parts.setdefault(slug(part.name), part)
+            if (mended := _mended(part)) is not None:
+                parts.setdefault(slug(part.name), mended)
         is_enough = len(wholes) >= PATCHED and _patched(outline, parts) is not None
         return None if is_enough else found
 
@@ -316,6 +317,15 @@ def _part_fault(part: Attribute | Quantity) -> str | None:
     if len(set(values)) < len(values) or not all(values):
         return f"{part.name!r} lists a value twice"
     return f"a value of {part.name!r} is a sentence" if max(map(len, values)) > LONGEST_VALUE else None
+
+
+def _mended(part: Attribute | Quantity) -> Attribute | Quantity | None:
+    """The part without the values that it lists twice or at length, if two are left."""
+    if isinstance(part, Attribute):
+        short = {value.lower(): value for value in reversed(part.values) if value and len(value) <= LONGEST_VALUE}
+        if len(short) >= FEWEST:
+            part = part.model_copy(update={"values": list(reversed(short.values()))})
+    return part if _part_fault(part) is None else None
 
 
 def _shares_fault(shares: BaseModel) -> str | None:
