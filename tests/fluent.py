@@ -66,15 +66,24 @@ def answer(messages: list[dict[str, str]], schema: dict[str, Any]) -> str:
 def persona(keys: list[str], dice: random.Random) -> dict[str, str]:
     """A person's texts: the keys that were asked for, whichever they are."""
     place, habits = dice.choice(PLACES), dice.sample(HABITS, 3)
-    words = dice.sample(WORDS, 6)
+    w = dice.sample(WORDS, 8)
     told = {
         "name": f"{dice.choice(FIRST)} {dice.choice(LAST)}",
         "tagline": f"a player {place} who {habits[0]}",
-        "portrait": f"Known for the {words[0]} laugh and the {words[1]} case, this one {habits[1]}. "
-        f"What matters is the {words[2]} by the door.",
-    }
-    other = f"It began {place} with one {words[3]} and one borrowed {words[4]}. Ever since, this one {habits[2]}."
-    return {key: told.get(key, f"{other} The {words[5]} stayed.") for key in keys}
+        "portrait": dice.choice([
+            f"Quick with a {w[0]} joke, slow with a {w[1]} answer. Somebody who {habits[1]}.",
+            f"People remember the {w[0]} hat and how this one {habits[1]}. Nothing matters more than {w[1]} and tea.",
+            f"Looks like {w[0]}, sounds like {w[1]}; {habits[1]} without being asked. Hates hurry.",
+            f"Everyone says: {w[0]}, {w[1]}, patience. In private this friend {habits[1]}.",
+        ]),
+    }  # fmt: skip
+    other = dice.choice([
+        f"It began {place} with one {w[2]} and one borrowed {w[3]}. Ever since, {w[4]} and {w[5]}.",
+        f"An aunt with a {w[2]} taught the first song over {w[3]} soup. Now each day ends {place} with {w[4]}.",
+        f"After the {w[2]} factory closed, {w[3]} was all that remained. This stranger {habits[2]} and trusts {w[4]}.",
+        f"Two trains, a {w[2]} suitcase, no plan but {w[3]}. Whoever stops {place} hears of {w[4]} and {w[6]}.",
+    ])  # fmt: skip
+    return {key: told.get(key, other) for key in keys}
 
 
 def _piece(part: dict[str, Any], dice: random.Random) -> Any:
