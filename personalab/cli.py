@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from personalab import lint
 from personalab.blueprint import Blueprint
 from personalab.errors import PersonalabError, RequestError
 
+if TYPE_CHECKING:
+    from personalab.population import Population
+
+SHOWN = 10  # people that generate prints; the files have them all
+GROUNDING_HELP = "off (default); web and research are not available yet"
+SEED_HELP = "a number that fixes the draw"
 MODEL_HELP = (
     'which model: "openai/NAME", "ollama/NAME", "local", "local-small" or "local-tiny"; without it PERSONALAB_MODEL, '
     "else an OPENAI_API_KEY (OPENAI_BASE_URL names any compatible server), an Ollama here, the embedded model"
@@ -39,15 +47,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 worked, 1 failed, 2 wrong call.
     """
     args = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = args.command
+    run: Callable[[argparse.Namespace], int] = args.run
     try:
-        return command(args)
+        code = run(args)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         _say("interrupted; what the model has answered is kept among the replies")
+        return 1
+    except BrokenPipeError:  # whoever read has seen enough, and Python must not complain of it when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except PersonalabError as error:
         _say("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]))
         return 2 if isinstance(error, RequestError) else 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,73 +71,75 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    add = commands.add_parser("generate", help="the whole way: infer, sample, write, report")
-    add.set_defaults(command=_generate)
+    add = _command(commands, "generate", _generate, "go the whole way: infer, sample, write, report")
     add.add_argument("prompt", help="who the population is, in a sentence")
-    add.add_argument("--count", type=int, default=1, help="how many personas (default 1)")
-    add.add_argument("--grounding", default="off", help="off (default); web and research are not available yet")
-    _seed_and_model(add)
+    add.add_argument("--count", type=int, default=1, metavar="N", help="how many personas (default 1)")
+    add.add_argument("--grounding", default="off", metavar="LEVEL", help=GROUNDING_HELP)
+    add.add_argument("--seed", type=int, metavar="N", help=SEED_HELP)
+    add.add_argument("--model", help=MODEL_HELP)
     add.add_argument("--out", type=Path, metavar="DIR", help="also write JSON, CSV, YAML, Markdown and an HTML report")
 
-    add = commands.add_parser("infer", help="only the blueprint")
-    add.set_defaults(command=_infer)
+    add = _command(commands, "infer", _infer, "infer only the blueprint")
     add.add_argument("prompt", help="who the population is, in a sentence")
-    add.add_argument("--grounding", default="off", help="off (default); web and research are not available yet")
+    add.add_argument("--grounding", default="off", metavar="LEVEL", help=GROUNDING_HELP)
     add.add_argument("--model", help=MODEL_HELP)
-    add.add_argument("--out", type=Path, metavar="FILE", help="write it here, as .json or .yaml by the ending")
+    add.add_argument("--out", type=Path, metavar="FILE", help="also write it here, as .json or .yaml by the ending")
 
-    add = commands.add_parser("sample", help="draw a population from a blueprint; asks no model")
-    add.set_defaults(command=_sample)
+    add = _command(commands, "sample", _sample, "draw a population from a blueprint; asks no model")
     add.add_argument("blueprint", type=Path, help=BLUEPRINT_HELP)
     add.add_argument("count", type=int, help="how many people")
-    add.add_argument("--seed", type=int, help="a number that fixes the draw")
+    add.add_argument("--seed", type=int, metavar="N", help=SEED_HELP)
     add.add_argument("--out", type=Path, metavar="FILE", help="write the CSV here instead of printing it")
 
-    add = commands.add_parser("report", help="compare a population in a CSV file with a blueprint; asks no model")
-    add.set_defaults(command=_report)
-    add.add_argument("frame", type=Path, help="a CSV file with a column a field, as sample and generate write it")
+    add = _command(commands, "report", _report, "compare a population with a blueprint; asks no model")
+    add.add_argument("frame", type=Path, metavar="csv", help="a CSV file with a column a field")
     add.add_argument("blueprint", type=Path, help=BLUEPRINT_HELP)
 
-    add = commands.add_parser("check", help="say what is wrong or doubtful in a blueprint; asks no model")
-    add.set_defaults(command=_check)
+    add = _command(commands, "check", _check, "say what is wrong or doubtful in a blueprint; asks no model")
     add.add_argument("blueprint", type=Path, help=BLUEPRINT_HELP)
-
-    for command in commands.choices.values():
-        command.description = command.format_usage() and _help_of(commands, command)
-        command.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
-def _help_of(commands: Any, command: argparse.ArgumentParser) -> str:
-    name = command.prog.split()[-1]
-    text = next(action.help for action in commands._choices_actions if action.dest == name)
-    return f"{text[0].upper()}{text[1:]}."
-
-
-def _seed_and_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--seed", type=int, help="a number that fixes the draw")
-    command.add_argument("--model", help=MODEL_HELP)
+def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    described = f"{text[0].upper()}{text[1:]}."
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=described)
+    command.set_defaults(run=run)
+    command.add_argument("--json", action="store_true", help="print JSON")
+    return command
 
 
 def _generate(args: argparse.Namespace) -> int:
     from personalab import llm
     from personalab.population import check_call, generate
 
-    check_call(args.prompt, args.count, args.grounding)
+    check_call(args.prompt, args.count, args.grounding, args.seed)
+    if args.out and args.out.exists() and not args.out.is_dir():
+        raise RequestError(f"{str(args.out)!r} is no folder", hint="name a folder, which is made if need be")
     _say(f"model: {llm.connect(args.model).description}")
     population = generate(args.prompt, args.count, grounding=args.grounding, seed=args.seed, model=args.model)
-    _print(args, population.to_dict(), lambda: str(population))
     if args.out:
-        _say(f"written to {population.save(args.out)}/")
+        _say(f"written to {population.save(args.out)}{os.sep}")
+    _print(args, population.to_dict(), lambda: f"{population}\n\n{population.report.summary}\n\n{_people(population)}")
     return 0
+
+
+def _people(population: Population) -> str:
+    """The first few people, a line each."""
+    frame = population.frame.head(SHOWN)
+    lines = [f"{persona}  {row.get('name', '')}: {row['tagline']}" for persona, row in frame.iterrows()]
+    more = len(population) - len(frame)
+    return "\n".join([*lines, *([f"and {more} more; --out DIR writes them all, --json prints them"] if more else [])])
 
 
 def _infer(args: argparse.Namespace) -> int:
     from personalab.inference import infer
 
+    if args.out and args.out.suffix.lower() not in (".json", ".yaml", ".yml"):
+        raise RequestError(f"{args.out.name!r} is neither JSON nor YAML by its ending", hint="name it .json or .yaml")
     bp = infer(args.prompt, grounding=args.grounding, model=args.model)
     if args.out:
-        _say(f"written to {bp.save(args.out)}")
+        with _writing(args.out):
+            _say(f"written to {bp.save(args.out)}")
     _print(args, bp.to_dict(), bp.to_yaml)
     return 0
 
@@ -134,11 +149,14 @@ def _sample(args: argparse.Namespace) -> int:
     from personalab.sampling import sample
 
     frame = sample(Blueprint.load(args.blueprint), args.count, seed=args.seed)
+    rows = json.loads(frame.reset_index().to_json(orient="records", double_precision=15))
+    data = {"seed": frame.attrs["seed"], "rows": rows}
     if args.out:
-        _say(f"written to {write_whole(args.out, frame.to_csv())}")
+        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n" if args.json else frame.to_csv()
+        with _writing(args.out):
+            _say(f"written to {write_whole(args.out, text)}")
     else:
-        rows = json.loads(frame.reset_index().to_json(orient="records"))
-        _print(args, {"seed": frame.attrs["seed"], "rows": rows}, frame.to_csv)
+        _print(args, data, frame.to_csv)
     return 0
 
 
@@ -149,9 +167,13 @@ def _report(args: argparse.Namespace) -> int:
 
     bp = Blueprint.load(args.blueprint)
     try:
-        frame = pd.read_csv(args.frame, index_col=0, keep_default_na=False)
+        # All text, and "NA" a text like others: the blueprint knows what is a number.
+        frame = pd.read_csv(args.frame, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise RequestError(f"{str(args.frame)!r} cannot be read as CSV: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        hint = "give a CSV file as personalab sample writes it"
+        raise RequestError(f"{str(args.frame)!r} cannot be read as CSV: {why}", hint=hint) from error
+    frame = frame.set_index("persona_id") if "persona_id" in frame else frame
     found = report(frame, bp)
     _print(args, found.to_dict(), lambda: str(found))
     return 0
@@ -164,13 +186,34 @@ def _check(args: argparse.Namespace) -> int:
     return 1 if any(finding.level == "error" for finding in found) else 0
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RequestError(f"{str(path)!r} cannot be written: {error.strerror}", hint="name another place") from error
+
+
 def _print(args: argparse.Namespace, data: Any, text: Callable[[], str]) -> None:
-    shown = json.dumps(data, indent=2, ensure_ascii=False) if args.json else text().rstrip("\n")
-    sys.stdout.write(shown + "\n")
+    if args.json:
+        shown = _plain(json.dumps(data, indent=2, ensure_ascii=False))  # an escaped character is the same JSON
+    else:
+        shown = _plain(text()) if sys.stdout.isatty() else text()
+    _write(sys.stdout, shown)
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    _write(sys.stderr, _plain(text))
+
+
+def _write(stream: TextIO, text: str) -> None:
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.rstrip("\n").encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def _plain(text: str) -> str:
+    """Text that does nothing to a terminal: what cannot be printed is spelt out, as JSON spells it."""
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 if __name__ == "__main__":

@@ -19,16 +19,18 @@ import pandas as pd
 
 from personalab import charts, llm
 from personalab.blueprint import Blueprint, write_whole
-from personalab.errors import RequestError
+from personalab.errors import BlueprintError, ProviderError, RequestError
+from personalab.facts import as_strings
 from personalab.fidelity import Report, report
 from personalab.inference import check_request, infer_with
 from personalab.sampling import sample
-from personalab.writing import as_strings, write_with
+from personalab.writing import write_with
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model, Usage
 
 LIMIT = 10_000  # people a call; PERSONALAB_LIMIT sets another
+SEEDS = "give a whole number of 0 or more"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,19 +106,32 @@ class Population:
         pathlib.Path
             The folder, now with ``population.json``, ``personas.csv``, ``blueprint.yaml``, ``report.html`` and a
             Markdown sheet a persona under ``personas/``.
+
+        Raises
+        ------
+        RequestError
+            If the folder cannot be made or written to.
         """
         folder = Path(folder)
+        try:
+            self._save(folder)
+        except OSError as error:
+            message = f"{str(folder)!r} cannot be written: {error.strerror}"
+            raise RequestError(message, hint="name a folder that can be made or written to") from error
+        return folder
+
+    def _save(self, folder: Path) -> None:
+        sheets = folder / "personas"
+        sheets.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "population.json", json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
         write_whole(folder / "personas.csv", self.frame.to_csv())
         self.blueprint.save(folder / "blueprint.yaml")
         page = charts.page(self.frame, self.blueprint, self.report, prompt=self.prompt, model=self.model)
         write_whole(folder / "report.html", page)
-        sheets = folder / "personas"
         for persona, sheet in self.frame["markdown"].items():
             write_whole(sheets / f"{persona}.md", sheet)
         for stale in set(sheets.glob("p_*.md")) - {sheets / f"{persona}.md" for persona in self.frame.index}:
             stale.unlink()
-        return folder
 
     def _persona(self, row: pd.Series[Any]) -> dict[str, Any]:
         values = as_strings(row, self.blueprint)
@@ -166,20 +181,32 @@ def generate(
         If the model cannot be had or gives nothing usable. What it has answered is kept among the replies, so
         that the same call goes on from there.
     """
-    check_call(prompt, count, grounding)
-    return llm.run(_generated(prompt, count, seed, llm.connect(model)))
+    check_call(prompt, count, grounding, seed)
+    return llm.run(_generated(prompt, operator.index(count), seed, llm.connect(model)))
 
 
-def check_call(prompt: str, count: int, grounding: str) -> None:
+def check_call(prompt: str, count: int, grounding: str, seed: int | None = None) -> None:
     """Refuse a call to `generate` that cannot be served, before any model is asked."""
     check_request(prompt, grounding)
-    limit = int(os.environ.get("PERSONALAB_LIMIT") or LIMIT)
-    try:
-        number = operator.index(count)
-    except TypeError:
-        raise RequestError(f"count is {count!r}, which is no whole number", hint=f"ask for 1 to {limit:,}") from None
-    if not 1 <= number <= limit or isinstance(count, bool):
+    limit = _limit()
+    number = _whole("count", count, f"ask for 1 to {limit:,}")
+    if not 1 <= number <= limit:
         raise RequestError(f"count is {count!r}, outside 1 to {limit:,}", hint="PERSONALAB_LIMIT sets another limit")
+    if seed is not None and _whole("seed", seed, SEEDS) < 0:
+        raise RequestError(f"seed is {seed!r}", hint=SEEDS)
+
+
+def _limit() -> int:
+    text = os.environ.get("PERSONALAB_LIMIT") or str(LIMIT)
+    if not text.isdecimal() or int(text) < 1:
+        raise RequestError(f"PERSONALAB_LIMIT is {text!r}", hint=f"set it to a whole number such as {LIMIT}")
+    return int(text)
+
+
+def _whole(what: str, value: Any, hint: str) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise RequestError(f"{what} is {value!r}, which is no whole number", hint=hint)
+    return operator.index(value)
 
 
 async def _generated(prompt: str, count: int, seed: int | None, connection: Connection) -> Population:
@@ -187,9 +214,23 @@ async def _generated(prompt: str, count: int, seed: int | None, connection: Conn
         bar.set_description("inferring")
         bp = await infer_with(prompt, connection)
         bar.set_description("writing")
-        frame = await write_with(sample(bp, count, seed=seed), bp, connection, progress=lambda _: bar.update())
+        rows = _sampled(bp, count, seed, connection)
+        frame = await write_with(rows, bp, connection, progress=lambda _: bar.update())
         bar.set_description("reporting")
     return Population(prompt, bp, frame, report(frame, bp), connection.name, connection.usage)
+
+
+def _sampled(bp: Blueprint, count: int, seed: int | None, connection: Connection) -> pd.DataFrame:
+    """Sample; that a rare row cannot be drawn, which no trial met, is the inferred blueprint's fault."""
+    try:
+        return sample(bp, count, seed=seed)
+    except BlueprintError as error:
+        raise ProviderError(
+            f"the blueprint that {connection.name} wrote leaves some of {count:,} members no value",
+            category="invalid_output",
+            answer=json.dumps(bp.to_dict(), ensure_ascii=False),
+            hint="try another seed, or infer the blueprint, ease its constraints and sample it",
+        ) from error
 
 
 def _bar(total: int) -> Any:

@@ -16,7 +16,6 @@ request says depends on the row and the blueprint alone, never on which answer c
 from __future__ import annotations
 
 import asyncio
-import html
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -26,20 +25,29 @@ import pandas as pd
 from pydantic import BaseModel, Field, create_model
 
 from personalab import llm
-from personalab.blueprint import Blueprint, CategoricalField, NumericField
+from personalab.blueprint import Blueprint
 from personalab.diversity import near_duplicates
 from personalab.errors import ProviderError, RequestError
+from personalab.facts import as_strings, contradictions
+from personalab.inference.draft import tidy
 from personalab.sampling import coordinates
+from personalab.sheets import render_markdown, render_system_prompt, words
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model
 
 DRAWS = 4  # of one person before the run gives up on them
 ROUNDS = 2  # of rewriting doubles
+LISTED = 60  # names already taken that a request lists
 TOO_ALIKE = 0.8  # cosine of word counts above which two people read as one
-ROOM = 700  # tokens; a persona takes 100 to 300
+ROOM = 4000  # tokens; a persona takes 100 to 300, and a model that reasons first some 2,000
+SMALL_ROOM = 700  # tokens of a small model, which does not reason and may ramble
+LONGEST = {"name": 48, "tagline": 90, "portrait": 280}  # characters that a small model gets
+LONGEST_TEXT = 360  # characters of the other texts
+CUT_OFF = 0.9  # of the room for a text; one this long that does not end has been cut off
 SHORT = 60  # characters; a text up to here needs no full stop
 UNUSABLE = ("invalid_output", "output_truncated", "content_refused")
+MOST = 2**20  # points dealt for hidden axes; ids beyond begin again
 ADDED = ("tagline", "portrait", "system_prompt", "markdown")
 
 AXES = {
@@ -102,7 +110,8 @@ def write(frame: pd.DataFrame, bp: Blueprint, *, model: str | Model | None = Non
     pandas.DataFrame
         The same rows and columns, and ``string`` columns for each text field, ``tagline``, ``portrait``,
         ``system_prompt`` and ``markdown``. ``attrs["contradictions"]`` lists the ids of people whose text still
-        speaks against a field after all redraws.
+        speaks against a field after all redraws, ``attrs["doubles"]`` of those who still have the name, or nearly
+        the text, of somebody before them.
 
     Raises
     ------
@@ -125,7 +134,7 @@ async def write_with(
     tasks = _tasks(frame, bp)
     people = await _all(author, tasks, progress)
     for round_ in range(1, ROUNDS + 1):
-        again = _doubles(people, tasks, bp)
+        again = _doubles(people, tasks)
         if not again:
             break
         rewritten = await _all(author, again.values(), lambda _: None, first_draw=round_ * DRAWS)
@@ -144,27 +153,32 @@ class Author:
 
     async def person(self, task: Task, first_draw: int = 0) -> dict[str, str]:
         """Write one person, drawing again where an answer is unusable or contradicts the facts."""
-        form = persona_form(self.bp)
+        small = self.connection.is_small
+        form = persona_form(self.bp, is_bounded=small)
         messages = [*_preamble(self.bp), {"role": "user", "content": task.question}]
+        room = SMALL_ROOM if small else ROOM
         best: dict[str, str] | None = None
-        failure: ProviderError | None = None
+        failure, answer = None, None
         for draw in range(first_draw, first_draw + DRAWS):
             try:
-                answer = await self.connection.ask(
-                    messages, form, stage="personas", sample=task.number * 64 + draw, max_tokens=ROOM, temperature=0.8
+                filled = await self.connection.ask(
+                    messages, form, stage="personas", sample=task.number * 64 + draw, max_tokens=room, temperature=0.8
                 )
             except ProviderError as error:
                 if error.category not in UNUSABLE:
                     raise
-                failure = error
+                failure, answer = error, error.answer
                 continue
-            texts = {name: _ended(_tidy(text)) for name, text in answer.model_dump(by_alias=True).items()}
-            if all(texts.values()):
+            told = filled.model_dump(by_alias=True)
+            texts = {name: _ended(tidy(text), _longest(name)) if small else tidy(text) for name, text in told.items()}
+            if all(any(char.isalnum() for char in text) for text in texts.values()):
                 best = texts
                 if not contradictions(texts, task.facts, self.bp):
                     break
+            else:
+                answer = filled.model_dump_json(by_alias=True)
         if best is None:
-            raise _gave_up(self.connection, task, failure)
+            raise _gave_up(self.connection, task, failure, answer) from failure
         return best
 
 
@@ -184,120 +198,27 @@ async def _all(
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(one(task)) for task in tasks]
     except BaseExceptionGroup as failed:  # the first failure stops the others, and speaks for all
-        raise failed.exceptions[0] from None
+        first = failed.exceptions[0]
+        raise first from first.__cause__
     return [task.result() for task in running]
 
 
-def persona_form(bp: Blueprint) -> type[BaseModel]:
-    """The closed form that a person's texts are filled into: a key a text field, a tagline and a portrait."""
-    longest = {"name": 48, "tagline": 90, "portrait": 280}
+def persona_form(bp: Blueprint, *, is_bounded: bool = False) -> type[BaseModel]:
+    """The closed form that a person's texts are filled into: a key a text field, a tagline and a portrait.
+
+    A small model needs bounds to come to an end; a strong one is told the length in words.
+    """
     keys = [*(field.name for field in bp.texts), "tagline", "portrait"]
     made: Any = {
-        f"key_{i}": (str, Field(alias=key, min_length=2, max_length=longest.get(key, 360)))
+        f"key_{i}": (str, Field(alias=key, min_length=2, max_length=_longest(key) if is_bounded else None))
         for i, key in enumerate(keys)
     }
     form: type[BaseModel] = create_model("Persona", **made)
     return form
 
 
-def contradictions(texts: dict[str, str], facts: dict[str, str], bp: Blueprint) -> list[str]:
-    """Read categories and numbers back out of a person's texts.
-
-    Parameters
-    ----------
-    texts : dict
-        What was written.
-    facts : dict
-        The row, as strings.
-    bp : Blueprint
-        Knows every value a field could have had.
-
-    Returns
-    -------
-    list of str
-        The fields that the texts speak against: they name another value of it and not its own, or put another
-        number to what it counts. Empty if there is none.
-    """
-    text = " ".join(texts.values()).lower()
-    wrong = []
-    for field in bp.sampled:
-        own = facts[field.name].lower()
-        if isinstance(field, CategoricalField):
-            named = {value.lower() for value in field.values if _mentions(text, value.lower())}
-            # A value inside another ("single" in "single parent") is no mention of it.
-            named = {value for value in named if not any(value != other and value in other for other in named)}
-            if named and own not in named:
-                wrong.append(field.name)
-        elif isinstance(field, NumericField):
-            numbers = [float(number) for number in _said(field.name, text)]
-            if numbers and not any(abs(number - float(own)) < 0.51 for number in numbers):
-                wrong.append(field.name)
-    return wrong
-
-
-def render_system_prompt(texts: dict[str, str], facts: dict[str, str], bp: Blueprint) -> str:
-    """Put a person as instructions to a model that shall play them.
-
-    Parameters
-    ----------
-    texts, facts : dict
-        What was written, and the row as strings.
-    bp : Blueprint
-        Describes each field.
-
-    Returns
-    -------
-    str
-        Plain text: who they are, every fact, every text, and how to speak.
-    """
-    name = texts.get("name") or texts["tagline"]
-    tagline = re.sub(r"^(A|An|The) ", lambda match: match[0].lower(), texts["tagline"]).rstrip(".")
-    known = [f"- {field.name}: {facts[field.name]} ({field.description or 'as said'})" for field in bp.sampled]
-    told = [f"Your {_words(f.name)}: {texts[f.name]}" for f in bp.texts if f.name != "name"]
-    opening = f"You are {name}, {tagline}." if "name" in texts else f"You are {tagline}."
-    return "\n\n".join([
-        opening,
-        f"How others describe you: {texts['portrait']}",
-        "What is true of you:\n" + "\n".join(known),
-        *told,
-        f"Answer as {name} would, in the first person and in your own voice. Never contradict what is written here; "
-        "where it is silent, answer as such a person plausibly would. Do not say that you were given a description.",
-    ])  # fmt: skip
-
-
-def render_markdown(texts: dict[str, str], facts: dict[str, str], bp: Blueprint) -> str:
-    """Put a person as a sheet in Markdown.
-
-    Parameters
-    ----------
-    texts, facts : dict
-        What was written, and the row as strings.
-    bp : Blueprint
-        Names the fields in order.
-
-    Returns
-    -------
-    str
-        A heading, the tagline, the portrait, a table of the fields, a section a text. What a model wrote is escaped,
-        so that it can be nothing but text.
-    """
-    title = texts.get("name") or texts["tagline"]
-    rows = [f"| {_escaped(_words(field.name))} | {_escaped(facts[field.name])} |" for field in bp.sampled]
-    told = [(_words(field.name).capitalize(), texts[field.name]) for field in bp.texts if field.name != "name"]
-    sections = [f"## {_escaped(heading)}\n\n{_escaped(text)}" for heading, text in told]
-    parts = [f"# {_escaped(title)}", f"_{_escaped(texts['tagline'])}_", _escaped(texts["portrait"])]
-    return "\n\n".join([*parts, "\n".join(["| field | value |", "| --- | --- |", *rows]), *sections]) + "\n"
-
-
-def as_strings(row: pd.Series[Any], bp: Blueprint) -> dict[str, str]:
-    """A row's sampled values as the strings that go on the wire: whole numbers without a point, others to 3 digits."""
-    return {field.name: _string(row[field.name]) for field in bp.sampled}
-
-
-def _string(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}".rstrip("0").rstrip(".")
-    return str(value)
+def _longest(key: str) -> int:
+    return LONGEST.get(key, LONGEST_TEXT)
 
 
 def _tasks(frame: pd.DataFrame, bp: Blueprint) -> list[Task]:
@@ -312,22 +233,22 @@ def _tasks(frame: pd.DataFrame, bp: Blueprint) -> list[Task]:
 
 def _number(persona: str, otherwise: int) -> int:
     match = re.fullmatch(r"p_(\d+)", persona)
-    return int(match[1]) - 1 if match else otherwise
+    return (int(match[1]) - 1) % MOST if match else otherwise
 
 
-def _doubles(people: list[dict[str, str]], tasks: list[Task], bp: Blueprint) -> dict[int, Task]:
+def _doubles(people: list[dict[str, str]], tasks: list[Task]) -> dict[int, Task]:
     """Who has to be written again, by position: a name that somebody before them has, or nearly their text."""
-    names = [person.get("name", str(i)) for i, person in enumerate(people)]
+    names = [person.get("name", "") for person in people]
     seen: set[str] = set()
-    again = []
+    again = set()
     for i, name in enumerate(names):
-        if name.lower() in seen:
-            again.append(i)
-        seen.add(name.lower())
+        if name and name.casefold() in seen:
+            again.add(i)
+        seen.add(name.casefold())
     if len(people) > 1:
-        again += [later for _, later, _ in near_duplicates([" ".join(p.values()) for p in people], TOO_ALIKE)]
-    taken = tuple(sorted(set(names)))[:60] if "name" in {field.name for field in bp.texts} else ()
-    return {i: replace(tasks[i], taken=taken) for i in sorted(set(again))}
+        again |= {later for _, later, _ in near_duplicates([" ".join(p.values()) for p in people], TOO_ALIKE)}
+    others = [name for name in sorted(set(names)) if name]
+    return {i: replace(tasks[i], taken=tuple(dict.fromkeys([names[i], *others]))[:LISTED]) for i in sorted(again)}
 
 
 def _written(frame: pd.DataFrame, bp: Blueprint, people: list[dict[str, str]], tasks: list[Task]) -> pd.DataFrame:
@@ -344,7 +265,8 @@ def _written(frame: pd.DataFrame, bp: Blueprint, people: list[dict[str, str]], t
     against = [
         i for i, (person, task) in zip(frame.index, pairs, strict=True) if contradictions(person, task.facts, bp)
     ]
-    written.attrs = {**frame.attrs, "contradictions": [str(persona) for persona in against]}
+    left = [frame.index[i] for i in _doubles(people, tasks)]
+    written.attrs = {**frame.attrs, "contradictions": [str(i) for i in against], "doubles": [str(i) for i in left]}
     return written
 
 
@@ -361,8 +283,9 @@ def _preamble(bp: Blueprint) -> list[dict[str, str]]:
                 "- The facts are fixed. Never change or contradict a number, a place or a category among them.\n"
                 "- Let the facts show in what the person does and says instead of listing them. Be specific to their "
                 "world; no stereotypes, no praise, no moral.\n"
-                "- Plain language. Each text stands alone and says something the others do not.\n\n"
-                f"The population: {_words(bp.domain)}. {bp.rationale}\n\nThe facts and what they mean:\n{fields}\n\n"
+                "- Plain language, at most 60 words a text. Each text stands alone and says something the others do "
+                "not.\n\n"
+                f"The population: {words(bp.domain)}. {bp.rationale}\n\nThe facts and what they mean:\n{fields}\n\n"
                 f"The texts to write:\n{texts}\n"
                 "- tagline: who they are in at most ten words, without the name, such as: a retired baker who sings\n"
                 "- portrait: two sentences in the third person on how they come across and what matters to them"
@@ -371,49 +294,21 @@ def _preamble(bp: Blueprint) -> list[dict[str, str]]:
     ]
 
 
-def _gave_up(connection: Connection, task: Task, failure: ProviderError | None) -> ProviderError:
-    error = ProviderError(
+def _gave_up(connection: Connection, task: Task, failure: ProviderError | None, answer: str | None) -> ProviderError:
+    return ProviderError(
         f"{connection.name} wrote nothing usable for person {task.number + 1} in {DRAWS} draws",
         category=failure.category if failure else "invalid_output",
-        answer=failure.answer if failure else None,
+        answer=answer,
         hint="run again: what was written is kept among the replies, so only the rest is asked for",
     )
-    error.__cause__ = failure
-    return error
 
 
-def _mentions(text: str, value: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None
-
-
-def _said(name: str, text: str) -> list[str]:
-    """The numbers a text gives for a field: ``34-year-old`` or ``aged 34`` for age, ``12 hours`` for hours_a_week."""
-    if name == "age":
-        return re.findall(r"\b(?:aged |age of )(\d+)\b", text) + re.findall(r"\b(\d+)[- ]years?[- ]old\b", text)
-    noun = name.split("_")[0]
-    return re.findall(rf"\b(\d+(?:\.\d+)?) {re.escape(noun)}\b(?! ago)", text)
-
-
-def _tidy(text: str) -> str:
-    """One paragraph of printable text."""
-    return " ".join("".join(char for char in text if char.isprintable() or char.isspace()).split())
-
-
-def _ended(text: str) -> str:
+def _ended(text: str, longest: int) -> str:
     """Cut a text that ran out of room back to its last whole sentence, or else to its last whole clause."""
-    if len(text) < SHORT or text[-1] in ".!?\"'\u201d\u2019)":
+    if len(text) < max(SHORT, CUT_OFF * longest) or text[-1] in ".!?\"'\u201d\u2019)":
         return text
     sentences = re.match(r".*[.!?][\"'\u201d\u2019)]*(?= )", text)
     if sentences and len(sentences[0]) > len(text) / 3:
         return sentences[0]
     clause = re.match(rf".{{{SHORT // 2},}}(?=[,;:]| and | but | who | which | as )", text)
     return clause[0] if clause else text.rpartition(" ")[0]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown and HTML take for text."""
-    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", html.escape(text, quote=False))

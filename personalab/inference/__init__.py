@@ -12,10 +12,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from personalab import llm
-from personalab.blueprint import Blueprint, CategoricalField, NumericField
+from personalab.blueprint import Blueprint
 from personalab.errors import BlueprintError, ProviderError, RequestError
 from personalab.inference.draft import Draft, conversation, wire
-from personalab.inference.repair import repaired
+from personalab.inference.repair import lacks, repaired
 from personalab.inference.stages import infer_in_stages
 from personalab.lint import validate
 
@@ -26,6 +26,7 @@ GROUNDINGS = ("off", "web", "research")
 CORRECTIONS = 2  # how often findings go back to the model
 ROOM = 8000  # tokens for a whole draft; one of nine fields with conditionals takes about 3,000
 UNUSABLE = ("invalid_output", "output_truncated")
+OTHERWISE = "word the prompt otherwise, or use a larger model"
 
 
 def infer(prompt: str, *, grounding: str = "off", model: str | Model | None = None) -> Blueprint:
@@ -58,8 +59,12 @@ def infer(prompt: str, *, grounding: str = "off", model: str | Model | None = No
 
 def check_request(prompt: str, grounding: str) -> None:
     """Refuse an empty prompt or a grounding that is not to be had, before any model is asked."""
-    if not isinstance(prompt, str) or not prompt.strip():
+    if not isinstance(prompt, str):
+        raise RequestError(f"the prompt is {prompt!r}, not a text", hint="describe the population in a sentence")
+    if not prompt.strip():
         raise RequestError("the prompt is empty", hint="describe the population in a sentence")
+    if not prompt.isprintable() and any("\ud800" <= char <= "\udfff" for char in prompt):
+        raise RequestError("the prompt holds bytes that are no text", hint="pass it as UTF-8")
     if grounding not in GROUNDINGS:
         raise RequestError(f"grounding is {grounding!r}", hint=f"use one of {list(GROUNDINGS)}")
     if grounding != "off":
@@ -83,41 +88,42 @@ async def infer_with(prompt: str, connection: Connection) -> Blueprint:
 async def _one_answer(prompt: str, connection: Connection) -> Blueprint:
     """A whole draft, with what is wrong with it sent back, and the last one mended."""
     messages = conversation(prompt)
-    for round_ in range(CORRECTIONS + 1):
-        draft = await connection.ask(messages, Draft, stage="blueprint", max_tokens=ROOM)
+    draft = await _draft(connection, messages)
+    for _ in range(CORRECTIONS):
         faults = findings(wire(draft))
-        if not faults or round_ == CORRECTIONS:
+        if not faults:
             break
         messages = [*messages, *_correction(draft, faults)]
+        try:
+            draft = await _draft(connection, messages)
+        except ProviderError as error:
+            if error.category not in UNUSABLE:
+                raise
+            break  # the draft before is better than none
     data = wire(draft)
-    if not any(isinstance(field, dict) and field["kind"] != "text" for field in data["fields"]):
+    if not any(field["kind"] != "text" for field in data["fields"]):
         raise ProviderError(
             f"{connection.name} drafted no field that can be sampled",
             category="invalid_output",
             answer=draft.model_dump_json(),
+            hint=OTHERWISE,
         )
     return _finished(data, connection)
 
 
+async def _draft(connection: Connection, messages: list[dict[str, str]]) -> Draft:
+    return await connection.ask(messages, Draft, stage="blueprint", max_tokens=ROOM)
+
+
 def findings(data: dict[str, Any]) -> list[str]:
     """What is wrong with a draft, as sentences for the model: the linter's findings, and what every blueprint needs."""
+    told = list(data.get("notes") or ())
     try:
         bp = Blueprint.from_dict(data)
     except BlueprintError as error:
-        return [str(error)]
+        return [*told, str(error)]
     found = [str(finding) for finding in validate(bp) if finding.level != "note"]
-    numbers = [field for field in bp.fields if isinstance(field, NumericField)]
-    if len(bp.roots) < 2:
-        found.append("there are fewer than two categorical fields without parents → add what tells members apart")
-    if not numbers:
-        found.append("there is no numeric field → add one, such as an age, a duration or a frequency")
-    if not any(field.parents for field in bp.fields if isinstance(field, CategoricalField | NumericField)):
-        found.append("no field depends on another → add parents and conditionals where an expert would")
-    if numbers and not bp.constraints:
-        found.append("there is no constraint → add a comparison that every member obeys")
-    if "name" not in {field.name for field in bp.texts}:
-        found.append("there is no text field called 'name' → add it")
-    return found
+    return [*told, *found, *(f"{lack} → {advice}" for lack, advice in lacks(bp))]
 
 
 def _correction(draft: Draft, faults: list[str]) -> list[dict[str, str]]:
@@ -138,5 +144,5 @@ def _finished(data: dict[str, Any], connection: Connection) -> Blueprint:
             f"what {connection.name} wrote cannot be made to sample",
             category="invalid_output",
             answer=json.dumps(data, ensure_ascii=False),
-            hint="word the prompt otherwise, or use a larger model",
+            hint=OTHERWISE,
         ) from error

@@ -8,25 +8,29 @@ Its ``rationale`` comes first, because a model writes properties in order and pl
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]  # JSON as Python reads it knows Infinity and NaN
+JOINERS = "\u200c\u200d"  # invisible, and part of the spelling
 
 
 class DraftWeight(BaseModel):
     """One value and its share."""
 
     value: str
-    weight: float
+    weight: Finite
 
 
 class DraftNumeric(BaseModel):
     """A numeric distribution."""
 
-    min: float
-    max: float
-    mean: float
-    sd: float
+    min: Finite
+    max: Finite
+    mean: Finite
+    sd: Finite
     integer: bool
 
 
@@ -87,42 +91,89 @@ def wire(draft: Draft) -> dict[str, Any]:
     Returns
     -------
     dict
-        For `personalab.inference.repair.repaired`; not yet a valid blueprint.
+        For `personalab.inference.repair.repaired`; not yet a valid blueprint. What the wire form has no place for,
+        such as a value listed twice, is told in ``notes``, which are absent where there is nothing to tell.
     """
-    return {
-        "domain": draft.domain,
-        "order": [field.name for field in draft.fields if field.kind != "text"],
-        "fields": [_field(field) for field in draft.fields],
-        "constraints": [constraint.model_dump() for constraint in draft.constraints],
-        "rationale": draft.rationale,
+    notes: list[str] = []
+    data = {
+        "domain": tidy(draft.domain),
+        "order": [tidy(field.name) for field in draft.fields if field.kind != "text"],
+        "fields": [_field(field, notes) for field in draft.fields],
+        "constraints": [
+            {key: tidy(value) for key, value in constraint.model_dump().items()} for constraint in draft.constraints
+        ],
+        "rationale": tidy(draft.rationale),
         "sources": [],
     }
+    return data | ({"notes": notes} if notes else {})
 
 
-def _field(field: DraftField) -> dict[str, Any]:
+def tidy(text: str) -> str:
+    r"""Put what a model wrote into one line of printable text.
+
+    Escape sequences, overrides of the writing direction and line breaks have no business in a name or a sentence,
+    and some of them change what a terminal shows. The two joiners that Persian, Hindi and emoji need stay.
+
+    Examples
+    --------
+    >>> tidy(" Ada\n\x1b[31mLovelace\u202e ")
+    'Ada [31mLovelace'
+    """
+    return " ".join("".join(char for char in text if char.isprintable() or char.isspace() or char in JOINERS).split())
+
+
+def _field(field: DraftField, notes: list[str]) -> dict[str, Any]:
+    name = tidy(field.name)
     plain: dict[str, Any] = {
-        "name": field.name,
+        "name": name,
         "kind": field.kind,
-        "description": field.description,
-        "parents": list(field.parents),
+        "description": tidy(field.description),
+        "parents": [tidy(parent) for parent in field.parents],
     }
     if field.kind == "text":
+        if field.weights or field.numeric or field.conditionals:
+            notes.append(f"the distribution of the text field {name!r} was left out")
         return plain | {"conditionals": []}
-    plain |= _distribution(field.kind, field.weights, field.numeric)
+    plain |= _distribution(name, field.kind, field, notes)
     if field.kind == "categorical" and field.ordered_values:
-        plain["ordered_values"] = list(field.ordered_values)
-    plain["conditionals"] = [
-        {"when": {item.field: item.value for item in rule.when}, **inner}
-        for rule in field.conditionals
-        if (inner := _distribution(field.kind, rule.weights, rule.numeric)) and rule.when
-    ]
-    return plain
+        plain["ordered_values"] = [tidy(value) for value in field.ordered_values]
+    return plain | {"conditionals": list(_conditionals(name, field, notes))}
 
 
-def _distribution(kind: str, weights: list[DraftWeight], numeric: list[DraftNumeric]) -> dict[str, Any]:
+def _conditionals(name: str, field: DraftField, notes: list[str]) -> Iterator[dict[str, Any]]:
+    for rule in field.conditionals:
+        when = {tidy(item.field): tidy(item.value) for item in rule.when}
+        inner = _distribution(f"{name} at {when}", field.kind, rule, notes)
+        if len(when) < len(rule.when):
+            notes.append(f"a conditional of {name!r} names a parent twice; it was read as {when}")
+        if when and inner:
+            yield {"when": when, **inner}
+        else:
+            notes.append(f"the conditional of {name!r} for {when} had no {'condition' if inner else 'distribution'}")
+
+
+def _distribution(where: str, kind: str, part: DraftField | DraftConditional, notes: list[str]) -> dict[str, Any]:
+    """The distribution that a field's kind has; one of the other kind is told of."""
+    used, unused = (part.weights, part.numeric) if kind == "categorical" else (part.numeric, part.weights)
+    if unused:
+        notes.append(f"{where} is {kind}, so its {'weights' if kind == 'numeric' else 'numeric'} were left out")
+    if not used:
+        return {}
     if kind == "categorical":
-        return {"categorical": {"weights": {item.value: item.weight for item in weights}}} if weights else {}
-    return {"numeric": {key: _short(value) for key, value in numeric[0].model_dump().items()}} if numeric else {}
+        return {"categorical": {"weights": _weights(where, part.weights, notes)}}
+    if part.numeric[1:]:
+        notes.append(f"only the first numeric of {where} was kept")
+    return {"numeric": {key: _short(value) for key, value in part.numeric[0].model_dump().items()}}
+
+
+def _weights(where: str, listed: list[DraftWeight], notes: list[str]) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for item in listed:
+        value = tidy(item.value)
+        if value in weights:
+            notes.append(f"{where} lists {value!r} twice; its weights were added up")
+        weights[value] = weights.get(value, 0.0) + item.weight
+    return weights
 
 
 def _short(value: float | bool) -> float | int | bool:

@@ -17,18 +17,27 @@ import json
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import AfterValidator, BaseModel, Field, create_model
 
 from personalab.errors import ProviderError
-from personalab.inference.repair import BACKSTORY, NAME, feasible, slug
+from personalab.inference.distributions import feasible
+from personalab.inference.draft import tidy
+from personalab.inference.repair import BACKSTORY, NAME, ROOTS, slug
+from personalab.lint import RESERVED
 from personalab.llm import Connection
 
 T = TypeVar("T", bound=BaseModel)
 Messages = list[dict[str, str]]
+Plain = Annotated[str, AfterValidator(tidy)]
 
 ATTEMPTS = 4  # at one piece, each with a fresh seed
+WARMER = 0.15  # by how much each attempt is hotter than the one before, so that it does not repeat it
+PATCHED = 2  # from this attempt on, the sound attributes of all outlines so far will do
+REASONING_ROOM = 4000  # tokens; what a strong model thinks before it answers counts, too
+TAKEN = ("age", NAME["name"], BACKSTORY["name"], *RESERVED)  # names that no attribute or quantity may have
+LONGEST_VALUE = 40  # characters; beyond, it is a sentence
 CENTRAL = 3.29  # sds between the 5 % and the 95 % quantile of a normal
 WIDEST = 0.6  # sd over mean; beyond, a quantity of which nothing is known but its range is mostly zeros and extremes
 # What a small model's order of frequency is worth, as parts of the whole. Asked for percentages the 1.5B counts up
@@ -37,21 +46,24 @@ FREQUENCY = {"most_common": 2.0, "next": 1.5, "other": 1.0, "rarest": 0.3}
 ROOM = {"outline": 700, "frequency": 120, "age": 40, "parent": 60, "ranges": 400}  # tokens; an answer takes half
 
 
+Value = Annotated[Plain, Field(min_length=1, max_length=LONGEST_VALUE + 10)]  # so that a rambling model comes to an end
+
+
 class Attribute(BaseModel):
     """A categorical field in outline."""
 
-    name: str = Field(min_length=2, max_length=28)
-    description: str = Field(min_length=4, max_length=70)
+    name: Plain = Field(min_length=2, max_length=28)
+    description: Plain = Field(min_length=4, max_length=70)
     is_ordered: bool
-    values: list[str] = Field(min_length=3, max_length=6)
+    values: list[Value] = Field(min_length=3, max_length=6)
 
 
 class Quantity(BaseModel):
     """A numeric field in outline."""
 
-    name: str = Field(min_length=2, max_length=28)
-    description: str = Field(min_length=4, max_length=70)
-    unit: str = Field(min_length=1, max_length=16)
+    name: Plain = Field(min_length=2, max_length=28)
+    description: Plain = Field(min_length=4, max_length=70)
+    unit: Plain = Field(min_length=1, max_length=16)
     lowest: int = Field(ge=0, le=100_000)
     highest: int = Field(ge=1, le=1_000_000)
 
@@ -59,8 +71,8 @@ class Quantity(BaseModel):
 class Outline(BaseModel):
     """The fields of a population, before any number; age is asked for by name, because everybody has one."""
 
-    rationale: str = Field(min_length=20, max_length=240)
-    member: str = Field(min_length=3, max_length=28)
+    rationale: Plain = Field(min_length=20, max_length=240)
+    member: Plain = Field(min_length=3, max_length=28)
     youngest: int = Field(ge=3, le=80)
     oldest: int = Field(ge=10, le=100)
     attributes: list[Attribute] = Field(min_length=3, max_length=4)
@@ -138,13 +150,31 @@ async def infer_in_stages(prompt: str, connection: Connection) -> dict[str, Any]
     """
     shown = [turn for example, answer in EXAMPLES for turn in (_user(f"Population: {example}"), _assistant(answer))]
     talk = [{"role": "system", "content": GUIDE}, *shown, _user(f"Population: {prompt}")]
-    outline = await _piece(connection, talk, Outline, "outline", _outline_fault)
+    outline = await _outline(connection, talk)
     talk.append(_assistant(outline.model_dump()))
-    attributes = _sound(outline)
-    fields = [await _categorical(connection, talk, attribute) for attribute in attributes]
+    fields = [await _categorical(connection, talk, attribute) for attribute in outline.attributes]
     fields.append(await _age(connection, talk, outline))
-    fields.append(await _numeric(connection, talk, outline.quantity, attributes))
+    fields.append(await _numeric(connection, talk, outline.quantity, outline.attributes))
     return _blueprint(outline, fields)
+
+
+async def _outline(connection: Connection, talk: Messages) -> Outline:
+    """The outline: the sound attributes of one answer where they suffice, else of several."""
+    sound: dict[str, Attribute] = {}
+    answers: list[Outline] = []
+
+    def fault(outline: Outline) -> str | None:
+        answers.append(outline)
+        mine = {slug(attribute.name): attribute for attribute in _sound(outline)}
+        if len(mine) >= ROOTS:
+            sound.clear()
+        sound.update({name: attribute for name, attribute in mine.items() if name not in sound})
+        is_enough = len(mine) >= ROOTS or (len(answers) >= PATCHED and len(sound) >= ROOTS)
+        return _quantity_fault(outline.quantity) if is_enough else "too few attributes tell the members apart"
+
+    outline = await _piece(connection, talk, Outline, "outline", fault)
+    others = [item for name, item in sound.items() if name != slug(outline.quantity.name)]
+    return outline.model_copy(update={"attributes": others[:4]})
 
 
 async def _piece(
@@ -152,10 +182,11 @@ async def _piece(
 ) -> T:
     """One form filled in and checked; a faulty one is drawn again, without its history, which a small model repeats."""
     wrong, answer = "", None
+    room = ROOM[stage] if connection.is_small else REASONING_ROOM
     for sample in range(ATTEMPTS):
         try:
             filled = await connection.ask(
-                talk, type_, stage="blueprint", sample=sample, max_tokens=ROOM[stage], temperature=0.7
+                talk, type_, stage="blueprint", sample=sample, max_tokens=room, temperature=0.7 + WARMER * sample
             )
         except ProviderError as error:
             if error.category not in ("invalid_output", "output_truncated"):
@@ -284,30 +315,22 @@ def _constraint(quantity: Quantity) -> dict[str, str]:
 
 
 def _sound(outline: Outline) -> list[Attribute]:
-    """The attributes that are of use: about something else than age, each with at least two values of its own."""
+    """The attributes that are of use: about something of their own, with at least two short values."""
     sound: dict[str, Attribute] = {}
     for attribute in outline.attributes:
-        named = {value.strip().lower(): value.strip() for value in reversed(attribute.values) if value.strip()}
-        values = [value for value in reversed(named.values()) if value.lower() != attribute.description.lower()]
         name = slug(attribute.name)
-        if (
-            name
-            and len(values) > 1
-            and name != slug(outline.quantity.name)
-            and not {"age", "ages"} & {*name.split("_")}
-        ):
-            sound[name] = attribute.model_copy(update={"values": values})
+        short = [value for value in attribute.values if 0 < len(value) <= LONGEST_VALUE]
+        named = {value.lower(): value for value in reversed(short) if value.lower() != attribute.description.lower()}
+        is_own = name not in TAKEN and "age" not in name.split("_") and name != slug(outline.quantity.name)
+        if name and is_own and len(named) > 1:
+            sound[name] = attribute.model_copy(update={"values": list(reversed(named.values()))})
     return list(sound.values())
 
 
-def _outline_fault(outline: Outline) -> str | None:
-    if len(_sound(outline)) < 2:
-        return "fewer than two attributes tell the members apart"
-    if not slug(outline.quantity.name) or slug(outline.quantity.name) == "age":
-        return "the quantity has no name of its own"
-    if outline.quantity.lowest == outline.quantity.highest:
-        return f"{outline.quantity.name!r} has no range"
-    return None
+def _quantity_fault(quantity: Quantity) -> str | None:
+    if slug(quantity.name) in ("", *TAKEN):
+        return f"{quantity.name!r} cannot be the name of a quantity"
+    return f"{quantity.name!r} has no range" if quantity.lowest == quantity.highest else None
 
 
 def _frequency_fault(filled: Any) -> str | None:

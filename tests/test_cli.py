@@ -1,0 +1,206 @@
+"""What the command line promises: results on standard output, the rest on standard error, and three exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from personalab import Blueprint, cli, replies
+from personalab.cli import main
+from tests.fluent import fluent
+from tests.server import Server, error
+
+ROOT = Path(__file__).parents[1]
+LEAGUE = str(ROOT / "data" / "blueprints" / "league-of-legends.json")
+COMMANDS = ("generate", "infer", "sample", "report", "check")
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path, monkeypatch):
+    """Let each test start in a folder of its own, with no key, no server and no replies."""
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "OLLAMA_", "PERSONALAB_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PERSONALAB_BACKOFF", "0.001")
+    monkeypatch.chdir(tmp_path)
+    with replies.use(tmp_path / "calls"):
+        yield
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """Start a server with a script, and let it be the model."""
+    running = []
+
+    def start(script=fluent):
+        running.append(Server(script).__enter__())
+        monkeypatch.setenv("OPENAI_BASE_URL", running[-1].base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_explains_itself(command, capsys):
+    """Help names every command and option, with a sentence on what it does."""
+    with pytest.raises(SystemExit) as caught:
+        main([*filter(None, [command]), "--help"])
+    told = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert all(word in told for word in (["--json", f"personalab {command}"] if command else COMMANDS))
+
+
+def test_generate_prints_people_and_writes_files(serve, capsys, tmp_path):
+    """People are on standard output, what happened on standard error, files in the folder."""
+    serve()
+    assert main(["generate", "buskers", "--count", "3", "--seed", "1", "--out", "out"]) == 0
+    told = capsys.readouterr()
+    assert "p_03" in told.out
+    assert "written to out" in told.err
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_json_is_all_that_stands_on_standard_output(serve, capsys):
+    """What generate and infer print with --json is their result, whole."""
+    serve()
+    assert main(["generate", "buskers", "--count", "2", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["personas", "blueprint", "diversity", "marginals"]
+    assert main(["infer", "buskers", "--json"]) == 0
+    assert Blueprint.from_dict(json.loads(capsys.readouterr().out)).domain == "street_musician"
+
+
+def test_infer_writes_a_blueprint_that_check_and_sample_take(serve, capsys):
+    """One command's file is the next one's argument."""
+    serve()
+    assert main(["infer", "buskers", "--out", "bp.yaml"]) == 0
+    assert main(["check", "bp.yaml"]) == 0
+    assert main(["sample", "bp.yaml", "4", "--seed", "1", "--out", "people.csv"]) == 0
+    assert main(["report", "people.csv", "bp.yaml"]) == 0
+    assert "as close to the blueprint as 4 personas can be" in capsys.readouterr().out
+
+
+def test_north_america_survives_a_csv(capsys, tmp_path):
+    """A region called NA is no missing value on its way from sample to report."""
+    assert main(["sample", LEAGUE, "20", "--seed", "1"]) == 0
+    (tmp_path / "people.csv").write_text(capsys.readouterr().out, "utf-8-sig")
+    assert main(["report", "people.csv", LEAGUE, "--json"]) == 0
+    region = json.loads(capsys.readouterr().out)["marginals"][0]
+    assert region["cells"][0] == {**region["cells"][0], "key": "NA", "achieved": 0.2}
+
+
+def test_a_file_without_ids_loses_no_column(capsys, tmp_path):
+    """The first column is a field like the others where it is not persona_id."""
+    (tmp_path / "people.csv").write_text("rank\nGold\nSilver\n", "utf-8")
+    assert main(["report", "people.csv", LEAGUE, "--json"]) == 0
+    assert [row["attribute"] for row in json.loads(capsys.readouterr().out)["marginals"]] == ["rank"]
+
+
+def test_sample_prints_what_json_prints(capsys):
+    """CSV and JSON hold the same people, and JSON the seed."""
+    assert main(["sample", LEAGUE, "3", "--seed", "5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert main(["sample", LEAGUE, "3", "--seed", "5", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["seed"] == 5
+    assert [row["persona_id"] for row in data["rows"]] == [line.split(",")[0] for line in lines[1:]]
+
+
+def _files(folder: Path) -> None:
+    (folder / "folder.json").mkdir()
+    (folder / "folder.csv").mkdir()
+    for name, text in {"empty.csv": "", "other.csv": "a,b\n1,2\n", "broken.json": "{", "list.yaml": "- 1\n"}.items():
+        (folder / name).write_text(text)
+    (folder / "bytes.csv").write_bytes(b"\xff\xfe\x00\x01" * 9)
+    (folder / "bytes.json").write_bytes(b"\xff\xfe\x00\x01" * 9)
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [(["check", "absent.json"], 2), (["check", "folder.json"], 2), (["check", "empty.csv"], 2),
+     (["check", "broken.json"], 1), (["check", "bytes.json"], 1), (["check", "list.yaml"], 1),
+     (["sample", LEAGUE, "0"], 2), (["sample", LEAGUE, "-5"], 2), (["sample", LEAGUE, "3", "--seed", "-1"], 2),
+     (["sample", LEAGUE, "3", "--out", "folder.csv"], 2), (["report", "absent.csv", LEAGUE], 2),
+     (["report", "folder.csv", LEAGUE], 2), (["report", "empty.csv", LEAGUE], 2), (["report", "other.csv", LEAGUE], 2),
+     (["report", "bytes.csv", LEAGUE], 2), (["generate", ""], 2), (["generate", "x", "--count", "0"], 2),
+     (["generate", "x", "--grounding", "web"], 2), (["generate", "x", "--out", "empty.csv"], 2),
+     (["generate", "x", "--seed", "-1"], 2), (["infer", " "], 2), (["infer", "x", "--out", "bp.txt"], 2),
+     (["generate", "x", "--model", "nobody/knows"], 2)],
+)  # fmt: skip
+def test_a_wrong_call_is_a_sentence_and_a_code(serve, call, code, capsys, tmp_path):
+    """No traceback, nothing on standard output, no model asked: 2 for the call, 1 for what a file holds."""
+    server = serve()
+    _files(tmp_path)
+    assert main(call) == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: ")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "call", [[], ["dance"], ["generate"], ["generate", "x", "--count", "many"], ["sample", LEAGUE]]
+)
+def test_usage_errors_exit_with_two(call, capsys):
+    """What argparse refuses has the same code."""
+    with pytest.raises(SystemExit) as caught:
+        main(call)
+    assert caught.value.code == 2
+    assert "usage: personalab" in capsys.readouterr().err
+
+
+def test_a_failing_model_exits_with_one(serve, capsys):
+    """The category's sentence and its hint are on standard error."""
+    serve(lambda *_: error(401))
+    assert main(["generate", "x", "--json"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "refused the key" in told.err
+    assert "→ check the key" in told.err
+
+
+def test_a_blueprint_with_errors_exits_with_one(capsys, tmp_path):
+    """Check prints what it found and fails when it is an error."""
+    text = Path(LEAGUE).read_text("utf-8").replace('"Challenger"', '"Chalenger"', 1)
+    (tmp_path / "bp.json").write_text(text, "utf-8")
+    assert main(["check", "bp.json"]) == 1
+    assert "Chalenger" in capsys.readouterr().out
+
+
+def test_escape_sequences_do_not_reach_a_terminal(capsys, tmp_path):
+    """What cannot be printed is spelt out, in errors and in JSON, which stays the same data."""
+    text = Path(LEAGUE).read_text("utf-8").replace("preferred position", "\\u001b[2J\\u202ex")
+    (tmp_path / "bp.json").write_text(text, "utf-8")
+    assert main(["sample", "no\x1b[2Jfile.json", "1"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+    assert cli._plain("a\x1b\u202e\n\U000e0041é") == "a\\u001b\\u202e\n\\udb40\\udc41é"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """A closed pipe ends the command without a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-W", "error", "-m", "personalab", "sample", LEAGUE, "3", "--seed", "1"]
+    ended = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_an_old_terminal_gets_what_it_can_show(tmp_path):
+    """A character that the output's encoding lacks is spelt out instead of ending the run."""
+    (tmp_path / "bp.yaml").write_text(
+        "domain: 東京\norder: [side]\nfields:\n- name: side\n  kind: categorical\n"
+        "  categorical: {weights: {頭: 0.5, 尾: 0.5}}\n",
+        "utf-8",
+    )
+    command = [sys.executable, "-m", "personalab", "sample", str(tmp_path / "bp.yaml"), "2", "--seed", "1"]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert "\\u5c3e" in ended.stdout
