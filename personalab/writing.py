@@ -30,7 +30,7 @@ from personalab.diversity import near_duplicates
 from personalab.errors import ProviderError, RequestError
 from personalab.facts import as_strings, contradictions
 from personalab.inference.draft import tidy
-from personalab.sampling import coordinates
+from personalab.sampling import FEW, coordinates
 from personalab.sheets import render_markdown, render_system_prompt, words
 
 if TYPE_CHECKING:
@@ -223,7 +223,8 @@ def _longest(key: str) -> int:
 
 def _tasks(frame: pd.DataFrame, bp: Blueprint) -> list[Task]:
     numbers = [_number(str(persona), i) for i, persona in enumerate(frame.index)]
-    points = coordinates(list(AXES), max(numbers, default=0) + 1, int(frame.attrs.get("seed") or 0))
+    # Beyond FEW points a person's own does not depend on how many there are, so any part of a frame is written alike.
+    points = coordinates(list(AXES), max([*numbers, FEW]) + 1, int(frame.attrs.get("seed") or 0))
     tasks = []
     for number, (_, row) in zip(numbers, frame.iterrows(), strict=True):
         axes = {axis: values[int(points[axis][number] * len(values))] for axis, values in AXES.items()}

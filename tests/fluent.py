@@ -61,7 +61,8 @@ def answer(messages: list[dict[str, str]], schema: dict[str, Any]) -> str:
     if "attributes" in keys:
         return json.dumps(OUTLINE)
     if "rarest" in keys:
-        return json.dumps(dict(zip(keys, dice.sample(keys["rarest"]["enum"], 3), strict=True)))
+        most, rare = dice.sample(keys["rarest"]["enum"], 2)
+        return json.dumps({"most_common": most, "next": dice.choice(keys["next"]["enum"]), "rarest": rare})
     return json.dumps({key: _piece(part, dice) for key, part in keys.items()})
 
 

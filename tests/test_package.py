@@ -17,7 +17,7 @@ PACKAGE = Path(personalab.__file__).parent
 ORDER = [
     *("errors", "blueprint", "rules", "branches", "numerics", "lint", "quotas", "sampling"),
     *("replies", "local", "llm", "inference"),
-    *("diversity", "writing", "reports", "fidelity", "charts", "population", "cli"),
+    *("diversity", "facts", "sheets", "writing", "reports", "fidelity", "charts", "population", "cli"),
 ]
 FRONTS = ("cli", "__init__", "__main__")  # thin fronts, which may import anything
 SLOW = ("openai", "instructor", "altair", "ipywidgets")
