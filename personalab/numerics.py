@@ -122,7 +122,16 @@ def law(numeric: Numeric) -> Law:
     >>> bronze.family, round(bronze.mean, 6), round(bronze.sd, 6)
     ('discrete normal', 6.0, 4.0)
     """
-    return _solved(float(numeric.min), float(numeric.max), float(numeric.mean), float(numeric.sd), numeric.integer)
+    moments = [float(moment) for moment in (numeric.min, numeric.max, numeric.mean, numeric.sd)]
+    try:
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            return _solved(*moments, numeric.integer)
+    except BlueprintError:
+        raise
+    except (ArithmeticError, ValueError) as error:
+        told = f"min {moments[0]:g}, max {moments[1]:g}, mean {moments[2]:g} and sd {moments[3]:g}"
+        hint = "use numbers of the size that people have"
+        raise BlueprintError(f"{told} are beyond what can be computed", hint=hint) from error
 
 
 def complaint(numeric: Numeric) -> str | None:

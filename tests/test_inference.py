@@ -144,6 +144,16 @@ def test_a_draft_with_nothing_to_sample_leads_to_the_stages():
     assert len(bp.roots) == 3
 
 
+@pytest.mark.parametrize("number", ["1e300", "-1.7e308", "5e-324"])
+def test_numbers_beyond_all_bounds_are_a_finding(number):
+    """A draft with a number that no arithmetic survives is told so, and mended."""
+    spoilt_text = EXAMPLE.model_dump_json().replace('"mean":33.0', f'"mean":{number}')
+    model = Scripted(*[spoilt_text] * 3)
+    bp = infer(PROMPT, model=model)
+    assert len(model.asked) == 3
+    assert "the moments of age" in bp.notes[0]
+
+
 # in stages
 
 

@@ -114,7 +114,7 @@ def feasible(numeric: Wire) -> Wire:
     Examples
     --------
     >>> feasible({"min": 70, "max": 18, "mean": 90, "sd": 5, "integer": True})
-    {'min': 18, 'max': 70, 'mean': 70, 'sd': 0, 'integer': True}
+    {'min': 18, 'max': 70, 'mean': 70, 'sd': 0.0, 'integer': True}
     """
     if _can_be_had(numeric):
         return numeric

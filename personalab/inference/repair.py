@@ -59,6 +59,8 @@ def repaired(data: Wire) -> Blueprint:
     )  # fmt: skip
     for step in steps:
         notes += step(data)
+    if not data["order"]:
+        raise BlueprintError("nothing is left to sample", hint="; ".join(notes) or None)
     notes += _trial(data)
     notes += [f"{lack}, and no rule can supply that" for lack, _ in lacks(Blueprint.from_dict(data))]
     return Blueprint.from_dict({**data, "notes": notes or None})
