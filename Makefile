@@ -26,8 +26,7 @@ test: .venv/.test ## run the tests
 	$(BIN)/python -m pytest
 
 notebooks: .venv/.test ## run the notebooks offline and compare every output with the stored one
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 \
-		--nbval-sanitize-with=tests/sanitize.cfg -p no:cacheprovider notebooks
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 -p no:cacheprovider notebooks
 
 lint: .venv/.dev ## check style, types and docstrings
 	$(BIN)/ruff check

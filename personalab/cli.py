@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,10 @@ SEED_HELP = "a number that fixes the draw"
 MODEL_HELP = (
     'which model: "openai/NAME", "ollama/NAME", "local", "local-small" or "local-tiny"; without it PERSONALAB_MODEL, '
     "else an OPENAI_API_KEY (OPENAI_BASE_URL names any compatible server), an Ollama here, the embedded model"
+)
+BETTER = (
+    "better: set OPENAI_API_KEY (and OPENAI_BASE_URL for any compatible server), or start Ollama and name "
+    '--model "ollama/NAME"'
 )
 BLUEPRINT_HELP = "a blueprint as .json, .yaml or .yml"
 
@@ -115,7 +120,13 @@ def _generate(args: argparse.Namespace) -> int:
     check_call(args.prompt, args.count, args.grounding, args.seed)
     if args.out and args.out.exists() and not args.out.is_dir():
         raise RequestError(f"{str(args.out)!r} is no folder", hint="name a folder, which is made if need be")
-    _say(f"model: {llm.connect(args.model).description}")
+    speaker = llm.connect(args.model)
+    _say(f"model: {speaker.description}")
+    if speaker.is_small:
+        _say(BETTER)
+    if not sys.stderr.isatty():  # where no bar is drawn, lines tell how far it is
+        logging.basicConfig(stream=sys.stderr, format="%(message)s")
+        logging.getLogger("personalab").setLevel(logging.INFO)
     population = generate(args.prompt, args.count, grounding=args.grounding, seed=args.seed, model=args.model)
     if args.out:
         _say(f"written to {population.save(args.out)}{os.sep}")

@@ -7,10 +7,15 @@ into the ``result`` object of the hosted persona API.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import logging
 import operator
 import os
 import sys
+import warnings
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +33,8 @@ from personalab.writing import write_with
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model, Usage
+
+_log = logging.getLogger(__name__)
 
 LIMIT = 10_000  # people a call; PERSONALAB_LIMIT sets another
 SEEDS = "give a whole number of 0 or more"
@@ -210,13 +217,18 @@ def _whole(what: str, value: Any, hint: str) -> int:
 
 
 async def _generated(prompt: str, count: int, seed: int | None, connection: Connection) -> Population:
-    with _bar(count) as bar:
-        bar.set_description("inferring")
+    async with _progress(count, connection) as bar:
+
+        def written(done: int) -> None:
+            bar.update()
+            _log.info("%d of %d personas written", done, count)
+
+        bar.set_description("inferring the blueprint")
+        _log.info("inferring the blueprint")
         bp = await infer_with(prompt, connection)
+        _log.info("blueprint %s: %s", bp.domain, ", ".join(item.name for item in bp.fields))
         bar.set_description("writing")
-        rows = _sampled(bp, count, seed, connection)
-        frame = await write_with(rows, bp, connection, progress=lambda _: bar.update())
-        bar.set_description("reporting")
+        frame = await write_with(_sampled(bp, count, seed, connection), bp, connection, progress=written)
     return Population(prompt, bp, frame, report(frame, bp), connection.name, connection.usage)
 
 
@@ -233,7 +245,22 @@ def _sampled(bp: Blueprint, count: int, seed: int | None, connection: Connection
         ) from error
 
 
-def _bar(total: int) -> Any:
-    from tqdm.auto import tqdm
+@contextlib.asynccontextmanager
+async def _progress(total: int, connection: Connection) -> AsyncIterator[Any]:
+    """A bar on standard error that ticks while the model works; where nobody watches, only the log's lines."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tqdm complains of notebooks without widgets, and then does without
+        from tqdm.auto import tqdm
 
-    return tqdm(total=total, unit="persona", file=sys.stderr, disable=None, leave=False)
+    async def tick(bar: Any) -> None:
+        while True:
+            await asyncio.sleep(1)
+            bar.set_postfix_str(f"{connection.usage.total.completion_tokens:,} tokens")
+
+    # A replay is over before a bar could be read.
+    with tqdm(total=total, unit="persona", file=sys.stderr, disable=None, leave=False, delay=1) as bar:
+        ticking = asyncio.create_task(tick(bar))
+        try:
+            yield bar
+        finally:
+            ticking.cancel()

@@ -55,7 +55,7 @@ def test_a_sound_draft_is_taken_at_its_first_word():
     bp = infer(PROMPT, model=model)
     assert len(model.asked) == 1
     assert bp.notes is None
-    assert bp.sources == ("estimated by the model: Scripted, an object given by the caller; nothing was looked up",)
+    assert bp.sources == ("estimated by the model: Scripted; nothing was looked up",)
 
 
 def test_the_prompt_comes_last_and_nothing_else_is_keyed_to_it():

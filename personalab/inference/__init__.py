@@ -136,7 +136,7 @@ def _correction(draft: Draft, faults: list[str]) -> list[dict[str, str]]:
 
 def _finished(data: dict[str, Any], connection: Connection) -> Blueprint:
     grade = "estimated (small model)" if connection.is_small else "estimated by the model"
-    data = data | {"sources": [f"{grade}: {connection.description}; nothing was looked up"]}
+    data = data | {"sources": [f"{grade}: {connection.name}; nothing was looked up"]}
     try:
         return repaired(data)
     except BlueprintError as error:
