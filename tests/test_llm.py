@@ -550,7 +550,7 @@ def embedded(monkeypatch):
         place = types.SimpleNamespace(base_url=server.base_url, api_key=KEY, model="gguf", description="")
         started = []
         module = types.ModuleType("personalab.local")
-        module.MODELS = {"local-tiny": types.SimpleNamespace(file="Tiny-135M.Q4.gguf")}
+        module.MODELS = {"local-tiny": types.SimpleNamespace(file="Tiny-135M.Q4.gguf", expect="Nonsense.")}
         module.serve = lambda name: started.append(name) or place
         monkeypatch.setitem(sys.modules, "personalab.local", module)
         stops.append(server)
