@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
@@ -48,6 +49,8 @@ _SPINS = "1000"
 # Reading 1.1 GB from a slow network disk takes about a minute.
 _START_SECONDS = 180.0
 _STOP_SECONDS = 5.0
+# Long enough for fifty clock ticks a core, short beside the seconds that a start takes.
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -240,8 +243,7 @@ def _threads() -> int:
     if asked is None:
         # Threads wait for one another, so a core that others use slows them all: with one of two cores busy,
         # the 1.5B writes 8 tokens a second on two threads and 17 on one.
-        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-        return max(1, _cores() - round(load))
+        return max(1, _cores() - round(_busy()))
     if not asked.isdecimal() or int(asked) < 1:
         raise ProviderError(
             f"PERSONALAB_THREADS is {asked!r}, but a server has 1 thread or more",
@@ -249,6 +251,23 @@ def _threads() -> int:
             hint="set it to a whole number, or unset it to use every core of an idle machine",
         )
     return int(asked)
+
+
+def _busy() -> float:
+    """How many cores others keep busy right now; the load average still remembers an installation that has ended."""
+    try:
+        before = _ticks()
+        time.sleep(_LOOK_SECONDS)
+        total, idle = (after - was for after, was in zip(_ticks(), before, strict=True))
+    except OSError:  # no such file on macOS and Windows
+        return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return (os.cpu_count() or 1) * (1 - idle / max(total, 1))
+
+
+def _ticks() -> tuple[int, int]:
+    """Clock ticks of all cores since the machine started: all of them, and the idle ones."""
+    counts = [int(word) for word in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    return sum(counts), counts[3] + counts[4]
 
 
 def _cores() -> int:
