@@ -305,11 +305,12 @@ def _gave_up(connection: Connection, task: Task, failure: ProviderError | None, 
 
 
 def _ended(text: str, longest: int) -> str:
-    """Cut a text that ran out of room back to its last whole sentence, or else to its last whole clause."""
-    if len(text) < max(SHORT, CUT_OFF * longest) or text[-1] in ".!?\"'\u201d\u2019)":
+    """Cut a text that ran out of room, or stops at a comma, back to its last whole sentence, or else clause."""
+    is_full = len(text) >= max(SHORT, CUT_OFF * longest) and text[-1] not in ".!?\"'\u201d\u2019)"
+    if not is_full and text[-1] not in ",;:":
         return text
     sentences = re.match(r".*[.!?][\"'\u201d\u2019)]*(?= )", text)
     if sentences and len(sentences[0]) > len(text) / 3:
         return sentences[0]
     clause = re.match(rf".{{{SHORT // 2},}}(?=[,;:]| and | but | who | which | as )", text)
-    return clause[0] if clause else text.rpartition(" ")[0]
+    return clause[0] if clause else text.rstrip(",;:") if not is_full else text.rpartition(" ")[0]

@@ -15,7 +15,7 @@ from personalab.facts import as_strings, contradictions
 from personalab.inference.draft import EXAMPLE, wire
 from personalab.inference.repair import repaired
 from personalab.sheets import render_markdown, render_system_prompt
-from personalab.writing import ADDED, DRAWS, ROUNDS
+from personalab.writing import ADDED, DRAWS, ROUNDS, _ended
 from tests.fluent import Fluent
 
 BP = repaired(wire(EXAMPLE))
@@ -229,3 +229,16 @@ def test_a_long_text_of_a_strong_model_is_kept_whole():
     small.is_small = True
     assert write(sample(BP, 1, seed=1), BP, model=strong)["backstory"].iloc[0] == long
     assert write(sample(BP, 1, seed=1), BP, model=small)["backstory"].iloc[0].endswith("on.")
+
+
+@pytest.mark.parametrize(
+    ("text", "ended"),
+    [
+        ("He is calm. He loves his farm,", "He is calm."),
+        ("a calm farmer,", "a calm farmer"),
+        ("a calm farmer who sings", "a calm farmer who sings"),
+    ],
+)
+def test_a_small_model_that_stops_at_a_comma_is_cut_there(text, ended):
+    """What trails off goes; what is whole stays, with or without a full stop."""
+    assert _ended(text, 280) == ended
