@@ -313,4 +313,6 @@ def _ended(text: str, longest: int) -> str:
     if sentences and len(sentences[0]) > len(text) / 3:
         return sentences[0]
     clause = re.match(rf".{{{SHORT // 2},}}(?=[,;:]| and | but | who | which | as )", text)
-    return clause[0] if clause else text.rstrip(",;:") if not is_full else text.rpartition(" ")[0]
+    if clause:
+        return clause[0]
+    return text.rpartition(" ")[0] if is_full else text.rstrip(",;:")
