@@ -233,22 +233,23 @@ def band(requested: ArrayLike, n: int) -> tuple[Floats, Floats]:
         Lower and upper end as shares: binomial quantiles at 2.5 % and 97.5 %, widened where needed to hold the two
         counts next to the requested one.
     """
+    p = np.asarray(requested, dtype=float)
+    tail = (1 - COVERAGE) / 2
+    low = np.minimum(_quantile(tail, n, p), np.floor(n * p + DUST))
+    high = np.maximum(_quantile(1 - tail, n, p), np.ceil(n * p - DUST))
+    return low / n, high / n
+
+
+def _quantile(q: float, n: int, p: Floats) -> Floats:
+    """The least count that a binomial of `n` and `p` stays at or below with probability `q`."""
     from scipy.special import bdtr, bdtrik
 
-    p = np.asarray(requested, dtype=float)
     inside = (p > 0) & (p < 1)
     safe = np.where(inside, p, 0.5)
-
-    def quantile(q: float) -> Floats:
-        real = bdtrik(q, n, safe)  # nan where nearly all mass is on none or all
-        above = np.ceil(np.where(np.isnan(real), np.rint(n * safe), real))  # the count itself or one too many
-        below = np.maximum(above - 1, 0)
-        return np.where(inside, np.where(bdtr(below, n, safe) >= q, below, above), n * p)
-
-    tail = (1 - COVERAGE) / 2
-    low = np.minimum(quantile(tail), np.floor(n * p + DUST))
-    high = np.maximum(quantile(1 - tail), np.ceil(n * p - DUST))
-    return low / n, high / n
+    real = bdtrik(q, n, safe)  # nan where nearly all mass is on none or all
+    above = np.ceil(np.where(np.isnan(real), np.rint(n * safe), real))  # the count itself or one too many
+    below = np.maximum(above - 1, 0)
+    return np.where(inside, np.where(bdtr(below, n, safe) >= q, below, above), n * p)
 
 
 def kolmogorov_smirnov(values: Floats, law: numerics.Law) -> float:
