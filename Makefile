@@ -1,4 +1,4 @@
-# personalab: `make help` explains the targets. Everything is installed into .venv and nowhere else.
+# personalab: `make help` explains the targets. Everything is installed into .venv.
 
 PROMPT ?= 10 League of Legends players from around the globe
 COUNT  ?= 10
@@ -36,7 +36,7 @@ lint: .venv/.dev ## check style, types and docstrings
 
 check: lint test notebooks ## everything that has to pass before a change lands
 
-clean: ## remove what the other targets made
+clean: ## remove .venv, out and tool caches; kept replies and weights stay
 	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:

@@ -400,6 +400,11 @@ class Blueprint(Value):
         -------
         pathlib.Path
             The file written.
+
+        Raises
+        ------
+        RequestError
+            If the ending is another, or the place cannot be written to.
         """
         path = Path(path)
         write = _WRITERS.get(path.suffix.lower())
@@ -486,13 +491,17 @@ class Blueprint(Value):
 
 def write_whole(path: Path, text: str) -> Path:
     """Write `text` to `path` so that a reader sees the old file or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        message = f"{str(path)!r} cannot be written: {error.strerror}"
+        raise RequestError(message, hint="name a place that can be made and written to") from error
     return path
 
 

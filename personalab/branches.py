@@ -42,7 +42,7 @@ from personalab.blueprint import (
 from personalab.errors import BlueprintError
 
 Distribution = Categorical | Numeric
-Origin = Literal["rule", "interpolated", "base"]
+Origin = Literal["conditional", "interpolated", "base"]
 Parents = Mapping[str, Any]  # a value for each parent: a str for a categorical one, a number for a numeric one
 
 _NUMBER = r"[+-]?\d+(?:\.\d+)?"
@@ -57,7 +57,7 @@ class Branch:
     ----------
     distribution : Categorical or Numeric
         What is drawn from.
-    origin : {"rule", "interpolated", "base"}
+    origin : {"conditional", "interpolated", "base"}
         A stated conditional, a line between two of them, or the field's base.
     label : str
         For people: the conditions, or the parent values interpolated for.
@@ -284,7 +284,7 @@ class Lookup:
         """As the function `branch`, for this field."""
         rule = self._rules.winner(at)
         if rule is not None:
-            return Branch(stated(rule), "rule", label(rule.when))
+            return Branch(stated(rule), "conditional", label(rule.when))
         base = self.field.base
         line = self._between(at, tuple(self._orders))
         if line is not None and not (base is not None and self._covered_once(at)):

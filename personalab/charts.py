@@ -20,6 +20,7 @@ import pandas as pd
 from personalab.blueprint import AnyField, Blueprint, Numeric, TextField
 from personalab.branches import Distribution, label, stated
 from personalab.errors import RequestError
+from personalab.facts import as_string
 from personalab.reports import COVERAGE, Report, brief, percent, positional
 
 if TYPE_CHECKING:
@@ -363,4 +364,4 @@ def _card(persona_id: str, row: pd.Series[Any], bp: Blueprint) -> dict[str, Any]
 def _shown(value: Any) -> str:
     if pd.isna(value):
         return ""
-    return positional(value, 6) if isinstance(value, float) else str(value)
+    return as_string(value)

@@ -12,8 +12,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -149,8 +148,7 @@ def _infer(args: argparse.Namespace) -> int:
         raise RequestError(f"{args.out.name!r} is neither JSON nor YAML by its ending", hint="name it .json or .yaml")
     bp = infer(args.prompt, grounding=args.grounding, model=args.model)
     if args.out:
-        with _writing(args.out):
-            _say(f"written to {bp.save(args.out)}")
+        _say(f"written to {bp.save(args.out)}")
     _print(args, bp.to_dict(), bp.to_yaml)
     return 0
 
@@ -164,8 +162,7 @@ def _sample(args: argparse.Namespace) -> int:
     data = {"seed": frame.attrs["seed"], "rows": rows}
     if args.out:
         text = json.dumps(data, indent=2, ensure_ascii=False) + "\n" if args.json else frame.to_csv()
-        with _writing(args.out):
-            _say(f"written to {write_whole(args.out, text)}")
+        _say(f"written to {write_whole(args.out, text)}")
     else:
         _print(args, data, frame.to_csv)
     return 0
@@ -195,14 +192,6 @@ def _check(args: argparse.Namespace) -> int:
     rows = [{"level": f.level, "path": f.path, "reason": f.reason, "fix": f.fix} for f in found]
     _print(args, rows, lambda: "\n".join(map(str, found)) or "nothing to say: it is sound")
     return 1 if any(finding.level == "error" for finding in found) else 0
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RequestError(f"{str(path)!r} cannot be written: {error.strerror}", hint="name another place") from error
 
 
 def _print(args: argparse.Namespace, data: Any, text: Callable[[], str]) -> None:

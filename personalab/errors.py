@@ -5,6 +5,7 @@
     PersonalabError
     ├── RequestError     the call itself cannot be served: a wrong argument, count or grounding
     ├── BlueprintError   a blueprint that cannot be read, or cannot be sampled
+    │   └── NotApplicableError   a constraint that compares what has no common scale
     └── ProviderError    the model, or the way to it, did not give what was needed
 
 Every message is a sentence: what happened, because of what. What to do about it stands in a note that
@@ -31,9 +32,6 @@ Category = Literal[
     "output_truncated",
     "content_refused",
     "replay_miss",
-    "interrupted",
-    "cancelled",
-    "internal_error",
 ]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 
@@ -62,7 +60,7 @@ class PersonalabError(Exception):
 
 
 class RequestError(PersonalabError, ValueError):
-    """The call cannot be served as it was made; nothing was sent to a model."""
+    """The call cannot be served as it was made: a wrong argument, file, folder or setting."""
 
 
 class BlueprintError(PersonalabError, ValueError):
@@ -81,6 +79,10 @@ class BlueprintError(PersonalabError, ValueError):
     def __init__(self, message: str, *, findings: Sequence[Any] = (), hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.findings = tuple(findings)
+
+
+class NotApplicableError(BlueprintError):
+    """A constraint that cannot be judged: it compares what has no common scale."""
 
 
 class ProviderError(PersonalabError):

@@ -36,10 +36,11 @@ _AGES = (
 
 def as_strings(row: pd.Series[Any], bp: Blueprint) -> dict[str, str]:
     """A row's sampled values as the strings that go on the wire: whole numbers without a point, others to 3 digits."""
-    return {field.name: _string(row[field.name]) for field in bp.sampled}
+    return {field.name: as_string(row[field.name]) for field in bp.sampled}
 
 
-def _string(value: Any) -> str:
+def as_string(value: Any) -> str:
+    """One value as a string: whole numbers without a point, others to 3 digits after it."""
     if isinstance(value, float):
         text = f"{value:.3f}".rstrip("0").rstrip(".")
         return "0" if text == "-0" else text

@@ -40,8 +40,9 @@ from personalab.blueprint import (
 )
 from personalab.branches import Branch, branches
 from personalab.diversity import Diversity, diversity
-from personalab.errors import BlueprintError, RequestError
+from personalab.errors import BlueprintError, NotApplicableError, RequestError
 from personalab.lint import EXACT, demand_valid, known
+from personalab.quotas import largest_remainder
 from personalab.reports import (
     COVERAGE,
     DUST,
@@ -81,8 +82,8 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
     Returns
     -------
     Report
-        Marginals, conditionals, numerics, constraints and what could not be judged. For frames drawn ``balanced``
-        or ``quota`` no p-value follows from it: they are closer to the blueprint than independent draws by design.
+        Marginals, conditionals, numerics, constraints and what could not be judged. For frames drawn ``balanced`` no
+        p-value follows from it: they are closer to the blueprint than independent draws by design.
 
     Raises
     ------
@@ -132,7 +133,11 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
         not_applicable=FrozenDict(absent | gaps | unjudged | silence),
         findings=findings,
         diversity=varied,
-        **{key: frame.attrs.get(key) for key in ("method", "rounding", "seed")},
+        contradictions=tuple(frame.attrs.get("contradictions", ())),
+        doubles=tuple(frame.attrs.get("doubles", ())),
+        method=frame.attrs.get("method"),
+        rounding=frame.attrs.get("rounding"),
+        seed=frame.attrs.get("seed"),
     )
 
 
@@ -181,10 +186,7 @@ def limit(requested: ArrayLike, n: int) -> float:
     0.08
     """
     p = np.asarray(requested, dtype=float)
-    counts = np.floor(n * p + DUST)
-    left = n - int(counts.sum())
-    counts[np.argsort(counts - n * p, kind="stable")[:left]] += 1
-    return distance(p, counts / n)
+    return distance(p, largest_remainder(p, n) / n)
 
 
 def expected_iid(requested: ArrayLike, n: int) -> float:
@@ -451,7 +453,7 @@ def _verdict(constraint: Constraint, bp: Blueprint, people: pd.DataFrame) -> Ver
     tree = rules.comparison(constraint)
     try:
         rules.check(tree, bp)
-    except rules.NotApplicableError as error:
+    except NotApplicableError as error:
         return Verdict(constraint.name, str(constraint), "not applicable", reason=str(error))
     missing = sorted(name for name in rules.names(tree) if name not in people)
     if missing:

@@ -29,7 +29,7 @@ from personalab.blueprint import (
     nearest,
 )
 from personalab.branches import Branch, Lookup, interval, label, stated
-from personalab.errors import BlueprintError
+from personalab.errors import BlueprintError, NotApplicableError
 
 Level = Literal["error", "warning", "note"]
 
@@ -446,7 +446,7 @@ def _expressions(bp: Blueprint) -> Iterator[Finding]:
         path = f"constraints.{constraint.name}"
         try:
             rules.check(rules.comparison(constraint), bp)
-        except rules.NotApplicableError as error:
+        except NotApplicableError as error:
             yield Finding(
                 "warning",
                 path,
@@ -463,7 +463,7 @@ def _verdicts(bp: Blueprint) -> Iterator[Finding]:
         path, tree = f"constraints.{constraint.name}", rules.comparison(constraint)
         try:
             rules.check(tree, bp)
-        except rules.NotApplicableError:
+        except NotApplicableError:
             continue
         certain, possible = rules.evaluate(tree, {name: known(bp, bp[name]) for name in rules.names(tree)})
         if not possible > 0:

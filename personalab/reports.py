@@ -162,7 +162,7 @@ class Moments:
         The field.
     branch : str
         Which people: the branch's conditions.
-    origin : {"rule", "interpolated", "base"}
+    origin : {"conditional", "interpolated", "base"}
         How its distribution came to hold.
     n : int
         How many people.
@@ -274,6 +274,9 @@ class Report:
         The linter's warnings and notes on the blueprint.
     diversity : Diversity or None
         Of the written texts, where at least two people have any.
+    contradictions, doubles : tuple of str
+        The personas whose text speaks against one of their fields, and those who have the name, or nearly the
+        text, of somebody before them, after all redraws.
     method, rounding, seed : str, str, int or None
         How the frame was drawn, where it says so.
     """
@@ -289,6 +292,8 @@ class Report:
     not_applicable: Mapping[str, str] = dataclasses.field(default_factory=FrozenDict)
     findings: tuple[Finding, ...] = ()
     diversity: Diversity | None = None
+    contradictions: tuple[str, ...] = ()
+    doubles: tuple[str, ...] = ()
     method: str | None = None
     rounding: str | None = None
     seed: int | None = None
@@ -516,6 +521,12 @@ def _remarks(rep: Report) -> Iterator[str]:
             f"Texts: mean similarity {brief(alike.mean_pairwise_similarity)}, at most "
             f"{brief(alike.max_pairwise_similarity)}, {_plural(alike.duplicate_pairs, 'duplicate pair')}."
         )
+    if rep.contradictions:
+        told = _plural(len(rep.contradictions), "persona")
+        yield f"Contradicted: the texts of {told} speak against a field: {some(list(rep.contradictions))}."
+    if rep.doubles:
+        told = _plural(len(rep.doubles), "persona")
+        yield f"Doubled: {told} read like somebody before them: {some(list(rep.doubles))}."
     for name, rows in rep.interpolated.items():
         yield f"Interpolated: {name} in {rows:,} of {_plural(rep.n, 'row')}, where the blueprint states nothing."
     if any(edge.constraints for edge in rep.conditionals) or any(each.constraints for each in rep.numerics):
@@ -526,7 +537,7 @@ def _remarks(rep: Report) -> Iterator[str]:
         how = [f"drawn {rep.method}", f"rounding {rep.rounding}" if rep.rounding else ""]
         how += [f"seed {rep.seed}" if rep.seed is not None else ""]
         quiet = " Shares vary less than in a random sample: no test or standard error for independent draws applies."
-        yield f"Method: {', '.join(filter(None, how))}." + (quiet if rep.method in ("balanced", "quota") else "")
+        yield f"Method: {', '.join(filter(None, how))}." + (quiet if rep.method == "balanced" else "")
     for finding in rep.findings:
         yield f"Blueprint: {finding}"
 

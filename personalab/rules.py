@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalab.blueprint import Blueprint, CategoricalField, Constraint, NumericField, nearest
-from personalab.errors import BlueprintError
+from personalab.errors import BlueprintError, NotApplicableError
 
 MAX_LENGTH = 200  # characters of one side; the longest in our example blueprints has 36
 MAX_NODES = 60  # of one side's tree
@@ -37,10 +37,6 @@ _FUNCTIONS = ("min", "max", "abs")
 
 Array = NDArray[Any]
 Interval = tuple[Any, Any]  # least and greatest value, scalars or one per row
-
-
-class NotApplicableError(BlueprintError):
-    """A constraint that cannot be judged: it compares what has no common scale."""
 
 
 @dataclass(frozen=True)

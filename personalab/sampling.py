@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from personalab import lint, numerics, rules
 from personalab.blueprint import Blueprint, Categorical, CategoricalField, Numeric, NumericField, SampledField
 from personalab.branches import Branch, branches, situations
-from personalab.errors import BlueprintError, RequestError
+from personalab.errors import BlueprintError, NotApplicableError, RequestError
 from personalab.quotas import controlled, fitted, largest_remainder
 
 Floats = NDArray[np.float64]
@@ -88,7 +88,8 @@ def sample(bp: Blueprint, n: int, *, seed: int | None = None) -> pd.DataFrame:
 
     Notes
     -----
-    Counts are exact, not chance: use independent draws for standard errors, power analyses and χ² tests.
+    Counts are exact, not chance: standard errors, power analyses and χ² tests that assume independent draws do not
+    apply to the frame.
 
     Examples
     --------
@@ -467,7 +468,7 @@ def _rules(bp: Blueprint) -> list[Rule]:
         tree = rules.comparison(constraint)
         try:
             rules.check(tree, bp)
-        except rules.NotApplicableError:
+        except NotApplicableError:
             continue
         kept.append(Rule(constraint.name, str(constraint), tree, rules.names(tree)))
     return kept

@@ -79,7 +79,7 @@ def test_stated_values_are_taken_as_stated(league: Blueprint) -> None:
     hours_field: Any = league["hours_per_week"]
     found = branch(league, hours_field, {"rank": "Challenger"})
     assert found is not None
-    assert (found.origin, found.label) == ("rule", "rank=Challenger")
+    assert (found.origin, found.label) == ("conditional", "rank=Challenger")
     assert found.distribution == Numeric(min=30, max=80, mean=50, sd=10, integer=True)
 
 
@@ -98,8 +98,8 @@ def test_more_conditions_win() -> None:
         [({"a": "x"}, hours(1)), ({"a": "x", "b": "p"}, hours(2)), ({"b": "q"}, hours(3))],
         base=hours(4),
     )
-    assert at(bp, a="x", b="p") == ("rule", 2)
-    assert at(bp, a="y", b="q") == ("rule", 3)
+    assert at(bp, a="x", b="p") == ("conditional", 2)
+    assert at(bp, a="y", b="q") == ("conditional", 3)
     assert at(bp, a="y", b="p") == ("base", 4)
 
 
@@ -109,11 +109,11 @@ def test_inner_interval_wins(turned: bool) -> None:
     rules = [({"age": "30..44"}, hours(1)), ({"age": "30..34"}, hours(2)), ({"age": "18.."}, hours(3))]
     bp = made({"age": range(99)}, rules[::-1] if turned else rules, base=hours(4))
     assert [at(bp, age=age) for age in (30.0, 34.0, 35.0, 44.0, 45.0, 17.0)] == [
-        ("rule", 2),
-        ("rule", 2),
-        ("rule", 1),
-        ("rule", 1),
-        ("rule", 3),
+        ("conditional", 2),
+        ("conditional", 2),
+        ("conditional", 1),
+        ("conditional", 1),
+        ("conditional", 3),
         ("base", 4),
     ]
     assert not any(is_tie(bp["child"], {"age": float(age)}) for age in range(99))
@@ -133,7 +133,7 @@ def test_inner_interval_wins(turned: bool) -> None:
 def test_tie_goes_to_the_first(rules: list[dict[str, str]], parents: dict[str, Any]) -> None:
     """Where nothing but the list's order decides, the first holds, and it is called a tie."""
     bp = made({"a": ["x", "y"], "age": range(99)}, [(when, hours(i)) for i, when in enumerate(rules)], hours(9))
-    assert at(bp, **parents) == ("rule", 0)
+    assert at(bp, **parents) == ("conditional", 0)
     assert is_tie(bp["child"], parents)
     assert winner(bp["child"], parents).when == rules[0]  # type: ignore[union-attr]
     assert not is_tie(bp["child"], {"age": 60.0, "a": "y"})
@@ -148,9 +148,9 @@ def test_ends_are_held() -> None:
     bp = made({"a": TIERS}, [({"a": "2"}, hours(10)), ({"a": "4"}, hours(30))])
     assert [at(bp, a=tier) for tier in TIERS] == [
         ("interpolated", 10),
-        ("rule", 10),
+        ("conditional", 10),
         ("interpolated", 20),
-        ("rule", 30),
+        ("conditional", 30),
         ("interpolated", 30),
     ]
 
@@ -164,7 +164,7 @@ def test_line_runs_between_the_nearest() -> None:
 def test_base_stands_beside_one_exception() -> None:
     """One value stated beside a base is an exception to it: the others keep the base; two draw a line."""
     one = made({"a": TIERS}, [({"a": "5"}, hours(90))], base=hours(7))
-    assert [at(one, a=tier) for tier in ("1", "4", "5")] == [("base", 7), ("base", 7), ("rule", 90)]
+    assert [at(one, a=tier) for tier in ("1", "4", "5")] == [("base", 7), ("base", 7), ("conditional", 90)]
     two = made({"a": TIERS}, [({"a": "5"}, hours(90)), ({"a": "3"}, hours(70))], base=hours(7))
     assert [at(two, a=tier) for tier in ("1", "4")] == [("interpolated", 70), ("interpolated", 80)]
 

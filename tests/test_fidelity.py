@@ -187,7 +187,7 @@ def test_numbers_are_compared_by_branch_in_the_parents_order() -> None:
     found = report(ten(), players()).numerics
     assert [each.branch for each in found] == [f"rank={name}" for name in list(RANKS)[:5]]
     bronze, silver = found[:2]
-    assert (bronze.origin, silver.origin) == ("rule", "interpolated")
+    assert (bronze.origin, silver.origin) == ("conditional", "interpolated")
     assert (bronze.requested["mean"], bronze.achieved["mean"], bronze.achieved["sd"]) == (8, 7.5, 2.5)
     low = report(ten().assign(hours=1), players())
     assert sum(each.outside for each in low.numerics) == 8
@@ -379,3 +379,12 @@ def test_a_report_is_a_frozen_value() -> None:
         found.n = 11  # type: ignore[misc]
     assert repr(found).startswith("Report('players', n=10: ")
     assert isinstance(found, Report)
+
+
+def test_texts_that_speak_against_their_row_are_told() -> None:
+    """What the writer could not mend stands in the report, by persona."""
+    frame = ten()
+    frame.attrs |= {"contradictions": ["p_02"], "doubles": ["p_03", "p_04"]}
+    told = report(frame, players()).remarks
+    assert "Contradicted: the texts of 1 persona speak against a field: p_02." in told
+    assert "Doubled: 2 personas read like somebody before them: p_03; p_04." in told

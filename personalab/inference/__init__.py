@@ -66,7 +66,7 @@ def check_request(prompt: str, grounding: str) -> None:
     if not prompt.isprintable() and any("\ud800" <= char <= "\udfff" for char in prompt):
         raise RequestError("the prompt holds bytes that are no text", hint="pass it as UTF-8")
     if grounding not in GROUNDINGS:
-        raise RequestError(f"grounding is {grounding!r}", hint=f"use one of {list(GROUNDINGS)}")
+        raise RequestError(f"grounding {grounding!r} is not known", hint='use grounding="off"')
     if grounding != "off":
         raise RequestError(f"grounding {grounding!r} is not available in this version", hint='use grounding="off"')
 

@@ -38,7 +38,7 @@ __all__ = ["Connection", "Count", "Model", "Usage", "connect", "run", "strict_sc
 
 T = TypeVar("T", bound=BaseModel)
 
-REMOTE_LIMIT = 8  # requests under way; the research note's slow start begins here
+REMOTE_LIMIT = 8  # requests under way: what a new account on the usual servers is allowed
 REMOTE_SECONDS = 120.0
 EMBEDDED_SECONDS = 600.0  # a blueprint took 64 s on two idle cores; a busy laptop needs ten times that
 REASKS = 2

@@ -190,7 +190,7 @@ def _embedded(name: str) -> Found:
         server = _local().serve(name)
         return Place(server.base_url, server.model, server.api_key)
 
-    own = "PERSONALAB_GGUF" in os.environ
+    own = os.environ.get("PERSONALAB_GGUF")
     expect = "its numbers are rough." if own else _local().MODELS[name].expect
     told = f"{model}, a small model on this machine: {expect}"
     return Found(model, told, place, is_embedded=True)
