@@ -257,8 +257,9 @@ async def _progress(total: int, connection: Connection) -> AsyncIterator[Any]:
             await asyncio.sleep(1)
             bar.set_postfix_str(f"{connection.usage.total.completion_tokens:,} tokens")
 
-    # A replay is over before a bar could be read.
-    with tqdm(total=total, unit="persona", file=sys.stderr, disable=None, leave=False, delay=1) as bar:
+    # A replay has nothing to wait for, and a notebook that replays must show the same each time.
+    hidden = True if connection.replies.mode == "replay" else None
+    with tqdm(total=total, unit="persona", file=sys.stderr, disable=hidden, leave=False, delay=1) as bar:
         ticking = asyncio.create_task(tick(bar))
         try:
             yield bar

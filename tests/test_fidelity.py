@@ -387,4 +387,4 @@ def test_texts_that_speak_against_their_row_are_told() -> None:
     frame.attrs |= {"contradictions": ["p_02"], "doubles": ["p_03", "p_04"]}
     told = report(frame, players()).remarks
     assert "Contradicted: the texts of 1 persona speak against a field: p_02." in told
-    assert "Doubled: 2 personas read like somebody before them: p_03; p_04." in told
+    assert "Doubled: 2 personas read like somebody before them: p_03, p_04." in told
