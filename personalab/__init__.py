@@ -10,10 +10,11 @@ True
 from personalab import charts
 from personalab.blueprint import Blueprint, CategoricalField, Constraint, NumericField, TextField
 from personalab.errors import PersonalabError
-from personalab.fidelity import Report, report
+from personalab.fidelity import report
 from personalab.inference import infer
 from personalab.lint import validate
 from personalab.population import Population, generate
+from personalab.reports import Report
 from personalab.sampling import sample
 from personalab.writing import write
 

@@ -418,7 +418,9 @@ class Blueprint(Value):
         for field in self.fields:
             if field.name == name:
                 return field
-        raise KeyError(f"{name!r} is no field of {self.domain!r} → one of {[f.name for f in self.fields]}")
+        error = KeyError(f"{name!r} is no field of {self.domain!r}")
+        error.add_note(f"→ one of {[field.name for field in self.fields]}")
+        raise error
 
     @property
     def sampled(self) -> tuple[SampledField, ...]:

@@ -57,8 +57,6 @@ from personalab.reports import (
     some,
 )
 
-__all__ = ["Report", "report"]
-
 Floats = NDArray[np.float64]
 
 KS_EXPECTED = math.sqrt(math.pi / 2) * math.log(2)  # of √n · KS, the mean of Kolmogorov's distribution

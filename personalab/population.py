@@ -26,8 +26,9 @@ from personalab import charts, llm
 from personalab.blueprint import Blueprint, write_whole
 from personalab.errors import BlueprintError, ProviderError, RequestError
 from personalab.facts import as_strings
-from personalab.fidelity import Report, report
+from personalab.fidelity import report
 from personalab.inference import check_request, infer_with
+from personalab.reports import Report
 from personalab.sampling import sample
 from personalab.writing import write_with
 

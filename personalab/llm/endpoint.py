@@ -158,12 +158,6 @@ class Endpoint:
             waited += seconds
             await asyncio.sleep(seconds)
 
-    async def close(self) -> None:
-        """Close the connections of the running event loop."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.close()
-
     def _opened(self) -> Place:
         with self._opening:
             self._place = self._place or self._open()
