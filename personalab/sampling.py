@@ -21,12 +21,11 @@ computed from it too small.
 
 from __future__ import annotations
 
-import hashlib
 import operator
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -38,6 +37,7 @@ from personalab.blueprint import Blueprint, Categorical, CategoricalField, Numer
 from personalab.branches import Branch, branches, situations
 from personalab.errors import BlueprintError, NotApplicableError, RequestError
 from personalab.quotas import controlled, fitted, largest_remainder
+from personalab.sobol import coordinates, stream
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -46,8 +46,6 @@ REDRAWS = 100  # of rows whose number misses a rule that is no interval, before 
 CANDIDATES = 2001  # quantiles looked at where a rule is no interval and redrawing has not met it
 ATTEMPTS = 4096  # rows tried at once in place of those that rules leave no value, doubled in each round
 ROUNDS = 4  # of attempts, before roots are exchanged or a blueprint is refused
-FEW = 512  # points, above which Sobol's dimensions fill every square evenly
-SPARE = 64  # dimensions to choose from where points are few
 PARTNERS = 64  # rows with which a row without a value may exchange a root
 
 
@@ -437,12 +435,6 @@ def _restricted(
     return part.reshape(-1), dealt
 
 
-def stream(seed: int, name: str) -> np.random.Generator:
-    """Return a field's own random numbers: a function of the seed and its name, so that no field disturbs another."""
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest, "big")])
-
-
 def _whole(what: str, value: Any, *, at_least: int) -> int:
     try:
         number = operator.index(value)
@@ -497,58 +489,3 @@ def _stratified(group: NDArray[np.intp], coordinate: Floats, rng: np.random.Gene
     rank = np.empty(len(group))
     rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return (rank + rng.random(len(group))) / sizes[group]
-
-
-def coordinates(names: Sequence[str], n: int, seed: int) -> dict[str, Floats]:
-    """Return a scrambled Sobol point a row: a dimension a name, each scrambled by the seed and that name."""
-    whole = (_points(len(names), n) * 2**32).astype(np.uint32)
-    keys = [int(stream(seed, f"{name}/scramble").integers(2**32)) for name in names]
-    return {name: _scrambled(whole[:, i], key) / 2.0**32 for i, (name, key) in enumerate(zip(names, keys, strict=True))}
-
-
-@lru_cache(maxsize=8)
-def _points(dimensions: int, n: int) -> Floats:
-    """Points of which every two dimensions fill their square as evenly as can be found.
-
-    Among few points some pairs of Sobol's dimensions leave half of the square empty (of 32 points even two dimensions
-    of the first 24 may go in step), and no scrambling mends that. There each dimension is chosen among many, and
-    among shuffled copies of them.
-    """
-    from scipy.stats import qmc
-
-    sobol = qmc.Sobol(max(dimensions, SPARE), scramble=False).random_base2(max(0, (n - 1).bit_length()))[:n]
-    if n > FEW:
-        return np.asarray(sobol[:, :dimensions])
-    many = np.hstack([sobol, np.random.default_rng(0).permuted(sobol, axis=0)])
-    unevenness = _unevenness(many) ** 2  # squared, so that one bad pair weighs more than several fair ones
-    chosen, burden = [0], unevenness[0].copy()
-    while len(chosen) < dimensions:
-        burden[chosen[-1]] = np.inf
-        chosen.append(int(np.argmin(burden)))
-        burden += unevenness[chosen[-1]]
-    return np.asarray(many[:, chosen[:dimensions]])
-
-
-def _unevenness(points: Floats) -> Floats:
-    """The χ² of each two dimensions' counts in 4 x 4 cells, by its degrees of freedom: 1 is what chance gives."""
-    n, d = points.shape
-    is_in = np.zeros((d, 4, n), dtype=np.float32)
-    is_in[np.arange(d)[:, None], (points.T * 4).astype(int), np.arange(n)] = 1
-    total = is_in.sum(axis=2).reshape(-1)
-    counts = is_in.reshape(4 * d, n) @ is_in.reshape(4 * d, n).T
-    expected = np.maximum(np.outer(total, total) / n, 1 / n)
-    return np.asarray(((counts - expected) ** 2 / expected).reshape(d, 4, d, 4).sum(axis=(1, 3)) / 9, dtype=float)
-
-
-def _scrambled(x: NDArray[np.uint32], key: int) -> NDArray[np.uint32]:
-    """Owen's nested scrambling by a hash (Laine & Karras 2011, with the constants of Burley 2020)."""
-    x = _reversed_bits(x) + np.uint32(key)
-    for factor in (0x6C50B47C, 0xB82F1E52, 0xC7AFE638, 0x8D22F6E6):
-        x = x ^ (x * np.uint32(factor))
-    return _reversed_bits(x)
-
-
-def _reversed_bits(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    for mask, shift in ((0x55555555, 1), (0x33333333, 2), (0x0F0F0F0F, 4), (0x00FF00FF, 8)):
-        x = ((x >> np.uint32(shift)) & np.uint32(mask)) | ((x & np.uint32(mask)) << np.uint32(shift))
-    return (x >> np.uint32(16)) | (x << np.uint32(16))

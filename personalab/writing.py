@@ -30,8 +30,8 @@ from personalab.diversity import near_duplicates
 from personalab.errors import ProviderError, RequestError
 from personalab.facts import as_strings, contradictions
 from personalab.inference.draft import tidy
-from personalab.sampling import FEW, coordinates
 from personalab.sheets import render_markdown, render_system_prompt, words
+from personalab.sobol import FEW, coordinates
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model

@@ -20,7 +20,7 @@ from personalab.blueprint import Categorical, CategoricalField
 from personalab.branches import branches
 from personalab.errors import BlueprintError, RequestError
 from personalab.fidelity import distance, limit, report, shares
-from personalab.sampling import coordinates
+from personalab.sobol import coordinates
 from tests.conftest import ROOT
 from tests.strategies import blueprints
 

@@ -1,0 +1,81 @@
+"""Points: where each person stands, evenly spread in every field at once.
+
+Independent random numbers cluster: of ten, three fall into one fifth. A Sobol sequence fills the unit cube evenly in
+each dimension and in each pair of them, and Owen's scrambling makes it random without making it uneven. Every field
+gets a dimension, scrambled by the seed and the field's own name, so that no field disturbs another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+FEW = 512  # points, above which Sobol's dimensions fill every square evenly
+SPARE = 64  # dimensions to choose from where points are few
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Return a field's own random numbers: a function of the seed and its name, so that no field disturbs another."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest, "big")])
+
+
+def coordinates(names: Sequence[str], n: int, seed: int) -> dict[str, Floats]:
+    """Return a scrambled Sobol point a row: a dimension a name, each scrambled by the seed and that name."""
+    whole = (_points(len(names), n) * 2**32).astype(np.uint32)
+    keys = [int(stream(seed, f"{name}/scramble").integers(2**32)) for name in names]
+    return {name: _scrambled(whole[:, i], key) / 2.0**32 for i, (name, key) in enumerate(zip(names, keys, strict=True))}
+
+
+@lru_cache(maxsize=8)
+def _points(dimensions: int, n: int) -> Floats:
+    """Points of which every two dimensions fill their square as evenly as can be found.
+
+    Among few points some pairs of Sobol's dimensions leave half of the square empty (of 32 points even two dimensions
+    of the first 24 may go in step), and no scrambling mends that. There each dimension is chosen among many, and
+    among shuffled copies of them.
+    """
+    from scipy.stats import qmc
+
+    sobol = qmc.Sobol(max(dimensions, SPARE), scramble=False).random_base2(max(0, (n - 1).bit_length()))[:n]
+    if n > FEW:
+        return np.asarray(sobol[:, :dimensions])
+    many = np.hstack([sobol, np.random.default_rng(0).permuted(sobol, axis=0)])
+    unevenness = _unevenness(many) ** 2  # squared, so that one bad pair weighs more than several fair ones
+    chosen, burden = [0], unevenness[0].copy()
+    while len(chosen) < dimensions:
+        burden[chosen[-1]] = np.inf
+        chosen.append(int(np.argmin(burden)))
+        burden += unevenness[chosen[-1]]
+    return np.asarray(many[:, chosen[:dimensions]])
+
+
+def _unevenness(points: Floats) -> Floats:
+    """The χ² of each two dimensions' counts in 4 x 4 cells, by its degrees of freedom: 1 is what chance gives."""
+    n, d = points.shape
+    is_in = np.zeros((d, 4, n), dtype=np.float32)
+    is_in[np.arange(d)[:, None], (points.T * 4).astype(int), np.arange(n)] = 1
+    total = is_in.sum(axis=2).reshape(-1)
+    counts = is_in.reshape(4 * d, n) @ is_in.reshape(4 * d, n).T
+    expected = np.maximum(np.outer(total, total) / n, 1 / n)
+    return np.asarray(((counts - expected) ** 2 / expected).reshape(d, 4, d, 4).sum(axis=(1, 3)) / 9, dtype=float)
+
+
+def _scrambled(x: NDArray[np.uint32], key: int) -> NDArray[np.uint32]:
+    """Owen's nested scrambling by a hash (Laine & Karras 2011, with the constants of Burley 2020)."""
+    x = _reversed_bits(x) + np.uint32(key)
+    for factor in (0x6C50B47C, 0xB82F1E52, 0xC7AFE638, 0x8D22F6E6):
+        x = x ^ (x * np.uint32(factor))
+    return _reversed_bits(x)
+
+
+def _reversed_bits(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    for mask, shift in ((0x55555555, 1), (0x33333333, 2), (0x0F0F0F0F, 4), (0x00FF00FF, 8)):
+        x = ((x >> np.uint32(shift)) & np.uint32(mask)) | ((x & np.uint32(mask)) << np.uint32(shift))
+    return (x >> np.uint32(16)) | (x << np.uint32(16))
