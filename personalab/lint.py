@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import graphlib
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import numpy as np
 
 from personalab import numerics, rules
 from personalab.blueprint import (
@@ -29,12 +32,13 @@ from personalab.blueprint import (
     nearest,
 )
 from personalab.branches import Branch, Lookup, interval, label, stated
-from personalab.errors import BlueprintError, NotApplicableError
+from personalab.errors import BlueprintError, NotApplicableError, RequestError
 
 Level = Literal["error", "warning", "note"]
 
 ROUNDING = 0.001  # by how much weights may miss 1 and still be renormalised
 EXACT = 1e-9  # by how much they may miss it without a word
+MOST_VALUES = 2001  # of one field that a constraint is tried on
 MOST_COMBINATIONS = 20_000  # of parent values that are looked at one by one
 RESERVED = ("persona_id", "tagline", "portrait", "system_prompt", "markdown")  # a written frame's own columns
 
@@ -85,6 +89,8 @@ def validate(bp: Blueprint) -> tuple[Finding, ...]:
     >>> print(found)
     error at fields.side.categorical.weights: the weights sum to 1.1, not 1 → scale them to sum to 1
     """
+    if not isinstance(bp, Blueprint):
+        raise RequestError(f"a {type(bp).__name__} is no blueprint", hint="read one with Blueprint.load or from_dict")
     found = [*_names(bp), *_structure(bp), *_distributions(bp), *_expressions(bp)]
     if not any(finding.level == "error" for finding in found):
         found += [*_conditions(bp)]
@@ -465,7 +471,11 @@ def _verdicts(bp: Blueprint) -> Iterator[Finding]:
             rules.check(tree, bp)
         except NotApplicableError:
             continue
-        certain, possible = rules.evaluate(tree, {name: known(bp, bp[name]) for name in rules.names(tree)})
+        fields = {name: known(bp, bp[name]) for name in rules.names(tree)}
+        if len(fields) == 1:  # every value can be tried, which sees what ranges cannot, such as n == n + 1
+            fields = {name: _spread(bp[name], range_) for name, range_ in fields.items()}
+        found = rules.evaluate(tree, fields)
+        certain, possible = float(np.min(found[0])), float(np.max(found[1]))
         if not possible > 0:
             yield Finding(
                 "error",
@@ -475,6 +485,21 @@ def _verdicts(bp: Blueprint) -> Iterator[Finding]:
             )
         elif certain > 0:
             yield Finding("note", path, f"{constraint} always holds, whatever is drawn", "it may be removed")
+
+
+def _spread(field: AnyField, known: rules.Interval | rules.Drawn) -> rules.Interval | rules.Drawn:
+    """The values of one field: every category, every whole number where they are few, else evenly spaced ones."""
+    if isinstance(known, rules.Drawn):
+        return rules.Drawn(known.values, np.arange(len(known.values)))
+    low, high = known
+    is_whole = isinstance(field, NumericField) and field.is_integer
+    if is_whole and high - low < MOST_VALUES:
+        points = np.arange(math.ceil(low), math.floor(high) + 1, dtype=float)
+    elif is_whole:
+        return known
+    else:
+        points = np.linspace(low, high, MOST_VALUES)
+    return points, points
 
 
 def _did_you_mean(word: str, among: Iterable[str], otherwise: str) -> str:

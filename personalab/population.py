@@ -190,7 +190,8 @@ def generate(
         that the same call goes on from there.
     """
     check_call(prompt, count, grounding, seed)
-    return llm.run(_generated(prompt, operator.index(count), seed, llm.connect(model)))
+    connection = llm.connect(model)
+    return llm.run_with(connection, _generated(prompt, operator.index(count), seed, connection))
 
 
 def check_call(prompt: str, count: int, grounding: str, seed: int | None = None) -> None:
@@ -199,7 +200,10 @@ def check_call(prompt: str, count: int, grounding: str, seed: int | None = None)
     limit = _limit()
     number = _whole("count", count, f"ask for 1 to {limit:,}")
     if not 1 <= number <= limit:
-        raise RequestError(f"count is {count!r}, outside 1 to {limit:,}", hint="PERSONALAB_LIMIT sets another limit")
+        raise RequestError(
+            f"count is {count!r}, outside 1 to {limit:,}",
+            hint="ask for a number in that range; PERSONALAB_LIMIT sets another limit",
+        )
     if seed is not None and _whole("seed", seed, SEEDS) < 0:
         raise RequestError(f"seed is {seed!r}", hint=SEEDS)
 

@@ -180,6 +180,30 @@ class Replies:
         self._content.replies[name] = text
         self._content.by = by or self._content.by
 
+    def forget(self, request: Mapping[str, Any]) -> None:
+        """Take the reply to a request for not given, so that it is asked for again; what is written stays written.
+
+        Parameters
+        ----------
+        request : mapping
+            What was asked.
+        """
+        name = key(request)
+        if self.mode != "replay" and self._content.replies.pop(name, None) is not None:
+            self._append({"key": name, "forgotten": True})
+
+    def prepare(self) -> None:
+        """Make sure that a reply can be kept, before one is paid for.
+
+        Raises
+        ------
+        RequestError
+            When the place cannot be written.
+        """
+        if self.mode != "replay" and os.getpid() not in self._prepared:
+            self._write(b"")
+            self._prepared.add(os.getpid())
+
     def __len__(self) -> int:
         return len(self._content.replies)
 
@@ -201,6 +225,10 @@ class Replies:
         return _Content(self.path)
 
     @cached_property
+    def _prepared(self) -> set[int]:
+        return set()
+
+    @cached_property
     def _segments(self) -> dict[int, Path]:
         return {}
 
@@ -213,15 +241,18 @@ class Replies:
 
     def _append(self, line: Mapping[str, Any]) -> None:
         """Write one line with one system call, after closing a line that a killed process left open."""
+        self._write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+
+    def _write(self, data: bytes) -> None:
         segment = self._segment()
-        data = json.dumps(line, ensure_ascii=False).encode() + b"\n"
         try:
             segment.parent.mkdir(parents=True, exist_ok=True)
             with segment.open("ab+", buffering=0) as file:
                 file.write((b"\n" if _is_torn(file) else b"") + data)
         except OSError as error:
-            message = f"the reply could not be kept in {str(segment)!r}: {error.strerror}"
-            raise RequestError(message, hint="choose another place with personalab.replies.use(path)") from error
+            message = f"replies cannot be kept in {str(segment)!r}: {error.strerror}"
+            hint = "choose another place with PERSONALAB_REPLIES=path or personalab.replies.use(path)"
+            raise RequestError(message, hint=hint) from error
 
     def _miss(self, request: Mapping[str, Any]) -> ProviderError:
         torn = f"; {self._content.unread} of its lines could not be read" if self._content.unread else ""
@@ -249,6 +280,9 @@ class _Content:
             entry = json.loads(line)
             if "note" in entry:
                 self.note = str(entry["note"])
+                return
+            if entry.get("forgotten"):
+                self.replies.pop(entry["key"], None)
                 return
             self.replies[entry["key"]] = json.dumps(entry["reply"], ensure_ascii=False)
             self.by = entry.get("by") or self.by

@@ -46,6 +46,7 @@ REDRAWS = 100  # of rows whose number misses a rule that is no interval, before 
 CANDIDATES = 2001  # quantiles looked at where a rule is no interval and redrawing has not met it
 ATTEMPTS = 4096  # rows tried at once in place of those that rules leave no value, doubled in each round
 ROUNDS = 4  # of attempts, before roots are exchanged or a blueprint is refused
+MOST = 50_000_000  # people at once; 12 fields of as many take some 5 GB
 PARTNERS = 64  # rows with which a row without a value may exchange a root
 
 
@@ -99,6 +100,8 @@ def sample(bp: Blueprint, n: int, *, seed: int | None = None) -> pd.DataFrame:
     """
     n = _whole("n", n, at_least=1)
     seed = secrets.randbits(32) if seed is None else _whole("seed", seed, at_least=0)
+    if n > MOST:
+        raise RequestError(f"n is {n:,}, more than one machine holds", hint=f"draw {MOST:,} or fewer at a time")
     lint.demand_valid(bp)
     names = [name for name in bp.order if not _is_text(bp, name)]
     points = coordinates(names, n, seed)

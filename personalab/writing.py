@@ -46,7 +46,6 @@ LONGEST = {"name": 48, "tagline": 90, "portrait": 280}  # characters that a smal
 LONGEST_TEXT = 360  # characters of the other texts
 CUT_OFF = 0.9  # of the room for a text; one this long that does not end has been cut off
 SHORT = 60  # characters; a text up to here needs no full stop
-UNUSABLE = ("invalid_output", "output_truncated", "content_refused")
 MOST = 2**20  # points dealt for hidden axes; ids beyond begin again
 ADDED = ("tagline", "portrait", "system_prompt", "markdown")
 
@@ -120,7 +119,8 @@ def write(frame: pd.DataFrame, bp: Blueprint, *, model: str | Model | None = Non
     ProviderError
         If the model cannot be had, or gives one person nothing usable in several draws.
     """
-    return llm.run(write_with(frame, bp, llm.connect(model)))
+    connection = llm.connect(model)
+    return llm.run_with(connection, write_with(frame, bp, connection))
 
 
 async def write_with(
@@ -165,7 +165,7 @@ class Author:
                     messages, form, stage="personas", sample=task.number * 64 + draw, max_tokens=room, temperature=0.8
                 )
             except ProviderError as error:
-                if error.category not in UNUSABLE:
+                if error.category not in llm.UNUSABLE:
                     raise
                 failure, answer = error, error.answer
                 continue
@@ -288,7 +288,7 @@ def _preamble(bp: Blueprint) -> list[dict[str, str]]:
                 "not.\n\n"
                 f"The population: {words(bp.domain)}. {bp.rationale}\n\nThe facts and what they mean:\n{fields}\n\n"
                 f"The texts to write:\n{texts}\n"
-                "- tagline: who they are in at most ten words, without the name, such as: a retired baker who sings\n"
+                "- tagline: who they are in at most ten words, without the name and without a full stop\n"
                 "- portrait: two sentences in the third person on how they come across and what matters to them"
             ),
         }

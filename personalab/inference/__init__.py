@@ -54,7 +54,8 @@ def infer(prompt: str, *, grounding: str = "off", model: str | Model | None = No
         If the model cannot be had, or gives nothing that can be made to sample.
     """
     check_request(prompt, grounding)
-    return llm.run(infer_with(prompt, llm.connect(model)))
+    connection = llm.connect(model)
+    return llm.run_with(connection, infer_with(prompt, connection))
 
 
 def check_request(prompt: str, grounding: str) -> None:
@@ -75,14 +76,14 @@ async def infer_with(prompt: str, connection: Connection) -> Blueprint:
     """Infer a blueprint over a connection; as `infer`, without its checks."""
     if connection.is_small:
         data = await infer_in_stages(prompt, connection)
-        return _finished(data, connection)
+        return _finished(data, prompt, connection)
     try:
         return await _one_answer(prompt, connection)
     except ProviderError as error:
         if error.category not in UNUSABLE:
             raise
     data = await infer_in_stages(prompt, connection)
-    return _finished(data, connection)
+    return _finished(data, prompt, connection)
 
 
 async def _one_answer(prompt: str, connection: Connection) -> Blueprint:
@@ -108,7 +109,7 @@ async def _one_answer(prompt: str, connection: Connection) -> Blueprint:
             answer=draft.model_dump_json(),
             hint=OTHERWISE,
         )
-    return _finished(data, connection)
+    return _finished(data, prompt, connection)
 
 
 async def _draft(connection: Connection, messages: list[dict[str, str]]) -> Draft:
@@ -134,9 +135,11 @@ def _correction(draft: Draft, faults: list[str]) -> list[dict[str, str]]:
     ]
 
 
-def _finished(data: dict[str, Any], connection: Connection) -> Blueprint:
+def _finished(data: dict[str, Any], prompt: str, connection: Connection) -> Blueprint:
     grade = "estimated (small model)" if connection.is_small else "estimated by the model"
-    data = data | {"sources": [f"{grade}: {connection.name}; nothing was looked up"]}
+    # The writer knows the population by its blueprint alone, and a domain of two words says less than the sentence.
+    why = f"{data['rationale'].strip()} Asked for: {' '.join(prompt.split())}".strip()
+    data = data | {"rationale": why, "sources": [f"{grade}: {connection.name}; nothing was looked up"]}
     try:
         return repaired(data)
     except BlueprintError as error:

@@ -213,8 +213,9 @@ async def _categorical(connection: Connection, talk: Messages, attribute: Attrib
         f"In the real world, which {attribute.name} ({attribute.description}) do most members have, which is next, "
         "and which is the rarest?"
     )
-    filled: Any = await _piece(connection, [*talk, question], form, "frequency", _frequency_fault)
-    places = {filled.next: "next", filled.rarest: "rarest", filled.most_common: "most_common"}
+    filled: Any = await _piece(connection, [*talk, question], form, "frequency", lambda _: None)
+    # A value named twice keeps the likelier of its places.
+    places = {filled.rarest: "rarest", filled.next: "next", filled.most_common: "most_common"}
     parts = [FREQUENCY[places.get(value, "other")] for value in attribute.values]
     field: dict[str, Any] = {
         "name": slug(attribute.name),
@@ -331,10 +332,6 @@ def _quantity_fault(quantity: Quantity) -> str | None:
     if slug(quantity.name) in ("", *TAKEN):
         return f"{quantity.name!r} cannot be the name of a quantity"
     return f"{quantity.name!r} has no range" if quantity.lowest == quantity.highest else None
-
-
-def _frequency_fault(filled: Any) -> str | None:
-    return "the commonest value is also the rarest" if filled.most_common == filled.rarest else None
 
 
 def _rounded(parts: list[float]) -> list[float]:

@@ -32,16 +32,18 @@ from personalab.llm.schemas import strict_schema
 from personalab.llm.usage import Count, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
-__all__ = ["Connection", "Count", "Model", "Usage", "connect", "run", "strict_schema"]
+__all__ = ["UNUSABLE", "Connection", "Count", "Model", "Usage", "connect", "run", "run_with", "strict_schema"]
 
 T = TypeVar("T", bound=BaseModel)
+R = TypeVar("R")
 
 REMOTE_LIMIT = 8  # requests under way: what a new account on the usual servers is allowed
 REMOTE_SECONDS = 120.0
 EMBEDDED_SECONDS = 600.0  # a blueprint took 64 s on two idle cores; a busy laptop needs ten times that
 REASKS = 2
+UNUSABLE = ("invalid_output", "output_truncated", "content_refused")
 # what a reply lacks when a person or an object of the user's own gave it
 _PLAIN_REPLY: dict[str, Any] = {"content": "", "finish_reason": "stop", "refusal": None, "usage": {}}
 
@@ -120,6 +122,7 @@ class Connection:
         self._model = model
         self._complete = complete
         self._counts: dict[tuple[bool, str], Count] = {}
+        self._useless: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
         return f"Connection({self.name!r})"
@@ -178,13 +181,29 @@ class Connection:
         schema = strict_schema(type_, bounded=self.is_small)
         options = {"max_tokens": max_tokens, "temperature": temperature, "sample": sample}
 
+        asked: list[dict[str, Any]] = []
+
         async def _create(*, messages: list[Any], **_instructors: Any) -> Any:
             request = {"model": self._model or self.name, "messages": messages, "schema": schema, **options}
+            asked.append(request)
             reply = await self._finished(request, type_.__name__, stage)
             return completion(reply["content"], self.name)
 
         reasks = 0 if self.is_small else REASKS
-        return await validated(_create, messages, type_, reasks=reasks, name=self.name)
+        try:
+            return await validated(_create, messages, type_, reasks=reasks, name=self.name)
+        except ProviderError as error:
+            if error.category in UNUSABLE:
+                self._useless += asked
+            raise
+
+    def forget_useless(self) -> None:
+        """Have answers that were of no use asked for again, once a call has failed for them."""
+        for request in self._useless:
+            self.replies.forget(request)
+            if request["max_tokens"]:  # the second try at an answer that ran out of room
+                self.replies.forget({**request, "max_tokens": 2 * request["max_tokens"]})
+        self._useless.clear()
 
     async def _finished(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
         """Ask, and once more with twice the room when the answer did not fit."""
@@ -199,6 +218,8 @@ class Connection:
         """Find the reply, or ask for it, keep it and count it."""
         is_kept = self._model is not None or self.replies.mode == "replay"
         found = self.replies.get(request) if is_kept else None
+        if is_kept and not found:
+            self.replies.prepare()
         reply = _PLAIN_REPLY | (found or await self._complete(replies.canonical(request), name))
         if is_kept and not found:
             self.replies.put(request, reply, by=self.name)
@@ -238,6 +259,28 @@ def connect(model: str | Model | None = None) -> Connection:
     timeout = seconds_set("PERSONALAB_TIMEOUT", seconds)
     endpoint = Endpoint(found.open, Gate(limit), timeout=timeout, is_seeded=found.is_embedded)
     return Connection(name, found.model, found.description, endpoint.complete, is_small=found.is_embedded)
+
+
+def run_with(connection: Connection, work: Coroutine[Any, Any, R]) -> R:
+    """Run work that asks a model; should it fail for what the model said, the same work asks again next time.
+
+    Parameters
+    ----------
+    connection : Connection
+        The model.
+    work : coroutine
+        What to run.
+
+    Returns
+    -------
+    object
+        What the work returned.
+    """
+    try:
+        return run(work)
+    except ProviderError:
+        connection.forget_useless()
+        raise
 
 
 def _object(model: Any) -> Connection:

@@ -8,6 +8,7 @@ answers, so neither is shown; templates in messages stay text, because ``context
 
 from __future__ import annotations
 
+import json
 import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -89,10 +90,22 @@ def completion(content: str, model: str) -> Any:
     """
     from openai.types.chat import ChatCompletion
 
-    message = {"role": "assistant", "content": content}
+    message = {"role": "assistant", "content": _object(content)}
     choice = {"index": 0, "finish_reason": "stop", "message": message}
     whole = {"id": "", "object": "chat.completion", "created": 0, "model": model, "choices": [choice]}
     return ChatCompletion.model_validate(whole)
+
+
+def _object(content: str) -> str:
+    """The JSON object in an answer that wraps it in a code fence, in words or in thoughts; else the answer itself."""
+    if content.lstrip().startswith("{"):
+        return content
+    after = content.rpartition("</think>")[2]
+    inner = after[after.find("{") : after.rfind("}") + 1]
+    try:
+        return inner if inner and isinstance(json.loads(inner), dict) else content
+    except ValueError:
+        return content
 
 
 def _failure(error: Any, cause: ValidationError, type_: type[BaseModel], name: str) -> ProviderError:

@@ -240,18 +240,23 @@ def _hang_up(client: AsyncOpenAI, loop: asyncio.AbstractEventLoop) -> None:
 
 def _reply(completion: Any) -> dict[str, Any]:
     """Reduce an answer to what is kept of it."""
-    if not getattr(completion, "choices", None):  # a text, or an error sent with status 200
+    choices: Any = getattr(completion, "choices", None)
+    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
+    if message is None:  # a text, or an error sent with status 200
         raise ValueError("the answer is no chat completion")
-    choice, usage = completion.choices[0], completion.usage
+    counts = {name: getattr(completion.usage, name, None) for name in ("prompt_tokens", "completion_tokens")}
     return {
-        "content": choice.message.content or "",
-        "finish_reason": choice.finish_reason,
-        "refusal": getattr(choice.message, "refusal", None),
-        "usage": {
-            "prompt_tokens": getattr(usage, "prompt_tokens", None) or 0,
-            "completion_tokens": getattr(usage, "completion_tokens", None) or 0,
-        },
+        "content": _text(message.content),
+        "finish_reason": choices[0].finish_reason,
+        "refusal": _text(getattr(message, "refusal", None)) or None,
+        "usage": {name: count if isinstance(count, int) else 0 for name, count in counts.items()},
     }
+
+
+def _text(content: Any) -> str:
+    """What a file can hold of an answer: half a character, as some servers cut it, becomes a question mark."""
+    text = content if isinstance(content, str) else "" if content is None else str(content)
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _error(fault: Fault) -> ProviderError:

