@@ -502,3 +502,11 @@ def test_thousands_of_conditionals(kind: str, share: int) -> None:
     child |= {"conditionals": [{"when": when, kind: stated} for when in pairs]}
     data = {"domain": "d", "order": ["a", "b", "c"], "fields": [root | {"name": "a"}, root | {"name": "b"}, child]}
     assert [finding.level for finding in validate(Blueprint.from_dict(data))] == ["note"] * (share > 1)
+
+
+@pytest.mark.parametrize("sides", [("hours", "==", "hours + 1"), ("hours - hours", ">", "0"), ("rank", "!=", "rank")])
+def test_what_no_value_of_one_field_can_meet_is_found(league: Blueprint, sides: tuple[str, str, str]) -> None:
+    """A constraint on one field is tried on all its values, so a contradiction in terms does not pass."""
+    lhs, op, rhs = (side.replace("hours", "hours_per_week") for side in sides)
+    wrong = league.replace(constraints=[{"name": "odd", "lhs": lhs, "op": op, "rhs": rhs}])
+    assert [f.level for f in validate(wrong) if f.path == "constraints.odd"] == ["error"]

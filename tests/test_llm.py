@@ -527,7 +527,7 @@ def test_with_nothing_there_the_three_ways_are_listed(monkeypatch):
     with pytest.raises(ProviderError) as caught:
         llm.connect()
     assert caught.value.category == "config_error"
-    assert all(way in caught.value.__notes__[0] for way in ("OPENAI_API_KEY", "Ollama", "personalab[local]"))
+    assert all(way in caught.value.__notes__[0] for way in ("OPENAI_API_KEY", "Ollama", "[local]"))
 
 
 @pytest.mark.parametrize("name", ["gpt-5-mini", "openai/", "ollama/", "anthropic/x", "localhost"])
@@ -705,3 +705,18 @@ def test_no_warning_is_left_behind(serve):
         del connection
         llm.run(asyncio.sleep(0))
     assert caught == []
+
+
+@pytest.mark.parametrize("form", ["```json\n{}\n```", "Here you are: {}.", "<think>{{no}}</think>{}"])
+def test_an_answer_in_wrapping_is_unwrapped(form):
+    """A code fence, a polite word or a thought around the JSON does not cost the answer."""
+    model = Fixed(form.replace("{{no}}", "{no}").replace("{}", GOOD))
+    assert llm.run(llm.connect(model).ask(ASKED, Person)).age == 36
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://h:99999/v1", "http://", "ftp://h"])
+def test_an_address_that_is_none_is_refused(monkeypatch, url):
+    """A base URL is checked before anything is sent."""
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(RequestError, match="no web address"):
+        llm.connect("openai/x")

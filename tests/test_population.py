@@ -298,3 +298,13 @@ def test_a_real_model_makes_a_whole_population(monkeypatch):
     assert len(result["personas"]) == 2
     assert len(population.blueprint.roots) >= 2
     assert {field.kind for field in population.blueprint.fields} == {"categorical", "numeric", "text"}
+
+
+def test_what_failed_for_its_answers_is_asked_again(serve):
+    """A call that failed because a model spoke nonsense goes to the model again, not to the kept nonsense."""
+    server = serve(lambda request, _number: fluent(request) if "constraints" in json.dumps(request) else "nonsense")
+    with pytest.raises(ProviderError) as caught:
+        generate(PROMPT, 2, seed=1)
+    assert caught.value.category == "invalid_output"
+    server.script = lambda request, _number: fluent(request)
+    assert len(generate(PROMPT, 2, seed=1)) == 2

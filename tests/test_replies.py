@@ -154,7 +154,7 @@ def test_a_mode_that_does_not_exist_is_refused(tmp_path):
 def test_a_place_that_cannot_be_written_is_said_to_be(tmp_path):
     """A store below a file cannot be made, and the error says where."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(RequestError, match="could not be kept"):
+    with pytest.raises(RequestError, match="cannot be kept"):
         Replies(tmp_path / "file" / "calls").put(REQUEST, REPLY)
 
 

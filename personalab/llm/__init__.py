@@ -185,7 +185,9 @@ class Connection:
 
         async def _create(*, messages: list[Any], **_instructors: Any) -> Any:
             request = {"model": self._model or self.name, "messages": messages, "schema": schema, **options}
-            asked.append(request)
+            asked.append(
+                {**request, "messages": [dict(message) for message in messages]}
+            )  # instructor adds to its list
             reply = await self._finished(request, type_.__name__, stage)
             return completion(reply["content"], self.name)
 
