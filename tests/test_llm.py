@@ -440,6 +440,7 @@ def test_a_replay_knows_which_model_it_is_of(serve, tmp_path, monkeypatch):
     with replies.use(tmp_path / "calls", "replay"):
         assert llm.connect().name == "openai/some/model"
         assert _ask(llm.connect()).name == "Ada"
+    (tmp_path / "empty").mkdir()
     with replies.use(tmp_path / "empty", "replay"), pytest.raises(ProviderError, match="which model"):
         llm.connect()
 
@@ -720,3 +721,9 @@ def test_an_address_that_is_none_is_refused(monkeypatch, url):
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     with pytest.raises(RequestError, match="no web address"):
         llm.connect("openai/x")
+
+
+def test_a_replay_of_nothing_says_that_nothing_is_there(tmp_path):
+    """A wrong path is named as such, not as replies of an unknown model."""
+    with replies.use(tmp_path / "nope.jsonl", mode="replay"), pytest.raises(ProviderError, match="no replies at"):
+        llm.connect()

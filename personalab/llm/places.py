@@ -114,6 +114,9 @@ def what_is_there(store: Replies) -> str:
     if store.mode == "replay":
         if store.by is not None:
             return store.by
+        if not store.path.exists():
+            hint = 'check the path, or record it first in mode "auto"'
+            raise ProviderError(f"there are no replies at {str(store.path)!r}", category="replay_miss", hint=hint)
         hint = "name the model whose replies these are"
         raise ProviderError(f"{store!r} does not say which model it is of", category="config_error", hint=hint)
     if os.environ.get("OPENAI_API_KEY"):
