@@ -23,6 +23,7 @@ import reprlib
 import sys
 from collections.abc import Mapping
 from io import StringIO
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 
@@ -171,7 +172,7 @@ class CategoricalField(Value):
         """The distribution that holds where no conditional does."""
         return self.categorical
 
-    @property
+    @cached_property
     def values(self) -> tuple[str, ...]:
         """Every value the field can take: in order where there is one, else as first named."""
         tables = [self.categorical, *(rule.categorical for rule in self.conditionals)]

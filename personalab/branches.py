@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from personalab.blueprint import (
@@ -39,6 +38,7 @@ from personalab.blueprint import (
     NumericField,
     SampledField,
 )
+from personalab.columns import FEW_KEYS, Array, Columns, numbered
 from personalab.errors import BlueprintError
 
 Distribution = Categorical | Numeric
@@ -137,8 +137,8 @@ def branch(bp: Blueprint, field: SampledField, at: Parents) -> Branch | None:
     return Lookup(bp, field).branch(at)
 
 
-def branches(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple[list[Branch | None], NDArray[np.intp]]:
-    """Decide for every row of a frame at once.
+def branches(bp: Blueprint, field: SampledField, columns: Columns) -> tuple[list[Branch | None], NDArray[np.intp]]:
+    """Decide for every row at once.
 
     Parameters
     ----------
@@ -146,45 +146,78 @@ def branches(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple[l
         The whole.
     field : CategoricalField or NumericField
         The field to be drawn, or that was.
-    frame : pandas.DataFrame
-        Holds the field's parents.
+    columns : mapping of str to array
+        Hold the field's parents: codes of values, or numbers.
 
     Returns
     -------
     list of Branch or None, array of int
-        The distinct branches, and for each row which of them is its own.
+        The distinct branches, and for each row which of them is its own; branch 0 where the field has no parents.
     """
-    group, first = situations(bp, field, frame)
+    if not field.parents:
+        n = len(next(iter(columns.values()))) if columns else 0
+        return [Lookup(bp, field).branch({})], np.zeros(n, dtype=np.intp)
+    group, member = situations(bp, field, columns)
     lookup = Lookup(bp, field)
-    found = [lookup.branch(at) for at in _rows(bp, field.parents, frame, first)]
+    found = [lookup.branch(at) for at in values_at(bp, field.parents, columns, member)]
     number: dict[Branch | None, int] = {}
     index = np.array([number.setdefault(item, len(number)) for item in found], dtype=np.intp)
     return list(number), index[group]
 
 
-def situations(bp: Blueprint, field: SampledField, frame: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Group the rows of a frame by what a field's distribution can depend on.
+def situations(
+    bp: Blueprint, field: SampledField, columns: Columns
+) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """Group rows by what a field's distribution can depend on.
 
     Parameters
     ----------
     bp : Blueprint
         The whole.
     field : CategoricalField or NumericField
-        The field to be drawn, or that was.
-    frame : pandas.DataFrame
-        Holds the field's parents.
+        A field with parents.
+    columns : mapping of str to array
+        Hold the field's parents: codes of values, or numbers.
 
     Returns
     -------
     array of int, array of int
-        For each row its group, and for each group its first row. Rows of one group have equal categorical parents,
+        For each row its group, and for each group one of its rows. Rows of one group have equal categorical parents,
         and numeric parents that lie in the same intervals.
     """
-    if not field.parents or not len(frame):
-        return np.zeros(len(frame), dtype=np.intp), np.zeros(min(1, len(frame)), dtype=np.intp)
-    codes = np.column_stack([_situation(bp, field, name, frame[name]) for name in field.parents])
-    _, first, group = np.unique(codes, axis=0, return_index=True, return_inverse=True)
-    return group.reshape(-1), first
+    return numbered([axis(bp, field, name, columns[name]) for name in field.parents], len(columns[field.parents[0]]))
+
+
+def axis(bp: Blueprint, field: SampledField, name: str, column: Array) -> tuple[Array, int]:
+    """Number the rows of a parent's column so that equal numbers mean: the same conditions match; and how many."""
+    parent = bp[name]
+    if isinstance(parent, CategoricalField):
+        return column, len(parent.values)
+    spans = [interval(text) for text in dict.fromkeys(rule.when[name] for rule in field.conditionals if name in rule.when)]
+    if not spans or not len(column):
+        return np.zeros(len(column), dtype=np.int8), 1
+    # Between two neighbouring ends, and at each end, the same intervals match; as many numbers as there are patterns.
+    ends = np.unique([end for span in spans for end in span])
+    between = np.concatenate([[ends[0] - 1], (ends[:-1] + ends[1:]) / 2, [ends[-1] + 1]])
+    atoms = np.insert(between, np.arange(1, len(between)), ends)
+    matches = np.array([(low <= atoms) & (atoms <= high) for low, high in spans])
+    _, pattern = np.unique(matches, axis=1, return_inverse=True)
+    pattern = pattern.reshape(-1).astype(np.int32)
+    low, high = column.min(), column.max()
+    if column.dtype.kind == "i" and high - low < FEW_KEYS:
+        return np.take(pattern[_atom(ends, np.arange(low, high + 1))], column - low, mode="clip"), int(pattern.max()) + 1
+    return pattern[_atom(ends, column)], int(pattern.max()) + 1
+
+
+def values_at(
+    bp: Blueprint, names: Iterable[str], columns: Columns, rows: NDArray[np.intp]
+) -> list[dict[str, str | float]]:
+    """The fields' values in some rows, a dict a row: a label for each category, a float for each number."""
+    read: dict[str, list[Any]] = {}
+    for name in names:
+        field, cells = bp[name], columns[name][rows].tolist()
+        read[name] = [field.values[code] for code in cells] if isinstance(field, CategoricalField) else list(map(float, cells))
+    return [dict(zip(read, cells, strict=True)) for cells in zip(*read.values(), strict=True)]
 
 
 def winner(field: SampledField, at: Parents) -> Conditional | None:
@@ -381,23 +414,6 @@ def _mix(low: Distribution, high: Distribution, share: float) -> Distribution:
     raise TypeError("a field's distributions are of one kind")
 
 
-def _situation(bp: Blueprint, field: SampledField, name: str, column: pd.Series[Any]) -> NDArray[np.int64]:
-    """Number the rows of a parent's column so that equal numbers mean: the same conditions match."""
-    if not isinstance(bp[name], NumericField):
-        return np.asarray(pd.factorize(column)[0], dtype=np.int64)
-    texts = dict.fromkeys(rule.when[name] for rule in field.conditionals if name in rule.when)
-    values = column.to_numpy(dtype=float)
-    ends = [interval(text) for text in texts]
-    matches = np.array([(low <= values) & (values <= high) for low, high in ends]).reshape(len(ends), len(values))
-    _, number = np.unique(matches, axis=1, return_inverse=True)
-    return np.asarray(number, dtype=np.int64).reshape(-1)
-
-
-def _rows(bp: Blueprint, parents: tuple[str, ...], frame: pd.DataFrame, rows: NDArray[np.intp]) -> list[dict[str, Any]]:
-    """The parents' values in some rows; column by column, which is many times faster than cell by cell."""
-    columns = [frame[name].iloc[rows].tolist() for name in parents]
-    kinds = [float if isinstance(bp[name], NumericField) else str for name in parents]
-    return [
-        {name: kind(column[i]) for name, kind, column in zip(parents, kinds, columns, strict=True)}
-        for i in range(len(rows))
-    ]
+def _atom(ends: NDArray[np.float64], column: Array) -> NDArray[np.intp]:
+    """Which stretch between ends, or which end, each number is: even for stretches, odd for ends."""
+    return np.searchsorted(ends, column) + np.searchsorted(ends, column, side="right")

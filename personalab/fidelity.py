@@ -39,6 +39,7 @@ from personalab.blueprint import (
     nearest,
 )
 from personalab.branches import Branch, branches
+from personalab.columns import from_frame
 from personalab.diversity import Diversity, diversity
 from personalab.errors import BlueprintError, NotApplicableError, RequestError
 from personalab.lint import EXACT, demand_valid, known
@@ -328,14 +329,14 @@ def _word(value: Any) -> str:
 
 def _branches(bp: Blueprint, people: pd.DataFrame) -> tuple[dict[str, Drawn], dict[str, str]]:
     """Which branch each row of each field was drawn from, and the fields whose parents are absent."""
-    drawn, gaps = {}, {}
+    drawn, gaps, columns = {}, {}, from_frame(bp, people)
     for name in people.columns:
         field: SampledField = bp[name]  # type: ignore[assignment]  # texts are not among people
         missing = [parent for parent in field.parents if parent not in people]
         if missing:
             gaps[name] = f"it depends on {missing[0]!r}, and the frame has no such column"
             continue
-        found, index = branches(bp, field, people)
+        found, index = branches(bp, field, columns)
         if None in found:
             raise BlueprintError(f"no distribution of {name!r} is stated for some of these people")
         drawn[name] = _in_order(found, index, people[list(field.parents)])  # type: ignore[arg-type]  # None is ruled out

@@ -1,12 +1,14 @@
 """Quotas: whole people for fractional shares.
 
 A population of 10 cannot hold 1.5 people of a kind. Independent draws miss the shares by chance; quotas decide the
-counts first and leave to chance only who gets which value. Three problems occur:
+counts first and leave to chance only who gets which value. Four problems occur:
 
 - one table of shares: `largest_remainder` (Hamilton's method) gives the counts whose total variation distance from
   the shares is the smallest that any whole counts can have;
 - a table per group: `controlled` rounds every cell up or down at random so that each cell is right on average,
   each group keeps its size exactly, and each column total stays within one of its own (Cox 1987);
+- the same for a table too large for that, or for shares that are to be met on average only: `systematic` rounds
+  every group for itself, at even steps from a random start;
 - groups in which some values are ruled out: `fitted` keeps both margins, through proportional fitting and then a
   maximum flow, and gives up as little of the columns as the rules demand.
 """
@@ -95,6 +97,44 @@ def controlled(expected: Floats, rng: np.random.Generator) -> Counts:
     return rounded
 
 
+def systematic(expected: Floats, rng: np.random.Generator) -> Counts:
+    """Round every row of a table for itself, at random: each cell up or down, unbiased, with the row's sum held.
+
+    Parameters
+    ----------
+    expected : array of float, shape (groups, values)
+        Expected counts; each row sums to a whole number.
+    rng : numpy.random.Generator
+        The source of chance.
+
+    Returns
+    -------
+    array of int, same shape
+        Whole counts with the same row sums. Each cell is the floor or the ceiling of its expectation, and equals it
+        on average.
+
+    Notes
+    -----
+    Systematic sampling (Madow 1949): the values' stretches are laid end to end, in random order, and counted by the
+    whole steps from a random start that fall into each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> systematic(np.array([[0.5, 0.5], [1.5, 0.5]]), np.random.default_rng(0)).sum(axis=1).tolist()
+    [1, 2]
+    """
+    whole = np.floor(expected + WHOLE)
+    order = rng.permutation(expected.shape[1])
+    upto = np.cumsum((expected - whole)[:, order].clip(0.0), axis=1)
+    upto[:, -1] = np.rint(upto[:, -1])
+    steps = np.floor(upto + rng.random((len(expected), 1)) + WHOLE)
+    steps[:, -1] = upto[:, -1]
+    rounded: Counts = whole.astype(np.int64)
+    rounded[:, order] += np.diff(np.minimum(steps, upto[:, -1:]), axis=1, prepend=0).astype(np.int64)
+    return rounded
+
+
 def fitted(sizes: Counts, quotas: Counts, allowed: NDArray[np.bool_], weights: Floats) -> Counts:
     """Share out quotas among rows of which some exclude some values.
 
@@ -141,13 +181,23 @@ def _walk(part: Floats, rng: np.random.Generator) -> None:
     edges += [dict.fromkeys(np.flatnonzero(column).tolist()) for column in (part > 0).T]
     for start in range(rows):
         while edges[start]:
-            cycle = _cycle(start, edges)
+            cycle = _square(start, edges) or _cycle(start, edges)
             ends = [(min(pair), max(pair) - rows) for pair in itertools.pairwise(cycle)]
             _turn(cells, ends, rng)
             for row, column in ends:
                 if cells[row][column] in (0.0, 1.0):
                     del edges[row][rows + column], edges[rows + column][row]
     part[:] = cells
+
+
+def _square(start: int, edges: list[dict[int, None]]) -> list[int] | None:
+    """The shortest cycle there can be, over one other row and two columns: most tables are full of them."""
+    columns = itertools.islice(edges[start], 2)
+    first, second = next(columns), next(columns, -1)
+    if second < 0:
+        return None
+    other = next((row for row in edges[first] if row != start and second in edges[row]), None)
+    return None if other is None else [start, first, other, second, start]
 
 
 def _cycle(start: int, edges: list[dict[int, None]]) -> list[int]:

@@ -2,12 +2,18 @@
 
 Independent random numbers cluster: of ten, three fall into one fifth. A Sobol sequence fills the unit cube evenly in
 each dimension and in each pair of them, and Owen's scrambling makes it random without making it uneven. Every field
-gets a dimension, scrambled by the seed and the field's own name, so that no field disturbs another.
+gets a dimension, scrambled by the seed and the field's own name, so that no field's values disturb another's.
+
+Which dimension is decided by the field's place in the blueprint's order, so that appending a field moves no other,
+while inserting and reordering do. A choice by name would move none, but dimensions far down the sequence fit badly
+together: of 512 points the worst of 66 pairs then has a χ² of 57 times its degrees of freedom, worse than independent
+draws (4), while the first dimensions stay at 0.
 """
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -20,22 +26,55 @@ FEW = 512  # points, above which Sobol's dimensions fill every square evenly
 SPARE = 64  # dimensions to choose from where points are few
 
 
-def stream(seed: int, name: str) -> np.random.Generator:
+def stream(seed: int, name: str, chunk: int = 0) -> np.random.Generator:
     """Return a field's own random numbers: a function of the seed and its name, so that no field disturbs another."""
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest, "big")])
+    return np.random.default_rng([seed, int.from_bytes(digest, "big"), *([chunk] if chunk else [])])
 
 
 def coordinates(names: Sequence[str], n: int, seed: int) -> dict[str, Floats]:
-    """Return a scrambled Sobol point a row: a dimension a name, each scrambled by the seed and that name."""
-    whole = (_points(len(names), n) * 2**32).astype(np.uint32)
-    keys = [int(stream(seed, f"{name}/scramble").integers(2**32)) for name in names]
-    return {name: _scrambled(whole[:, i], key) / 2.0**32 for i, (name, key) in enumerate(zip(names, keys, strict=True))}
+    """Return a scrambled Sobol point a row, in [0, 1): a dimension a name, each scrambled by the seed and that name."""
+    return {name: whole / 2.0**32 for name, whole in keys(names, n, seed).items()}
+
+
+def keys(names: Sequence[str], n: int, seed: int, *, start: int = 0) -> dict[str, NDArray[np.uint32]]:
+    """Return the points' coordinates as whole numbers of 32 bits.
+
+    Parameters
+    ----------
+    names : sequence of str
+        A dimension each, in this order: appending a name leaves the others where they are.
+    n : int
+        How many points.
+    seed : int
+        With a name, what scrambles its dimension.
+    start : int
+        The place of the first point in the sequence, so that a long one can be had in parts.
+
+    Returns
+    -------
+    dict of str to array of uint32
+        An array of `n` a name.
+    """
+    whole = _few(len(names), n) if n <= FEW and not start else _many(len(names), n, start)
+    scrambles = [int(stream(seed, f"{name}/scramble").integers(2**32)) for name in names]
+    return {name: _scrambled(whole[i], key) for i, (name, key) in enumerate(zip(names, scrambles, strict=True))}
+
+
+def _many(dimensions: int, n: int, start: int) -> NDArray[np.uint32]:
+    """Points as Sobol has them, of which every two dimensions fill their square; a row a dimension."""
+    from scipy.stats import qmc
+
+    sobol = qmc.Sobol(dimensions, scramble=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of counts that are no power of two
+        points = sobol.fast_forward(start).random(n) if start else sobol.random(n)
+    return np.ascontiguousarray((points.T * 2**32).astype(np.uint32))
 
 
 @lru_cache(maxsize=8)
-def _points(dimensions: int, n: int) -> Floats:
-    """Points of which every two dimensions fill their square as evenly as can be found.
+def _few(dimensions: int, n: int) -> NDArray[np.uint32]:
+    """Points of which every two dimensions fill their square as evenly as can be found; a row a dimension.
 
     Among few points some pairs of Sobol's dimensions leave half of the square empty (of 32 points even two dimensions
     of the first 24 may go in step), and no scrambling mends that. There each dimension is chosen among many, and
@@ -44,8 +83,6 @@ def _points(dimensions: int, n: int) -> Floats:
     from scipy.stats import qmc
 
     sobol = qmc.Sobol(max(dimensions, SPARE), scramble=False).random_base2(max(0, (n - 1).bit_length()))[:n]
-    if n > FEW:
-        return np.asarray(sobol[:, :dimensions])
     many = np.hstack([sobol, np.random.default_rng(0).permuted(sobol, axis=0)])
     unevenness = _unevenness(many) ** 2  # squared, so that one bad pair weighs more than several fair ones
     chosen, burden = [0], unevenness[0].copy()
@@ -53,7 +90,7 @@ def _points(dimensions: int, n: int) -> Floats:
         burden[chosen[-1]] = np.inf
         chosen.append(int(np.argmin(burden)))
         burden += unevenness[chosen[-1]]
-    return np.asarray(many[:, chosen[:dimensions]])
+    return np.ascontiguousarray((many[:, chosen[:dimensions]].T * 2**32).astype(np.uint32))
 
 
 def _unevenness(points: Floats) -> Floats:

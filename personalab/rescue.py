@@ -1,0 +1,145 @@
+"""Rescue: rows that constraints, harmless one by one, leave without a value together.
+
+What such a row's field hangs together with is drawn again for this row, its categorical roots held, so that their
+counts stay exact. Where that does not serve, one of these roots is exchanged with another row's; where that does not
+either, they give way. Only what nothing can meet is refused. No row spoils the population.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalab.columns import Array
+from personalab.dealing import random_keys
+from personalab.draws import Draw, Mask, Restriction, concerned, sampled
+
+ATTEMPTS = 4096  # rows tried at once in place of those that are left no value, doubled in each round
+ROUNDS = 4  # of attempts, before roots are exchanged or a blueprint is refused
+PARTNERS = 64  # rows with which a row without a value may exchange a root
+
+Held = dict[str, Array]  # the columns drawn so far
+
+
+def rescued(draw: Draw, stuck: Mask, kept: Sequence[Restriction]) -> Held:
+    """Draw again what leaves rows without a value.
+
+    Parameters
+    ----------
+    draw : Draw
+        Of the field that some rows have no value for.
+    stuck : array of bool
+        Those rows.
+    kept : sequence of Restriction
+        All constraints of the blueprint.
+
+    Returns
+    -------
+    dict of str to array
+        The draw's columns, in which each of these rows has a value for the field. Where draws are independent, so are
+        these; else categorical roots keep their counts as long as anything else serves.
+
+    Raises
+    ------
+    BlueprintError
+        If a row has no value whatever is drawn again.
+    """
+    columns, left = dict(draw.columns), np.flatnonzero(stuck)
+    if draw.method == "iid":
+        columns, failed = _attempted(draw, columns, left, frozenset(), kept)
+        draw.demand(stuck if len(failed) else np.zeros(0, dtype=bool))
+        return columns
+    roots = frozenset(field.name for field in draw.bp.roots if field.name in columns)
+    columns, left = _attempted(draw, columns, left, roots, kept)
+    while len(left):
+        columns, rest = _exchanged(draw, columns, left, roots, kept)
+        if len(rest) == len(left):
+            columns, failed = _attempted(draw, columns, left[:1], frozenset(), kept)
+            rest = left[1:]
+            draw.demand(stuck if len(failed) else np.zeros(0, dtype=bool))
+        left = rest
+    return columns
+
+
+def _attempted(
+    draw: Draw, columns: Held, left: NDArray[np.intp], held: frozenset[str], kept: Sequence[Restriction]
+) -> tuple[Held, NDArray[np.intp]]:
+    """Draw rows again, many times each, and keep the first attempt that leaves the field a value; and who has none."""
+    loose = _loose(draw, held, kept)
+    for attempt in range(ROUNDS if loose - {draw.field.name} else 0):
+        copies = np.repeat(left, max(1, (ATTEMPTS << attempt) // len(left)))
+        start = {name: column[copies] for name, column in columns.items() if name not in loose}
+        found, alive = _survivors(draw, start, len(copies), kept)
+        served, first = np.unique(copies[alive], return_index=True)
+        columns = _with(columns, served, {name: column[first] for name, column in found.items()})
+        left = np.setdiff1d(left, served)
+        if not len(left):
+            break
+    return columns, left
+
+
+def _exchanged(
+    draw: Draw, columns: Held, left: NDArray[np.intp], roots: frozenset[str], kept: Sequence[Restriction]
+) -> tuple[Held, NDArray[np.intp]]:
+    """Exchange one categorical root of the first row left with another row's so that both have a value.
+
+    Rows without a value are tried before the others, since they need a partner as well. Returned are the columns and
+    the rows still left: all of them where no partner serves.
+    """
+    row = int(left[0])
+    others = np.concatenate([left[1:], draw.rng.permutation(np.setdiff1d(np.arange(draw.n), left))])
+    pairs = np.column_stack([np.full(len(others[:PARTNERS]), row), others[:PARTNERS]])
+    places = np.repeat(pairs.ravel(), ATTEMPTS // PARTNERS // 4)
+    givers = np.repeat(pairs[:, ::-1].ravel(), ATTEMPTS // PARTNERS // 4)
+    for root in sorted(roots & _loose(draw, frozenset(), kept)) if len(others) else ():
+        loose = _loose(draw, roots - {root}, kept)
+        loose |= _loose(replace(draw, field=sampled(draw.bp, root)), roots, kept)
+        start = {name: column[places] for name, column in columns.items() if name not in loose}
+        found, alive = _survivors(draw, start | {root: columns[root][givers]}, len(places), kept)
+        partner = np.where(places == row, givers, places)[alive]
+        is_row = places[alive] == row
+        both = np.intersect1d(partner[is_row], partner[~is_row])
+        if len(both):
+            first = [int(np.flatnonzero((partner == both[0]) & side)[0]) for side in (is_row, ~is_row)]
+            pair = np.array([row, both[0]])
+            columns = _with(columns, pair, {name: column[first] for name, column in found.items()})
+            return columns, np.setdiff1d(left, pair)
+    return columns, left
+
+
+def _survivors(
+    draw: Draw, columns: Held, n: int, kept: Sequence[Restriction]
+) -> tuple[Held, NDArray[np.intp]]:
+    """Draw the columns that rows lack, up to the field's own, each row for itself; and which came to something."""
+    bp, alive = draw.bp, np.arange(n)
+    for name in bp.order[: bp.order.index(draw.field.name) + 1]:
+        if name in columns or bp[name].kind == "text" or not len(alive):
+            continue
+        keep, key = concerned(bp, name, columns, kept), random_keys(len(alive), draw.rng)
+        field = sampled(bp, name)
+        one = Draw(bp, field, columns, len(alive), keep, "iid", draw.rounding, key, draw.rng, is_hasty=True)
+        column, stuck = one.column()
+        columns = {name: each[~stuck] for name, each in (columns | {name: column}).items()}
+        alive = alive[~stuck]
+    return columns, alive
+
+
+def _with(columns: Held, rows: NDArray[np.intp], new: Mapping[str, Array]) -> Held:
+    """The columns there are, with some rows replaced."""
+    changed = {name: column.copy() for name, column in columns.items()}
+    for name, column in changed.items():
+        column[rows] = new[name]
+    return changed
+
+
+def _loose(draw: Draw, held: frozenset[str], kept: Sequence[Restriction]) -> frozenset[str]:
+    """The fields that hang together with the draw's own by constraint and descent, on ways that pass no field held."""
+    links = [each.fields for each in kept] + [{field.name, *field.parents} for field in draw.bp.sampled]
+    loose, before = {draw.field.name}, 0
+    while len(loose) > before:
+        before = len(loose)
+        loose |= {name for link in links if link & loose for name in link if name not in held}
+    return frozenset(loose)
