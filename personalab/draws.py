@@ -211,11 +211,20 @@ class Draw:
         laws, part = [law_of(each) for each in found], branch[situation]
         if not self.keep:
             return quantiles(part, self._u, laws), np.zeros(self.n, dtype=bool)
-        low, high = self._bounds()
-        x = self._between(self._u, low, high)
-        missed = np.flatnonzero(~np.isnan(x) & ~self.can_hold(x))
+        at, view, home = self._views
+        low, high = view._bounds()
+        below, width, end = np.zeros(view.n), np.zeros(view.n), np.zeros(view.n)
+        for law, rows in zip(laws, members(branch[home], len(laws)), strict=True):
+            below[rows], upto, end[rows] = law.window(low[rows], high[rows])
+            width[rows] = upto - below[rows]
+        x = quantiles(part, below[at] + self._u * width[at], laws)
+        np.clip(x, low[at], high[at], out=x)
+        bare = width <= 0
+        if bare.any():
+            x = np.where(bare[at], end[at], x)
+        missed = np.flatnonzero(~(self.can_hold(x) | np.isnan(x)))
         if len(missed):
-            x[missed] = np.nan if self.is_hasty else self.of(missed)._redrawn(low[missed], high[missed])
+            x[missed] = np.nan if self.is_hasty else self.of(missed)._redrawn(low[at[missed]], high[at[missed]])
         return x, np.isnan(x)
 
     @cached_property

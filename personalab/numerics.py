@@ -81,17 +81,23 @@ class Law:
 
     def between(self, u: Floats, low: Floats, high: Floats) -> Floats:
         """Value below which a share `u` lies of the law's part inside [`low`, `high`]; nan where there is none."""
+        below, upto, nearest_end = self.window(low, high)
+        inside = np.clip(self.ppf(below + u * (upto - below)), low, high)
+        return np.where(upto > below, inside, nearest_end)
+
+    def window(self, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
+        """The part of the law inside [`low`, `high`]: the shares below and up to it, and its end nearest to the mean.
+
+        Where the window holds no mass that a double can see, the shares are equal, and that end is all there is; where
+        it lies outside the law it is nan.
+        """
         low = np.ceil(low) if self.is_integer else low
         high = np.floor(high) if self.is_integer else high
         has_atoms = self.is_integer or self.is_discrete
         below = self.cdf(np.nextafter(low, -np.inf)) if has_atoms else self.cdf(low)
-        upto = self.cdf(high)
-        inside = self.ppf(below + u * (upto - below))
-        # Where the window holds no mass that a double can see, its end nearest to the law is all there is.
-        nearest_end = np.clip(self._whole(np.clip(self.mean, self.points[0], self.points[-1])), low, high)
-        value = np.where(upto > below, np.clip(inside, low, high), nearest_end)
         possible = (low <= high) & (high >= self.points[0]) & (low <= self.points[-1])
-        return np.where(possible, value, np.nan)
+        nearest_end = np.clip(self._whole(np.clip(self.mean, self.points[0], self.points[-1])), low, high)
+        return below, np.where(possible, self.cdf(high), below), np.where(possible, nearest_end, np.nan)
 
     def _whole(self, x: Floats) -> Floats:
         return np.clip(np.rint(x), self.points[0], self.points[-1]) if self.is_integer else x
