@@ -387,20 +387,20 @@ def dask(scale: Scale) -> Tally:
                 personalab.sample(bp, n, seed=SEED, method="quota", engine="dask").to_parquet(folder)
                 wall, most = time.perf_counter() - start, max(client.run(peak).values())
                 runs[workers, n] = most, passed(bp, written(folder))
-            name = f"{workers} worker{'s' if workers > 1 else ''}, to Parquet"
+            name = f"to Parquet, workers: {workers}"
             rows.append([name, n, wall, n / wall, most / 2**20, *runs[workers, n][1][::-1]])
     head = ["run", "rows", "wall s", "rows/s", "peak MiB a process", "root TVD - limit", "digest"]
     tally = table(f"dask: quota, 12 fields, {os.cpu_count()} cores", head, rows)
     verdicts = [
         ["root TVD - limit, the worst", judged(max(run[1].excess for run in runs.values()), most=1e-12)],
         [
-            f"digests at {scale.dask_rows:,} rows",
+            f"different digests at {scale.dask_rows:,} rows",
             judged(len({single.digest, *(runs[workers, sizes[1]][1].digest for workers in scale.workers)}), most=1),
         ],
     ]
     for workers in scale.workers:
         ratio = runs[workers, sizes[1]][0] / runs[workers, sizes[0]][0]
-        verdicts.append([f"peak at four times the rows, {workers} workers", judged(ratio, most=FLAT)])
+        verdicts.append([f"growth of the peak at four times the rows, workers: {workers}", judged(ratio, most=FLAT)])
     return tally + table("dask: what must hold", ["what", "value"], verdicts)
 
 
