@@ -21,7 +21,7 @@ Columns = Mapping[str, Array]
 
 FEW_KEYS = 1 << 16  # below, counting keys costs less than sorting them, however few the rows
 FIRST = 1 << 14  # rows among which a member of each group is looked for first
-WIDEST = 1 << 31  # keys that an int32 tells apart
+WIDEST = 1 << 62  # keys that a whole number tells apart
 BLOCK = 1000  # ids that share all digits but their last three
 
 
@@ -75,13 +75,11 @@ def numbered(axes: Sequence[tuple[Array, int]], n: int) -> tuple[NDArray[np.int3
     """
     if not axes or not n:
         return np.zeros(n, dtype=np.int32), np.zeros(min(1, n), dtype=np.intp)
-    key, size = np.zeros(n, dtype=np.int32), 1
+    key, size = np.zeros(n, dtype=np.int8), 1
     for codes, many in axes:
         if size * many >= WIDEST:
             key, size = _dense(key, size)
-            key = key.astype(np.int64) if size * many >= WIDEST else key
-        key = codes.astype(key.dtype) if size == 1 else key * key.dtype.type(many) + codes
-        size *= many
+        key, size = combined([(key, size), (codes, many)]), size * many
     group, groups = _dense(key, size)
     member = np.full(groups, -1, dtype=np.intp)
     for end in (FIRST, n):
@@ -91,9 +89,19 @@ def numbered(axes: Sequence[tuple[Array, int]], n: int) -> tuple[NDArray[np.int3
     return group, member
 
 
+def combined(axes: Sequence[tuple[Array, int]]) -> Array:
+    """One code a row for several: the place in the table that the axes span."""
+    key, size = axes[0]
+    for codes, many in axes[1:]:
+        kind = smallest(size * many)
+        key, size = codes if size == 1 else key.astype(kind) * kind(many) + codes.astype(kind), size * many
+    return key
+
+
 def smallest(values: int) -> type[np.signedinteger[Any]]:
     """The smallest kind of whole number that holds codes below `values`, and -1."""
-    return np.int8 if values <= 1 << 7 else np.int16 if values <= 1 << 15 else np.int32
+    kinds = (np.int8, np.int16, np.int32)
+    return next((kind for kind in kinds if values <= np.iinfo(kind).max), np.int64)
 
 
 def _dense(key: Array, size: int) -> tuple[NDArray[np.int32], int]:

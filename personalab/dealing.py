@@ -27,8 +27,8 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Keys = NDArray[np.uint16] | NDArray[np.uint32]
 
-TABLE = 1 << 18  # slots that stay in a processor's cache
-CROWD = 8  # rows a slot, about, when ranks decide
+TABLE = 1 << 16  # slots that two bytes name, and that stay in a processor's cache
+CROWD = 16  # rows a slot, about, when ranks decide
 SORTED = 1 << 15  # rows whose ranks are all told apart
 BINS = 1 << 8  # slices that are told apart among more rows
 FEWEST = 1 << 4  # of them, however many parts there are
@@ -61,13 +61,13 @@ def by_share(part: Array, key: Array, shares: Floats, rng: np.random.Generator) 
         Codes of values.
     """
     parts, values = shares.shape
-    bits = _bits(min(TABLE, len(key)) // parts)
+    bits = _bits(min(max(TABLE, parts << 9), len(key)) // parts)
     ends = np.cumsum(shares, axis=1)
     ends /= ends[:, -1:]
     # A part owns a stretch of length 1 on one line, on which all boundaries lie in order.
     edges = (ends + np.arange(parts)[:, None]).ravel()
     before = np.ceil(edges * (1 << bits)).astype(np.intp)
-    slot = _slot(part, key, bits)
+    slot = _slot(part, key, bits, parts)
     codes = np.take(_table(before, before > edges * (1 << bits), parts << bits, values), slot, mode="clip")
     torn = np.flatnonzero(codes < 0)
     place = key[torn] if key.dtype.kind == "f" else (key[torn] + rng.random(len(torn))) / (1 << 16)
@@ -98,8 +98,8 @@ def by_rank(part: Array, key: Keys, counts: Counts, rng: np.random.Generator) ->
         Codes of values.
     """
     (parts, values), n = counts.shape, len(key)
-    bits = _bits(n // (parts * CROWD))
-    slot = _slot(part, key, bits)
+    bits = _bits(min(max(TABLE, parts << 9), n // CROWD) // parts)
+    slot = _slot(part, key, bits, parts)
     upto = np.cumsum(np.bincount(slot, minlength=parts << bits))
     start = np.concatenate([[0], upto[:-1]])
     edges = np.cumsum(counts.ravel())  # in ranks over all parts, one part after the other
@@ -123,17 +123,12 @@ def evenly(part: Array, sizes: Counts, key: Keys, rng: np.random.Generator) -> F
     if len(key) > SORTED:
         slices = min(slices, max(FEWEST, min(BINS, len(key) // (len(sizes) * BINS))))
     slices = min(slices, max(1, TABLE // len(sizes)))
-    upto = (sizes[:, None] * np.arange(1, slices + 1)) // np.minimum(sizes, slices)[:, None].clip(1)
-    upto = np.minimum(upto, sizes[:, None])
-    counts = np.diff(upto, axis=1, prepend=0)
-    slice_ = by_rank(part, key, counts, rng)
-    cell = part.astype(np.int32) * np.int32(slices) + slice_ if len(sizes) > 1 else slice_
-    low = ((upto - counts) / sizes[:, None]).ravel()
-    width = (counts / sizes[:, None]).ravel()
+    own = np.minimum(sizes, slices).clip(1)
+    upto = (sizes[:, None] * np.arange(1, slices + 1) // own[:, None]).clip(max=sizes[:, None])
     u = rng.random(len(key))
-    u *= np.take(width, cell, mode="clip")
-    u += np.take(low, cell, mode="clip")
-    return np.minimum(u, np.nextafter(1.0, 0.0))
+    u += by_rank(part, key, np.diff(upto, axis=1, prepend=0), rng)
+    u *= 1 / slices if (own == slices).all() else (1 / own)[part]
+    return np.minimum(u, np.nextafter(1.0, 0.0), out=u)
 
 
 def quantiles(part: Array, u: Floats, laws: Sequence[Law]) -> Floats:
@@ -182,19 +177,21 @@ def _bits(slots: int) -> int:
     return min(max(slots, 1).bit_length() - 1, 16)
 
 
-def _slot(part: Array, key: Array, bits: int) -> Array:
+def _slot(part: Array, key: Array, bits: int, parts: int) -> Array:
     """Each row's slot: its part, then the leading bits of its key."""
+    kind = np.uint16 if parts << bits <= 1 << 16 else np.int32
     if key.dtype.kind == "f":
-        lead = (key * (1 << bits)).astype(np.int32)
+        lead = (key * (1 << bits)).astype(kind)
+    elif bits:
+        lead = (key >> key.dtype.type(8 * key.dtype.itemsize - bits)).astype(kind, copy=False)
     else:
-        spare = 8 * key.dtype.itemsize - bits
-        lead = key >> key.dtype.type(spare) if bits and spare else key if bits else np.zeros(len(key), np.uint16)
-    if len(part) and part.any():
-        slot = part.astype(np.int32)
-        slot <<= bits
-        slot += lead.astype(np.int32, copy=False)
-        return slot
-    return lead
+        return part
+    if parts == 1:
+        return lead
+    slot = part.astype(kind)
+    slot <<= kind(bits)
+    slot |= lead
+    return slot
 
 
 def _table(before: NDArray[np.intp], is_torn: NDArray[np.bool_], slots: int, values: int) -> Array:
@@ -203,7 +200,7 @@ def _table(before: NDArray[np.intp], is_torn: NDArray[np.bool_], slots: int, val
     `before` tells how many slots begin before each boundary, `is_torn` whether the boundary falls inside the last of
     these. Values follow one another, those of one part after those of the other.
     """
-    owner = np.append(np.tile(np.arange(values, dtype=smallest(values)), len(before) // values), -1)
-    table = np.repeat(owner, np.diff(before, prepend=0, append=slots))
+    owner = np.append(np.tile(np.arange(values), len(before) // values), -1)
+    table = np.repeat(owner.astype(smallest(values)), np.diff(before, prepend=0, append=slots))
     table[before[is_torn & (before > 0)] - 1] = -1
     return table

@@ -7,6 +7,8 @@ which there are few, and only then dealt to the rows, of which there may be a mi
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from personalab import lint, numerics, rules
 from personalab.blueprint import Blueprint, Categorical, CategoricalField, Numeric, NumericField, SampledField
 from personalab.branches import Branch, Lookup, axis, branches, situations, values_at
-from personalab.columns import Array, Columns, numbered
+from personalab.columns import Array, Columns, combined, numbered
 from personalab.dealing import Keys, by_rank, by_share, evenly, members, quantiles
 from personalab.errors import BlueprintError, NotApplicableError
 from personalab.quotas import Counts, controlled, fitted, largest_remainder, systematic
@@ -32,6 +34,7 @@ REDRAWS = 100  # of rows whose number misses a constraint that is no interval, b
 CANDIDATES = 2001  # quantiles looked at where a constraint is no interval and redrawing has not met it
 MOST_CELLS = 1 << 20  # of situations and values that are laid out as a table
 CAREFUL = 3000  # cells of a table that is rounded with both margins held
+CROWD = 64  # rows a situation, above which situations are many-membered enough to be dealt with one by one
 FEW_NUMBERS = 1 << 12  # whole numbers a field may have to be told apart one by one
 
 
@@ -186,8 +189,9 @@ class Draw:
 
     def _integers(self, low: int, shares: Floats) -> tuple[Array, Mask]:
         """Deal whole numbers from a table of their shares in each branch."""
-        situation, branch, found = self._situations
-        at, view, home = self._views
+        _, branch, found = self._situations
+        at, view, home = self._views if self.keep else (self._part, self, np.arange(len(found)))
+        branch = branch if self.keep else np.arange(len(found))
         table, stuck = shares[branch[home]], np.zeros(len(home), dtype=bool)
         if self.keep:
             values = np.arange(low, low + shares.shape[1])
@@ -202,13 +206,21 @@ class Draw:
             bare = table.sum(axis=1) <= 0
             table[bare] = np.arange(len(values)) == np.argmin(away, axis=1)[bare, None]
             table = table / table.sum(axis=1, keepdims=True)
-        codes = by_share(at, self.key if self.method == "iid" else self._u, table, self.rng)
-        return codes.astype(np.int64) + low, stuck[at] if stuck.any() else np.zeros(self.n, dtype=bool)
+        if self.method == "iid":
+            codes = by_share(at, self.key, table, self.rng)
+        elif len(home) * CROWD <= self.n or not self.keep:
+            sizes = np.bincount(at, minlength=len(home))
+            codes = by_rank(at, self.key, systematic(sizes[:, None] * table, self.rng), self.rng)
+        else:
+            codes = by_share(at, self._u, table, self.rng)
+        numbers = codes.astype(np.int64)
+        numbers += low
+        return numbers, stuck[at] if stuck.any() else np.zeros(self.n, dtype=bool)
 
     def _numbers(self) -> tuple[Floats, Mask]:
         """Deal quantiles of each branch's law."""
-        situation, branch, found = self._situations
-        laws, part = [law_of(each) for each in found], branch[situation]
+        _, branch, found = self._situations
+        laws, part = [law_of(each) for each in found], self._part
         if not self.keep:
             return quantiles(part, self._u, laws), np.zeros(self.n, dtype=bool)
         at, view, home = self._views
@@ -232,9 +244,7 @@ class Draw:
         """For each row the share of its law that lies below its value: even in each branch, or independent."""
         if self.method == "iid":
             return self.rng.random(self.n)
-        situation, branch, found = self._situations
-        part = branch[situation]
-        return evenly(part, np.bincount(part, minlength=len(found)), self.key, self.rng)
+        return evenly(self._part, np.bincount(self._part, minlength=len(self._situations[2])), self.key, self.rng)
 
     @cached_property
     def _table(self) -> tuple[int, Floats | None]:
@@ -256,20 +266,37 @@ class Draw:
     def _situations(self) -> tuple[Array, NDArray[np.intp], list[Branch]]:
         """Each row's situation, each situation's branch, and the branches."""
         if not self.field.parents:
-            [found] = branches(self.bp, self.field, {})[0]
-            return np.zeros(self.n, dtype=np.int32), np.zeros(1, dtype=np.intp), [self._covered(found, {})]
-        situation, member = situations(self.bp, self.field, self.columns)
+            root = Lookup(self.bp, self.field).branch({})
+            if root is None:
+                raise BlueprintError(f"no distribution of {self.field.name!r} is stated", hint="add a base distribution")
+            return np.zeros(self.n, dtype=np.int8), np.zeros(1, dtype=np.intp), [root]
+        situation, places = self._places()
         lookup, number = Lookup(self.bp, self.field), dict[Branch, int]()
-        places = values_at(self.bp, self.field.parents, self.columns, member)
-        of = [number.setdefault(self._covered(lookup.branch(at), at), len(number)) for at in places]
+        found = [lookup.branch(at) for at in places]
+        if None in found:
+            at = np.intersect1d([place for place, each in enumerate(found) if each is None], situation)
+            if len(at):
+                raise BlueprintError(
+                    f"no distribution of {self.field.name!r} is stated for {places[at[0]]}", hint="add a base distribution"
+                )
+        of = [0 if each is None else number.setdefault(each, len(number)) for each in found]
         return situation, np.array(of, dtype=np.intp), list(number)
 
-    def _covered(self, branch: Branch | None, at: dict[str, Any]) -> Branch:
-        if branch is None:
-            raise BlueprintError(
-                f"no distribution of {self.field.name!r} is stated for {at}", hint="add a base distribution"
-            )
-        return branch
+    def _places(self) -> tuple[Array, list[dict[str, Any]]]:
+        """Each row's situation, and the parents' values in each: those that occur, or all where rows are many."""
+        parents = [self.bp[name] for name in self.field.parents]
+        lists = [parent.values for parent in parents if isinstance(parent, CategoricalField)]
+        if len(lists) == len(parents) and CROWD * math.prod(map(len, lists)) <= self.n:
+            axes = [(self.columns[name], len(values)) for name, values in zip(self.field.parents, lists, strict=True)]
+            return combined(axes), [dict(zip(self.field.parents, at, strict=True)) for at in itertools.product(*lists)]
+        situation, member = situations(self.bp, self.field, self.columns)
+        return situation, values_at(self.bp, self.field.parents, self.columns, member)
+
+    @cached_property
+    def _part(self) -> Array:
+        """Each row's branch."""
+        situation, branch, found = self._situations
+        return situation if len(found) == len(branch) else np.take(branch, situation, mode="clip")
 
     @cached_property
     def _views(self) -> tuple[Array, Draw, Array]:
@@ -372,9 +399,9 @@ class Draw:
 
     def _between(self, u: Floats, low: Floats, high: Floats) -> Floats:
         """Values below which a share `u` of each row's law between its bounds lies; nan where nothing is between."""
-        situation, branch, found = self._situations
+        found = self._situations[2]
         x = np.empty(self.n)
-        for each, rows in zip(found, members(branch[situation], len(found)), strict=True):
+        for each, rows in zip(found, members(self._part, len(found)), strict=True):
             x[rows] = law_of(each).between(u[rows], low[rows], high[rows])
         return x
 
@@ -392,8 +419,7 @@ class Draw:
 
     def _candidate(self, row: int, low: float, high: float) -> float:
         """One of a row's values that fit, listed from end to end."""
-        situation, branch, found = self._situations
-        law, u = law_of(found[branch[situation[row]]]), (np.arange(CANDIDATES) + 0.5) / CANDIDATES
+        law, u = law_of(self._situations[2][self._part[row]]), (np.arange(CANDIDATES) + 0.5) / CANDIDATES
         grid = law.points if law.is_discrete else law.between(u, np.full_like(u, low), np.full_like(u, high))
         fits = self.of(np.full(len(grid), row)).can_hold(grid) & (grid >= low) & (grid <= high)
         mass = np.diff(law.cumulative, prepend=0.0) * fits if law.is_discrete else fits.astype(float)
