@@ -154,9 +154,9 @@ def branches(bp: Blueprint, field: SampledField, columns: Columns) -> tuple[list
     list of Branch or None, array of int
         The distinct branches, and for each row which of them is its own; branch 0 where the field has no parents.
     """
-    if not field.parents:
-        n = len(next(iter(columns.values()))) if columns else 0
-        return [Lookup(bp, field).branch({})], np.zeros(n, dtype=np.intp)
+    n = len(next(iter(columns.values()))) if columns else 0
+    if not field.parents or not n:
+        return [Lookup(bp, field).branch({})] if n else [], np.zeros(n, dtype=np.intp)
     group, member = situations(bp, field, columns)
     lookup = Lookup(bp, field)
     found = [lookup.branch(at) for at in values_at(bp, field.parents, columns, member)]

@@ -125,8 +125,8 @@ class Draw:
         if not stuck.any():
             return
         named = {name for each in self.keep for name in each.fields if name in self.columns} | set(self.field.parents)
-        [row] = values_at(self.bp, sorted(named), self.columns, np.flatnonzero(stuck)[:1])
-        at = ", ".join(f"{name}={_plain(value)}" for name, value in row.items())
+        rows = values_at(self.bp, sorted(named), self.columns, np.flatnonzero(stuck)[:1])
+        at = ", ".join(f"{name}={_plain(value)}" for row in rows for name, value in row.items())
         texts = "; ".join(f"{each.name} ({each.text})" for each in self.keep)
         raise BlueprintError(
             f"{int(stuck.sum())} of {len(stuck)} rows leave {self.field.name!r} no value that keeps {texts}"
@@ -189,33 +189,40 @@ class Draw:
 
     def _integers(self, low: int, shares: Floats) -> tuple[Array, Mask]:
         """Deal whole numbers from a table of their shares in each branch."""
-        _, branch, found = self._situations
-        at, view, home = self._views if self.keep else (self._part, self, np.arange(len(found)))
-        branch = branch if self.keep else np.arange(len(found))
-        table, stuck = shares[branch[home]], np.zeros(len(home), dtype=bool)
+        at, table, stuck = self._part, shares, np.zeros(self.n, dtype=bool)
         if self.keep:
-            values = np.arange(low, low + shares.shape[1])
-            laws = [law_of(each) for each in found]
-            inside = np.array([(law.points[0] <= values) & (values <= law.points[-1]) for law in laws])
-            allowed = view.allowed(values) & inside[branch[home]]
-            table = np.where(allowed, table, 0.0)
-            stuck = ~allowed.any(axis=1)
-            # Where what is allowed has no mass that a double can see, the value nearest to the law is all there is.
-            mean = np.array([law.mean for law in laws])[branch[home], None]
-            away = np.where(allowed, np.abs(values - mean), np.inf)
-            bare = table.sum(axis=1) <= 0
-            table[bare] = np.arange(len(values)) == np.argmin(away, axis=1)[bare, None]
-            table = table / table.sum(axis=1, keepdims=True)
+            kind, masked, none = self._masked(np.arange(low, low + shares.shape[1]), shares)
+            if masked is not None:
+                at, table, stuck = kind, masked, none[kind] if none.any() else stuck
         if self.method == "iid":
             codes = by_share(at, self.key, table, self.rng)
-        elif len(home) * CROWD <= self.n or not self.keep:
-            sizes = np.bincount(at, minlength=len(home))
+        elif at is self._part or len(table) * CROWD <= self.n:
+            sizes = np.bincount(at, minlength=len(table))
             codes = by_rank(at, self.key, systematic(sizes[:, None] * table, self.rng), self.rng)
         else:
             codes = by_share(at, self._u, table, self.rng)
         numbers = codes.astype(np.int64)
         numbers += low
-        return numbers, stuck[at] if stuck.any() else np.zeros(self.n, dtype=bool)
+        return numbers, stuck
+
+    def _masked(self, values: Array, shares: Floats) -> tuple[Array, Floats | None, Mask]:
+        """Each row's kind, each kind's shares of the values that the constraints leave it, and which are left none.
+
+        No shares where the constraints take nothing from anyone.
+        """
+        kind, view, home = self._views
+        _, branch, found = self._situations
+        laws, of = [law_of(each) for each in found], branch[home]
+        inside = np.array([(law.points[0] <= values) & (values <= law.points[-1]) for law in laws])
+        allowed = view.allowed(values) & inside[of]
+        if (allowed == inside[of]).all():
+            return kind, None, np.zeros(len(home), dtype=bool)
+        table = np.where(allowed, shares[of], 0.0)
+        # Where what is allowed has no mass that a double can see, the value nearest to the law is all there is.
+        away = np.where(allowed, np.abs(values - np.array([law.mean for law in laws])[of, None]), np.inf)
+        bare = table.sum(axis=1) <= 0
+        table[bare] = np.arange(len(values)) == np.argmin(away, axis=1)[bare, None]
+        return kind, table / table.sum(axis=1, keepdims=True), ~allowed.any(axis=1)
 
     def _numbers(self) -> tuple[Floats, Mask]:
         """Deal quantiles of each branch's law."""

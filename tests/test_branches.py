@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalab import Blueprint
-from personalab.blueprint import Categorical, Numeric
+from personalab.blueprint import Categorical, CategoricalField, Numeric
 from personalab.branches import branch, branches, interval, is_tie, label, winner
+from personalab.columns import from_frame
 from personalab.errors import BlueprintError
 from tests.strategies import blueprints
 
@@ -245,11 +246,19 @@ def test_what_is_no_interval(text: str) -> None:
     assert repr(text) in str(caught.value)
 
 
+def coded(bp: Blueprint, frame: pd.DataFrame) -> dict[str, Any]:
+    """The columns of a frame of labels and numbers."""
+    for field in bp.sampled:
+        if isinstance(field, CategoricalField) and field.name in frame:
+            frame = frame.assign(**{field.name: pd.Categorical(frame[field.name], field.values)})
+    return from_frame(bp, frame)
+
+
 def test_every_row_has_its_branch(league: Blueprint) -> None:
     """For a frame, the rows of one rank share a branch, and it is the one found for that rank alone."""
     hours_field: Any = league["hours_per_week"]
     frame = pd.DataFrame({"rank": ["Gold", "Bronze", "Gold", "Challenger"]})
-    distinct, index = branches(league, hours_field, frame)
+    distinct, index = branches(league, hours_field, coded(league, frame))
     assert len(distinct) == 3
     assert [distinct[i] for i in index] == [branch(league, hours_field, {"rank": rank}) for rank in frame["rank"]]
 
@@ -265,7 +274,7 @@ def test_frames_and_single_rows_agree(bp: Blueprint, seed: int) -> None:
             np.array(values, dtype=object if values and isinstance(values[0], str) else float), 5
         )
     for field in bp.sampled:
-        distinct, index = branches(bp, field, frame)
+        distinct, index = branches(bp, field, coded(bp, frame))
         alone = [branch(bp, field, dict(frame.loc[row, list(field.parents)])) for row in frame.index]
         assert [distinct[i] and distinct[i].distribution for i in index] == [b and b.distribution for b in alone]  # type: ignore[union-attr]
 
@@ -274,14 +283,14 @@ def test_no_rows_have_no_branches(league: Blueprint) -> None:
     """An empty frame has no branches, also for a field with parents."""
     hours_field: Any = league["hours_per_week"]
     for field in (hours_field, league["rank"]):
-        distinct, index = branches(league, field, pd.DataFrame({"rank": []}))  # type: ignore[arg-type]
+        distinct, index = branches(league, field, {"rank": np.array([], dtype=np.int8)})  # type: ignore[arg-type]
         assert (distinct, len(index)) == ([], 0)
 
 
 def test_numeric_parent_without_conditions() -> None:
     """A numeric parent that no rule speaks of leaves one branch, the base, for all rows."""
     bp = made({"age": range(99)}, [], base=hours(7))
-    distinct, index = branches(bp, bp["child"], pd.DataFrame({"age": [1, 50, 99]}))
+    distinct, index = branches(bp, bp["child"], {"age": np.array([1, 50, 99])})
     assert [found.origin for found in distinct if found] == ["base"]
     assert index.tolist() == [0, 0, 0]
 
@@ -292,7 +301,7 @@ def test_thousands_of_rules_are_looked_up() -> None:
     rules = [({"a": a, "b": b}, hours(i / 50)) for i, (a, b) in enumerate((a, b) for a in values for b in values)]
     bp = made({"a": values, "b": values}, rules)
     frame = pd.DataFrame(rules_when := [when for when, _ in rules])
-    distinct, index = branches(bp, bp["child"], frame)
+    distinct, index = branches(bp, bp["child"], coded(bp, frame))
     assert len(distinct) == len(rules_when) == 2500
     assert [distinct[i].distribution.mean for i in index[:3]] == [0, 0.02, 0.04]  # type: ignore[union-attr]
 

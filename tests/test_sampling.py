@@ -18,6 +18,7 @@ from scipy import stats
 from personalab import Blueprint, sample, validate
 from personalab.blueprint import Categorical, CategoricalField
 from personalab.branches import branches
+from personalab.columns import from_frame
 from personalab.errors import BlueprintError, RequestError
 from personalab.fidelity import distance, limit, report, shares
 from personalab.sobol import coordinates
@@ -147,7 +148,7 @@ def test_children_are_near_their_limits_at_every_size() -> None:
 
 def margin(bp: Blueprint, field: CategoricalField, frame: pd.DataFrame) -> tuple[float, float]:
     """A child's distance from the margin that its parents' values imply, and the smallest possible."""
-    found, which = branches(bp, field, frame)
+    found, which = branches(bp, field, from_frame(bp, frame))
     tables = [branch.distribution for branch in found if branch and isinstance(branch.distribution, Categorical)]
     expected = np.array([shares(field, weights) for weights in tables])[which].mean(axis=0)
     achieved = np.bincount(frame[field.name].cat.codes, minlength=len(field.values)) / len(frame)
