@@ -22,8 +22,8 @@ import os
 import reprlib
 import sys
 from collections.abc import Mapping
-from io import StringIO
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
 

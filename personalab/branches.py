@@ -165,9 +165,7 @@ def branches(bp: Blueprint, field: SampledField, columns: Columns) -> tuple[list
     return list(number), index[group]
 
 
-def situations(
-    bp: Blueprint, field: SampledField, columns: Columns
-) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+def situations(bp: Blueprint, field: SampledField, columns: Columns) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
     """Group rows by what a field's distribution can depend on.
 
     Parameters
@@ -193,7 +191,9 @@ def axis(bp: Blueprint, field: SampledField, name: str, column: Array) -> tuple[
     parent = bp[name]
     if isinstance(parent, CategoricalField):
         return column, len(parent.values)
-    spans = [interval(text) for text in dict.fromkeys(rule.when[name] for rule in field.conditionals if name in rule.when)]
+    spans = [
+        interval(text) for text in dict.fromkeys(rule.when[name] for rule in field.conditionals if name in rule.when)
+    ]
     if not spans or not len(column):
         return np.zeros(len(column), dtype=np.int8), 1
     # Between two neighbouring ends, and at each end, the same intervals match; as many numbers as there are patterns.
@@ -205,7 +205,9 @@ def axis(bp: Blueprint, field: SampledField, name: str, column: Array) -> tuple[
     pattern = pattern.reshape(-1).astype(np.int32)
     low, high = column.min(), column.max()
     if column.dtype.kind == "i" and high - low < FEW_KEYS:
-        return np.take(pattern[_atom(ends, np.arange(low, high + 1))], column - low, mode="clip"), int(pattern.max()) + 1
+        return np.take(pattern[_atom(ends, np.arange(low, high + 1))], column - low, mode="clip"), int(
+            pattern.max()
+        ) + 1
     return pattern[_atom(ends, column)], int(pattern.max()) + 1
 
 
@@ -216,7 +218,9 @@ def values_at(
     read: dict[str, list[Any]] = {}
     for name in names:
         field, cells = bp[name], columns[name][rows].tolist()
-        read[name] = [field.values[code] for code in cells] if isinstance(field, CategoricalField) else list(map(float, cells))
+        read[name] = (
+            [field.values[code] for code in cells] if isinstance(field, CategoricalField) else list(map(float, cells))
+        )
     return [dict(zip(read, cells, strict=True)) for cells in zip(*read.values(), strict=True)]
 
 

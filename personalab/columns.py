@@ -75,7 +75,8 @@ def numbered(axes: Sequence[tuple[Array, int]], n: int) -> tuple[NDArray[np.int3
     """
     if not axes or not n:
         return np.zeros(n, dtype=np.int32), np.zeros(min(1, n), dtype=np.intp)
-    key, size = np.zeros(n, dtype=np.int8), 1
+    key: Array = np.zeros(n, dtype=np.int8)
+    size = 1
     for codes, many in axes:
         if size * many >= WIDEST:
             key, size = _dense(key, size)
@@ -138,5 +139,7 @@ def _ids(text: bytes, n: int, width: int) -> pd.Index[str]:
     ends = np.arange(n + 1, dtype=np.int64) * width
     array = pa.LargeStringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(text))
     if pd.Index([""], dtype="str").dtype == object:  # before pandas 3
-        return pd.Index(array.to_numpy(zero_copy_only=False), name="persona_id")
-    return pd.Index(pd.array(array, dtype="str"), name="persona_id")
+        index: pd.Index[str] = pd.Index(array.to_numpy(zero_copy_only=False), name="persona_id")
+    else:
+        index = pd.Index(pd.array(array, dtype="str"), name="persona_id")
+    return index

@@ -188,9 +188,9 @@ def _slot(part: Array, key: Array, bits: int, parts: int) -> Array:
         return part
     if parts == 1:
         return lead
-    slot = part.astype(kind)
-    slot <<= kind(bits)
-    slot |= lead
+    slot: Array = part.astype(kind)
+    np.left_shift(slot, kind(bits), out=slot)
+    np.bitwise_or(slot, lead, out=slot)
     return slot
 
 

@@ -137,53 +137,54 @@ class Draw:
     def _codes(self, field: CategoricalField) -> tuple[Array, Mask]:
         """Deal the values of a categorical field."""
         situation, branch, found = self._situations
-        shares = np.array([shares_of(field, each) for each in found])
+        asked = np.array([shares(field, cast(Categorical, each.distribution)) for each in found])
         at, view, home = self._views
-        allowed = view.allowed(np.arange(len(field.values))) & (shares[branch[home]] > 0)
-        stuck = ~allowed.any(axis=1)
-        allowed[stuck] = shares[branch[home[stuck]]] > 0
-        if allowed.all() or (allowed == (shares[branch[home]] > 0)).all():
-            part, masked = situation, shares[branch]
-            counts = None if self.method == "iid" else self._quotas(shares)
+        allowed = view.allowed(np.arange(len(field.values))) & (asked[branch[home]] > 0)
+        stuck: Mask = np.asarray(~allowed.any(axis=1))
+        allowed[stuck] = asked[branch[home[stuck]]] > 0
+        if allowed.all() or (allowed == (asked[branch[home]] > 0)).all():
+            part, masked = situation, asked[branch]
+            counts = None if self.method == "iid" else self._quotas(asked)
         else:
-            part, masked, counts = self._restricted(at, home, allowed, shares)
+            part, masked, counts = self._restricted(at, home, allowed, asked)
         if counts is None:
             codes = by_share(part, self.key, masked, self.rng)
         else:
             codes = by_rank(part, self.key, counts, self.rng)
-        return codes, stuck[at] if stuck.any() else np.zeros(self.n, dtype=bool)
+        return codes, np.asarray(stuck[at])
 
-    def _restricted(
-        self, at: Array, home: Array, allowed: Mask, shares: Floats
-    ) -> tuple[Array, Floats, Counts | None]:
+    def _restricted(self, at: Array, home: Array, allowed: Mask, asked: Floats) -> tuple[Array, Floats, Counts | None]:
         """Split situations by what their rows may hold, and share each one's quotas out among its parts."""
         branch = self._situations[1]
         pattern = np.unique(allowed, axis=0, return_inverse=True)[1].reshape(-1)
         part, first = numbered([(home, len(branch)), (pattern, int(pattern.max()) + 1)], len(home))
-        may, base = allowed[first], shares[branch[home[first]]]
+        may, base = allowed[first], asked[branch[home[first]]]
         masked = base * may
         if self.method == "iid":
             return part[at], masked / masked.sum(axis=1, keepdims=True), None
-        sizes, quotas = np.bincount(part[at], minlength=len(first)), self._quotas(shares)
+        sizes, quotas = np.bincount(part[at], minlength=len(first)), self._quotas(asked)
         counts = np.empty(may.shape, dtype=np.int64)
         for number in range(len(branch)):
             mine = home[first] == number
-            counts[mine] = fitted(sizes[mine], quotas[number], may[mine] & (base[mine] > 0), shares[branch[number]])
+            if (may[mine] >= (base[mine] > 0)).all() and mine.sum() <= 1:
+                counts[mine] = quotas[number]
+            else:
+                counts[mine] = fitted(sizes[mine], quotas[number], may[mine], asked[branch[number]])
         return part[at], masked, counts
 
-    def _quotas(self, shares: Floats) -> Counts:
+    def _quotas(self, asked: Floats) -> Counts:
         """How many rows of each situation get each value."""
         situation, branch, _ = self._situations
         if not self.field.parents:
-            return self.quota if self.quota is not None else rounded(shares[0], self.n, self.rounding, self.rng)
+            return self.quota if self.quota is not None else rounded(asked[0], self.n, self.rounding, self.rng)
         sizes = np.bincount(situation, minlength=len(branch))
-        total = np.bincount(branch, weights=sizes, minlength=len(shares))
-        counts = _whole(total[:, None] * shares, self.rng)
-        if len(shares) == len(branch):
+        total = np.bincount(branch, weights=sizes, minlength=len(asked))
+        counts = _whole(total[:, None] * asked, self.rng)
+        if len(asked) == len(branch):
             return counts[branch]
         # Every branch as a whole is right, and then every situation in it.
-        cells = np.empty((len(branch), shares.shape[1]), dtype=np.int64)
-        for number, rows in enumerate(members(branch, len(shares))):
+        cells = np.empty((len(branch), asked.shape[1]), dtype=np.int64)
+        for number, rows in enumerate(members(branch, len(asked))):
             cells[rows] = _whole(sizes[rows, None] * counts[number] / max(total[number], 1), self.rng)
         return cells
 
@@ -275,7 +276,9 @@ class Draw:
         if not self.field.parents:
             root = Lookup(self.bp, self.field).branch({})
             if root is None:
-                raise BlueprintError(f"no distribution of {self.field.name!r} is stated", hint="add a base distribution")
+                raise BlueprintError(
+                    f"no distribution of {self.field.name!r} is stated", hint="add a base distribution"
+                )
             return np.zeros(self.n, dtype=np.int8), np.zeros(1, dtype=np.intp), [root]
         situation, places = self._places()
         lookup, number = Lookup(self.bp, self.field), dict[Branch, int]()
@@ -284,7 +287,8 @@ class Draw:
             at = np.intersect1d([place for place, each in enumerate(found) if each is None], situation)
             if len(at):
                 raise BlueprintError(
-                    f"no distribution of {self.field.name!r} is stated for {places[at[0]]}", hint="add a base distribution"
+                    f"no distribution of {self.field.name!r} is stated for {places[at[0]]}",
+                    hint="add a base distribution",
                 )
         of = [0 if each is None else number.setdefault(each, len(number)) for each in found]
         return situation, np.array(of, dtype=np.intp), list(number)
@@ -337,7 +341,9 @@ class Draw:
     def of(self, rows: NDArray[np.intp]) -> Draw:
         """The same draw for some of the rows, or for some of them many times."""
         names = {*self.field.parents, *self._involved}
-        return replace(self, columns={name: self.columns[name][rows] for name in names}, n=len(rows), key=self.key[rows])
+        return replace(
+            self, columns={name: self.columns[name][rows] for name in names}, n=len(rows), key=self.key[rows]
+        )
 
     def allowed(self, values: Array) -> Mask:
         """Which of these values leave every constraint that speaks of the field able to hold, row by row."""
@@ -447,11 +453,11 @@ def law_of(branch: Branch) -> numerics.Law:
     return numerics.law(cast(Numeric, branch.distribution))
 
 
-def shares_of(field: CategoricalField, branch: Branch) -> Floats:
-    """The shares of a categorical field's values in a branch, in the field's order, summing to 1."""
-    table = cast(Categorical, branch.distribution).weights
-    weights = np.array([table.get(value, 0.0) for value in field.values], dtype=float)
-    return np.asarray(weights / weights.sum())
+def shares(field: CategoricalField, table: Categorical) -> Floats:
+    """The requested share of every value of a field, in the field's order, summing to 1."""
+    weights = np.array([table.weights.get(value, 0) for value in field.values], dtype=float)
+    total = math.fsum(weights)
+    return weights if abs(total - 1) <= lint.EXACT else weights / total
 
 
 def _whole(expected: Floats, rng: np.random.Generator) -> Counts:

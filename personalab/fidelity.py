@@ -41,8 +41,9 @@ from personalab.blueprint import (
 from personalab.branches import Branch, branches
 from personalab.columns import from_frame
 from personalab.diversity import Diversity, diversity
+from personalab.draws import shares
 from personalab.errors import BlueprintError, NotApplicableError, RequestError
-from personalab.lint import EXACT, demand_valid, known
+from personalab.lint import demand_valid, known
 from personalab.quotas import largest_remainder
 from personalab.reports import (
     COVERAGE,
@@ -138,13 +139,6 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
         rounding=frame.attrs.get("rounding"),
         seed=frame.attrs.get("seed"),
     )
-
-
-def shares(field: CategoricalField, table: Categorical) -> Floats:
-    """The requested share of every value of a field, in the field's order, summing to 1."""
-    weights = np.array([table.weights.get(value, 0) for value in field.values], dtype=float)
-    total = math.fsum(weights)
-    return weights if abs(total - 1) <= EXACT else weights / total
 
 
 def distance(requested: ArrayLike, achieved: ArrayLike) -> float:

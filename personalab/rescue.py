@@ -110,9 +110,7 @@ def _exchanged(
     return columns, left
 
 
-def _survivors(
-    draw: Draw, columns: Held, n: int, kept: Sequence[Restriction]
-) -> tuple[Held, NDArray[np.intp]]:
+def _survivors(draw: Draw, columns: Held, n: int, kept: Sequence[Restriction]) -> tuple[Held, NDArray[np.intp]]:
     """Draw the columns that rows lack, up to the field's own, each row for itself; and which came to something."""
     bp, alive = draw.bp, np.arange(n)
     for name in bp.order[: bp.order.index(draw.field.name) + 1]:

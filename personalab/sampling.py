@@ -27,17 +27,16 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 import pandas as pd
 
 from personalab import lint
-from personalab.blueprint import Blueprint, CategoricalField
-from personalab.branches import Lookup
+from personalab.blueprint import Blueprint, Categorical
 from personalab.columns import Array, persona_ids, to_frame
 from personalab.dealing import Keys, random_keys
-from personalab.draws import Draw, Method, Rounding, concerned, restrictions, rounded, sampled, shares_of
+from personalab.draws import Draw, Method, Rounding, concerned, restrictions, rounded, sampled, shares
 from personalab.errors import RequestError
 from personalab.quotas import Counts, controlled
 from personalab.rescue import rescued
@@ -53,6 +52,26 @@ SMALL = 20_000  # rows up to which `balanced` is the default
 MOST = 50_000_000  # rows of one frame in memory; 12 fields of as many take some 3 GB
 
 
+@overload
+def sample(
+    bp: Blueprint,
+    n: int,
+    *,
+    seed: int | None = ...,
+    method: Method | None = ...,
+    rounding: Rounding = ...,
+    engine: Literal["pandas"] = ...,
+) -> pd.DataFrame: ...
+@overload
+def sample(
+    bp: Blueprint,
+    n: int,
+    *,
+    seed: int | None = ...,
+    method: Method | None = ...,
+    rounding: Rounding = ...,
+    engine: Literal["dask"],
+) -> dd.DataFrame: ...
 def sample(
     bp: Blueprint,
     n: int,
@@ -61,7 +80,64 @@ def sample(
     method: Method | None = None,
     rounding: Rounding = "nearest",
     engine: Engine = "pandas",
-) -> Any:
+) -> pd.DataFrame | dd.DataFrame:
+    """Draw a population.
+
+    Parameters
+    ----------
+    bp : Blueprint
+        What to draw from.
+    n : int
+        How many people, at least 1.
+    seed : int, optional
+        A number of 0 or more that fixes the draw; without it one is made up and recorded.
+    method : {"balanced", "quota", "iid"}, optional
+        How people are drawn. ``"balanced"``, the default up to 20,000 people: counts as exact as whole people can
+        have them, and unrelated fields meet more evenly than by chance, for panels that should look like their
+        blueprint. ``"quota"``, the default beyond: the same counts, arranged by chance. ``"iid"``: independent draws,
+        for whatever rests on sampling error, such as standard errors, power analyses and χ² tests.
+    rounding : {"nearest", "unbiased"}
+        How the shares of fields without parents become counts: the closest there are, so that of 10 people none has
+        a value of 3 %; or up or down at random so that each is right on average, for many small panels that will be
+        pooled. Without meaning for ``"iid"``.
+    engine : {"pandas", "dask"}
+        Whether the rows come as one frame in memory, or as a ``dask.dataframe`` of the same rows, drawn where and
+        when they are needed (needs the extra ``dask``).
+
+    Returns
+    -------
+    pandas.DataFrame or dask.dataframe.DataFrame
+        One row a person, index ``persona_id`` (``p_01`` …), one column a sampled field in the blueprint's order:
+        categorical (ordered where the field is), ``Int64`` or ``float64``. A frame's ``attrs`` hold method, rounding
+        and seed.
+
+    Raises
+    ------
+    RequestError
+        If an argument is not of the kind asked for, or `n` is more than one frame holds.
+    BlueprintError
+        If the blueprint has errors, or its constraints leave some row without any value.
+
+    Notes
+    -----
+    Except by ``"iid"``, counts are not left to chance, so that statistics vary from seed to seed less than those of
+    random samples do: standard errors computed from such a frame are too large, and tests reject too rarely.
+
+    A field is drawn from the seed and its own name. Editing, renaming or appending one changes no column that neither
+    descends from it nor shares a constraint with it; for ``"balanced"``, inserting and reordering do, because a
+    field's place decides its dimension. To carry a population over to an edited blueprint with the fewest changes,
+    use `update`.
+
+    Examples
+    --------
+    >>> from personalab import Blueprint
+    >>> side = {"name": "side", "kind": "categorical", "categorical": {"weights": {"head": 0.7, "tail": 0.3}}}
+    >>> coins = Blueprint.from_dict({"domain": "coins", "order": ["side"], "fields": [side]})
+    >>> sample(coins, 10, seed=1)["side"].value_counts().to_dict()
+    {'head': 7, 'tail': 3}
+    >>> [sample(coins, 10, seed=i, method="iid")["side"].eq("head").sum().item() for i in range(5)]
+    [9, 7, 7, 6, 5]
+    """
     n = whole("n", n, at_least=1)
     seed = secrets.randbits(32) if seed is None else whole("seed", seed, at_least=0)
     method = one_of("method", method or ("balanced" if n <= SMALL else "quota"), get_args(Method))
@@ -125,9 +201,9 @@ class Plan:
         """
         split: list[dict[str, Counts]] = [{} for _ in range(self.chunks)]
         for root in self.bp.roots if self.method != "iid" else ():
-            rng = stream(self.seed, f"{root.name}/quotas")
-            found = Lookup(self.bp, root).branch({})
-            total = rounded(shares_of(root, found), self.n, self.rounding, rng)[0]
+            rng = stream(self.seed, root.name)
+            asked = shares(root, root.base or Categorical(weights={}))
+            total = rounded(asked, self.n, self.rounding, rng)[0]
             for own, counts in zip(split, self._split(total, rng), strict=True):
                 own[root.name] = counts[None, :]
         return split
