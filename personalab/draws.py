@@ -73,6 +73,44 @@ def sampled(bp: Blueprint, name: str) -> SampledField:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What each row may get of a list of values.
+
+    Attributes
+    ----------
+    kind : array of int, shape (rows,)
+        Each row's kind.
+    shares : array of float, shape (kinds, values)
+        Each kind's shares of the values.
+    is_stuck : array of bool, shape (kinds,)
+        The kinds that the constraints leave no value.
+    home : array of int, shape (kinds,), optional
+        The situation that each kind is part of; None where the constraints take nothing from anyone, and kinds are
+        situations, or for numbers branches.
+    """
+
+    kind: Array
+    shares: Floats
+    is_stuck: Mask
+    home: Array | None = None
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Between which shares of its law each row's number lies, by kinds: from `below` on, `width` wide.
+
+    `low` and `high` are the same in numbers, and `end` is what remains where the window has no width.
+    """
+
+    kind: Array
+    below: Floats
+    width: Floats
+    low: Floats
+    high: Floats
+    end: Floats
+
+
+@dataclass(frozen=True)
 class Draw:
     """One field about to be drawn for `n` rows.
 
@@ -94,6 +132,8 @@ class Draw:
         The field's own random numbers.
     quota : array of int, optional
         A root's counts, where they are decided already.
+    toward : array of int, shape (situations, values), optional
+        Counts that a child's quotas should stay close to where rounding leaves a choice.
     is_hasty : bool
         Whether this is one of many attempts, in which a number that misses a constraint may stay missing.
     """
@@ -108,17 +148,31 @@ class Draw:
     key: Keys
     rng: np.random.Generator
     quota: Counts | None = None
+    toward: Counts | None = None
     is_hasty: bool = False
 
     def column(self) -> tuple[Array, Mask]:
         """The field's codes or numbers, and which rows the constraints leave none (what stands there is no value)."""
-        if isinstance(self.field, CategoricalField):
-            return self._codes(self.field)
-        low, shares = self._table
-        values, stuck = self._numbers() if shares is None else self._integers(low, shares)
-        if self.field.is_integer and values.dtype.kind == "f":
-            return np.where(stuck, 0, values).astype(np.int64), stuck
-        return values, stuck
+        choices, key, rng = self.choices, self.key, self.rng
+        if choices is None or (choices.home is not None and self._is_many and self.method != "iid"):
+            return self.at_share(self._u)
+        if self.method == "iid":
+            codes = by_share(choices.kind, key, choices.shares, rng)
+        elif isinstance(self.field, CategoricalField):
+            codes = by_rank(*self._quotas(choices), rng)
+        else:
+            sizes = np.bincount(choices.kind, minlength=len(choices.shares))
+            codes = by_rank(choices.kind, key, systematic(sizes[:, None] * choices.shares, rng), rng)
+        return self._valued(codes), choices.is_stuck[choices.kind]
+
+    def at_share(self, u: Floats) -> tuple[Array, Mask]:
+        """A number for each row, below which a share `u` of what it may be lies; and which rows may be nothing."""
+        if self.choices is not None:
+            kind = self.choices.kind
+            return self._valued(by_share(kind, u, self.choices.shares, self.rng)), self.choices.is_stuck[kind]
+        x = self._numbers(u)
+        stuck = np.isnan(x)
+        return (np.where(stuck, 0, x).astype(np.int64) if is_whole(self.field) else x), stuck
 
     def demand(self, stuck: Mask) -> None:
         """Raise for rows that no value can serve, naming the constraints and the rows' situation."""
@@ -134,118 +188,129 @@ class Draw:
             hint="widen the field's range there, or ease the constraint",
         )
 
-    def _codes(self, field: CategoricalField) -> tuple[Array, Mask]:
-        """Deal the values of a categorical field."""
+    @cached_property
+    def choices(self) -> Choices | None:
+        """The values that rows may get and their shares; None for numbers that are too many to list."""
         situation, branch, found = self._situations
-        asked = np.array([shares(field, cast(Categorical, each.distribution)) for each in found])
-        at, view, home = self._views
-        allowed = view.allowed(np.arange(len(field.values))) & (asked[branch[home]] > 0)
-        stuck: Mask = np.asarray(~allowed.any(axis=1))
-        allowed[stuck] = asked[branch[home[stuck]]] > 0
-        if allowed.all() or (allowed == (asked[branch[home]] > 0)).all():
-            part, masked = situation, asked[branch]
-            counts = None if self.method == "iid" else self._quotas(asked)
+        if isinstance(self.field, CategoricalField):
+            values = np.arange(len(self.field.values))
+            asked = np.array([shares(self.field, cast(Categorical, each.distribution)) for each in found])
+            at, may, best = branch, asked > 0, asked
+            plain = Choices(situation, asked[branch], np.zeros(len(branch), dtype=bool))
         else:
-            part, masked, counts = self._restricted(at, home, allowed, asked)
-        if counts is None:
-            codes = by_share(part, self.key, masked, self.rng)
-        else:
-            codes = by_rank(part, self.key, counts, self.rng)
-        return codes, np.asarray(stuck[at])
+            low, table = self._table
+            if table is None:
+                return None
+            values, laws = np.arange(low, low + table.shape[1]), [law_of(each) for each in found]
+            at, asked = branch, table
+            may = np.array([(law.points[0] <= values) & (values <= law.points[-1]) for law in laws])
+            # Where what is allowed has no mass that a double can see, the value nearest to the law is all there is.
+            best = 1 / (1 + np.abs(values - np.array([law.mean for law in laws])[:, None]))
+            plain = Choices(self._part, table, np.zeros(len(table), dtype=bool))
+        if not self.keep:
+            return plain
+        kind, view, home = self._views
+        of = at[home]
+        allowed = view.allowed(values) & may[of]
+        if (allowed == may[of]).all():
+            return plain
+        stuck: Mask = ~np.logical_or.reduce(allowed, axis=1)
+        allowed[stuck] = may[of[stuck]]
+        left = np.where(allowed, asked[of], 0.0)
+        bare = np.flatnonzero(left.sum(axis=1) <= 0)
+        left[bare, np.where(allowed, best[of], -1.0)[bare].argmax(axis=1)] = 1.0
+        return Choices(kind, left / left.sum(axis=1, keepdims=True), stuck, home)
 
-    def _restricted(self, at: Array, home: Array, allowed: Mask, asked: Floats) -> tuple[Array, Floats, Counts | None]:
-        """Split situations by what their rows may hold, and share each one's quotas out among its parts."""
-        branch = self._situations[1]
-        pattern = np.unique(allowed, axis=0, return_inverse=True)[1].reshape(-1)
-        part, first = numbered([(home, len(branch)), (pattern, int(pattern.max()) + 1)], len(home))
-        may, base = allowed[first], asked[branch[home[first]]]
-        masked = base * may
-        if self.method == "iid":
-            return part[at], masked / masked.sum(axis=1, keepdims=True), None
-        sizes, quotas = np.bincount(part[at], minlength=len(first)), self._quotas(asked)
-        counts = np.empty(may.shape, dtype=np.int64)
-        for number in range(len(branch)):
-            mine = home[first] == number
-            if (may[mine] >= (base[mine] > 0)).all() and mine.sum() <= 1:
-                counts[mine] = quotas[number]
-            else:
-                counts[mine] = fitted(sizes[mine], quotas[number], may[mine], asked[branch[number]])
-        return part[at], masked, counts
+    def _valued(self, codes: Array) -> Array:
+        """What stands in the column for places in the list of values."""
+        if isinstance(self.field, CategoricalField):
+            return codes
+        numbers = codes.astype(np.int64)
+        numbers += self._table[0]
+        return numbers
 
-    def _quotas(self, asked: Floats) -> Counts:
-        """How many rows of each situation get each value."""
+    def _quotas(self, choices: Choices) -> tuple[Array, Keys, Counts]:
+        """Each row's part, its key, and how many rows of each part get each value."""
         situation, branch, _ = self._situations
+        asked = choices.shares if choices.home is None else self._unrestricted
+        counts = self._counts(asked)
+        if choices.home is None:
+            return situation, self.key, counts
+        # Split situations by what their rows may hold, and share each one's quotas out among its parts.
+        allowed = choices.shares > 0
+        pattern = np.unique(allowed, axis=0, return_inverse=True)[1].reshape(-1)
+        axes = [(choices.home, len(branch)), (pattern, int(pattern.max()) + 1)]
+        part, first = numbered(axes, len(pattern))
+        of, rows = choices.home[first], part[choices.kind]
+        sizes = np.bincount(rows, minlength=len(first))
+        dealt = np.empty((len(first), asked.shape[1]), dtype=np.int64)
+        for number, mine in enumerate(members(of, len(branch))):
+            if len(mine):
+                dealt[mine] = fitted(sizes[mine], counts[number], allowed[first[mine]], asked[number])
+        return rows, self.key, dealt
+
+    @property
+    def _unrestricted(self) -> Floats:
+        """Each situation's shares of a categorical field's values before any constraint."""
+        _, branch, found = self._situations
+        field = cast(CategoricalField, self.field)
+        return np.array([shares(field, cast(Categorical, each.distribution)) for each in found])[branch]
+
+    def _counts(self, asked: Floats) -> Counts:
+        """How many rows of each situation get each value, given the situations' shares."""
+        situation, branch, found = self._situations
         if not self.field.parents:
             return self.quota if self.quota is not None else rounded(asked[0], self.n, self.rounding, self.rng)
         sizes = np.bincount(situation, minlength=len(branch))
-        total = np.bincount(branch, weights=sizes, minlength=len(asked))
-        counts = _whole(total[:, None] * asked, self.rng)
-        if len(asked) == len(branch):
-            return counts[branch]
+        if len(found) == len(branch):
+            return _whole(sizes[:, None] * asked, self.rng, self.toward)
         # Every branch as a whole is right, and then every situation in it.
-        cells = np.empty((len(branch), asked.shape[1]), dtype=np.int64)
-        for number, rows in enumerate(members(branch, len(asked))):
-            cells[rows] = _whole(sizes[rows, None] * counts[number] / max(total[number], 1), self.rng)
-        return cells
+        groups = members(branch, len(found))
+        total = np.array([sizes[group].sum() for group in groups])
+        toward = None if self.toward is None else np.array([self.toward[group].sum(axis=0) for group in groups])
+        whole = _whole(total[:, None] * asked[[group[0] for group in groups]], self.rng, toward)
+        counts = np.empty(asked.shape, dtype=np.int64)
+        for own, group, size in zip(whole, groups, total, strict=True):
+            toward = None if self.toward is None else self.toward[group]
+            counts[group] = _whole(sizes[group, None] * own / max(size, 1), self.rng, toward)
+        return counts
 
-    def _integers(self, low: int, shares: Floats) -> tuple[Array, Mask]:
-        """Deal whole numbers from a table of their shares in each branch."""
-        at, table, stuck = self._part, shares, np.zeros(self.n, dtype=bool)
-        if self.keep:
-            kind, masked, none = self._masked(np.arange(low, low + shares.shape[1]), shares)
-            if masked is not None:
-                at, table, stuck = kind, masked, none[kind] if none.any() else stuck
-        if self.method == "iid":
-            codes = by_share(at, self.key, table, self.rng)
-        elif at is self._part or len(table) * CROWD <= self.n:
-            sizes = np.bincount(at, minlength=len(table))
-            codes = by_rank(at, self.key, systematic(sizes[:, None] * table, self.rng), self.rng)
-        else:
-            codes = by_share(at, self._u, table, self.rng)
-        numbers = codes.astype(np.int64)
-        numbers += low
-        return numbers, stuck
-
-    def _masked(self, values: Array, shares: Floats) -> tuple[Array, Floats | None, Mask]:
-        """Each row's kind, each kind's shares of the values that the constraints leave it, and which are left none.
-
-        No shares where the constraints take nothing from anyone.
-        """
-        kind, view, home = self._views
-        _, branch, found = self._situations
-        laws, of = [law_of(each) for each in found], branch[home]
-        inside = np.array([(law.points[0] <= values) & (values <= law.points[-1]) for law in laws])
-        allowed = view.allowed(values) & inside[of]
-        if (allowed == inside[of]).all():
-            return kind, None, np.zeros(len(home), dtype=bool)
-        table = np.where(allowed, shares[of], 0.0)
-        # Where what is allowed has no mass that a double can see, the value nearest to the law is all there is.
-        away = np.where(allowed, np.abs(values - np.array([law.mean for law in laws])[of, None]), np.inf)
-        bare = table.sum(axis=1) <= 0
-        table[bare] = np.arange(len(values)) == np.argmin(away, axis=1)[bare, None]
-        return kind, table / table.sum(axis=1, keepdims=True), ~allowed.any(axis=1)
-
-    def _numbers(self) -> tuple[Floats, Mask]:
-        """Deal quantiles of each branch's law."""
-        _, branch, found = self._situations
-        laws, part = [law_of(each) for each in found], self._part
-        if not self.keep:
-            return quantiles(part, self._u, laws), np.zeros(self.n, dtype=bool)
-        at, view, home = self._views
-        low, high = view._bounds()
-        below, width, end = np.zeros(view.n), np.zeros(view.n), np.zeros(view.n)
-        for law, rows in zip(laws, members(branch[home], len(laws)), strict=True):
-            below[rows], upto, end[rows] = law.window(low[rows], high[rows])
-            width[rows] = upto - below[rows]
-        x = quantiles(part, below[at] + self._u * width[at], laws)
-        np.clip(x, low[at], high[at], out=x)
-        bare = width <= 0
+    def _numbers(self, u: Floats) -> Floats:
+        """Quantiles of each row's law, inside its window; nan where there is none."""
+        laws, part = [law_of(each) for each in self._situations[2]], self._part
+        if self.windows is None:
+            return quantiles(part, u, laws)
+        at = self.windows.kind
+        low, high = self.windows.low[at], self.windows.high[at]
+        x = quantiles(part, self.windows.below[at] + u * self.windows.width[at], laws)
+        np.clip(x, low, high, out=x)
+        bare = self.windows.width <= 0
         if bare.any():
-            x = np.where(bare[at], end[at], x)
+            x = np.where(bare[at], self.windows.end[at], x)
         missed = np.flatnonzero(~(self.can_hold(x) | np.isnan(x)))
         if len(missed):
-            x[missed] = np.nan if self.is_hasty else self.of(missed)._redrawn(low[at[missed]], high[at[missed]])
-        return x, np.isnan(x)
+            x[missed] = np.nan if self.is_hasty else self.of(missed)._redrawn(low[missed], high[missed])
+        return x
+
+    @cached_property
+    def windows(self) -> Windows | None:
+        """What linear constraints leave of each kind's law; None where nothing has to be kept."""
+        if not self.keep:
+            return None
+        at, view, home = self._views
+        _, branch, found = self._situations
+        low, high = view._bounds()
+        below, width, end = np.zeros(view.n), np.zeros(view.n), np.zeros(view.n)
+        for each, rows in zip(found, members(branch[home], len(found)), strict=True):
+            below[rows], upto, end[rows] = law_of(each).window(low[rows], high[rows])
+            width[rows] = upto - below[rows]
+        return Windows(at, below, width, low, high, end)
+
+    @property
+    def _is_many(self) -> bool:
+        """Whether there are too many kinds for each to have quotas of its own: a number's case, not a category's."""
+        choices = self.choices
+        return choices is not None and isinstance(self.field, NumericField) and len(choices.shares) * CROWD > self.n
 
     @cached_property
     def _u(self) -> Floats:
@@ -460,9 +525,14 @@ def shares(field: CategoricalField, table: Categorical) -> Floats:
     return weights if abs(total - 1) <= lint.EXACT else weights / total
 
 
-def _whole(expected: Floats, rng: np.random.Generator) -> Counts:
+def is_whole(field: SampledField) -> bool:
+    """Whether a field holds whole numbers."""
+    return isinstance(field, NumericField) and field.is_integer
+
+
+def _whole(expected: Floats, rng: np.random.Generator, toward: Counts | None) -> Counts:
     """Whole counts for a table: with both margins held, or where it is too large for that, every row's own."""
-    return controlled(expected, rng) if expected.size <= CAREFUL else systematic(expected, rng)
+    return controlled(expected, rng, toward) if expected.size <= CAREFUL else systematic(expected, rng)
 
 
 def _plain(value: str | float) -> str | int | float:

@@ -57,7 +57,7 @@ def largest_remainder(shares: Floats, n: int, rng: np.random.Generator | None = 
     return counts
 
 
-def controlled(expected: Floats, rng: np.random.Generator) -> Counts:
+def controlled(expected: Floats, rng: np.random.Generator, toward: Counts | None = None) -> Counts:
     """Round a table at random: every cell up or down, unbiased, with both margins held.
 
     Parameters
@@ -66,6 +66,10 @@ def controlled(expected: Floats, rng: np.random.Generator) -> Counts:
         Expected counts; each row sums to a whole number.
     rng : numpy.random.Generator
         The source of chance.
+
+    toward : array of int, same shape, optional
+        Counts there are already. Cells then go where fewer of these have to change rather than at random, unless the
+        expectation lies close to the other side.
 
     Returns
     -------
@@ -92,7 +96,10 @@ def controlled(expected: Floats, rng: np.random.Generator) -> Counts:
     base = np.floor(table + WHOLE)
     part = table - base
     part[part < WHOLE] = 0.0
-    _walk(part, rng)
+    pull = np.zeros_like(part)
+    if toward is not None:
+        pull[:-1] = np.where(toward > base[:-1], 1.0, -1.0) + 2 * (2 * part[:-1] - 1)
+    _walk(part, pull, rng)
     rounded: Counts = (base + np.rint(part))[:-1].astype(np.int64)
     return rounded
 
@@ -172,9 +179,10 @@ def fitted(sizes: Counts, quotas: Counts, allowed: NDArray[np.bool_], weights: F
     return counts
 
 
-def _walk(part: Floats, rng: np.random.Generator) -> None:
+def _walk(part: Floats, pull: Floats, rng: np.random.Generator) -> None:
     """Make every cell of a table of fractions 0 or 1, cycle by cycle, in place."""
     rows = len(part)
+    pulls = pull.tolist() if pull.any() else None
     cells = part.tolist()  # lists of floats are read and written one by one several times faster than an array
     # The nodes are the rows, then the columns; an edge is a cell that is not whole.
     edges: list[dict[int, None]] = [dict.fromkeys((rows + np.flatnonzero(row)).tolist()) for row in part > 0]
@@ -183,7 +191,7 @@ def _walk(part: Floats, rng: np.random.Generator) -> None:
         while edges[start]:
             cycle = _square(start, edges) or _cycle(start, edges)
             ends = [(min(pair), max(pair) - rows) for pair in itertools.pairwise(cycle)]
-            _turn(cells, ends, rng)
+            _turn(cells, ends, pulls, rng)
             for row, column in ends:
                 if cells[row][column] in (0.0, 1.0):
                     del edges[row][rows + column], edges[rows + column][row]
@@ -214,13 +222,19 @@ def _cycle(start: int, edges: list[dict[int, None]]) -> list[int]:
         seen[node] = len(way) - 1
 
 
-def _turn(cells: list[list[float]], cycle: list[tuple[int, int]], rng: np.random.Generator) -> None:
+def _turn(
+    cells: list[list[float]], cycle: list[tuple[int, int]], pulls: list[list[float]] | None, rng: np.random.Generator
+) -> None:
     """Move the cells of a cycle up and down in turn, as far as one of the two directions goes."""
     fractions = [cells[row][column] for row, column in cycle]
     up, down = fractions[0::2], fractions[1::2]
     rise = min(1 - max(up), min(down, default=1.0))
     fall = min(min(up), 1 - max(down, default=0.0))
-    step = rise if rng.random() < fall / (rise + fall) else -fall
+    gain = 0.0
+    if pulls is not None:
+        gain = sum(pulls[row][column] * (-1) ** i for i, (row, column) in enumerate(cycle))
+    is_rising = gain > 0 if gain else rng.random() < fall / (rise + fall)
+    step = rise if is_rising else -fall
     for row, column in cycle:
         value = cells[row][column] + step
         cells[row][column] = 0.0 if value < WHOLE else 1.0 if value > 1 - WHOLE else value

@@ -147,7 +147,8 @@ def sample(
     if one_of("engine", engine, get_args(Engine)) == "dask":
         from personalab.distributed import lazily
 
-        return lazily(plan)
+        rows: dd.DataFrame = lazily(plan)
+        return rows
     if n > MOST:
         raise RequestError(f"n is {n:,}, more than one frame holds", hint='use engine="dask", or draw fewer at a time')
     frame = to_frame(bp, plan.columns(), persona_ids(n))
