@@ -159,7 +159,8 @@ class Draw:
         if self.method == "iid":
             codes = by_share(choices.kind, key, choices.shares, rng)
         elif isinstance(self.field, CategoricalField):
-            codes = by_rank(*self._quotas(choices), rng)
+            part, counts = self.quotas(choices)
+            codes = by_rank(part, key, counts, rng)
         else:
             sizes = np.bincount(choices.kind, minlength=len(choices.shares))
             codes = by_rank(choices.kind, key, systematic(sizes[:, None] * choices.shares, rng), rng)
@@ -172,7 +173,7 @@ class Draw:
             return self._valued(by_share(kind, u, self.choices.shares, self.rng)), self.choices.is_stuck[kind]
         x = self._numbers(u)
         stuck = np.isnan(x)
-        return (np.where(stuck, 0, x).astype(np.int64) if is_whole(self.field) else x), stuck
+        return (np.where(stuck, 0, x).astype(np.int64) if self.is_whole else x), stuck
 
     def demand(self, stuck: Mask) -> None:
         """Raise for rows that no value can serve, naming the constraints and the rows' situation."""
@@ -206,7 +207,7 @@ class Draw:
             may = np.array([(law.points[0] <= values) & (values <= law.points[-1]) for law in laws])
             # Where what is allowed has no mass that a double can see, the value nearest to the law is all there is.
             best = 1 / (1 + np.abs(values - np.array([law.mean for law in laws])[:, None]))
-            plain = Choices(self._part, table, np.zeros(len(table), dtype=bool))
+            plain = Choices(self.part, table, np.zeros(len(table), dtype=bool))
         if not self.keep:
             return plain
         kind, view, home = self._views
@@ -229,13 +230,13 @@ class Draw:
         numbers += self._table[0]
         return numbers
 
-    def _quotas(self, choices: Choices) -> tuple[Array, Keys, Counts]:
-        """Each row's part, its key, and how many rows of each part get each value."""
+    def quotas(self, choices: Choices) -> tuple[Array, Counts]:
+        """Each row's part, and how many rows of each part get each value."""
         situation, branch, _ = self._situations
         asked = choices.shares if choices.home is None else self._unrestricted
         counts = self._counts(asked)
         if choices.home is None:
-            return situation, self.key, counts
+            return situation, counts
         # Split situations by what their rows may hold, and share each one's quotas out among its parts.
         allowed = choices.shares > 0
         pattern = np.unique(allowed, axis=0, return_inverse=True)[1].reshape(-1)
@@ -247,7 +248,7 @@ class Draw:
         for number, mine in enumerate(members(of, len(branch))):
             if len(mine):
                 dealt[mine] = fitted(sizes[mine], counts[number], allowed[first[mine]], asked[number])
-        return rows, self.key, dealt
+        return rows, dealt
 
     @property
     def _unrestricted(self) -> Floats:
@@ -277,7 +278,7 @@ class Draw:
 
     def _numbers(self, u: Floats) -> Floats:
         """Quantiles of each row's law, inside its window; nan where there is none."""
-        laws, part = [law_of(each) for each in self._situations[2]], self._part
+        laws, part = [law_of(each) for each in self._situations[2]], self.part
         if self.windows is None:
             return quantiles(part, u, laws)
         at = self.windows.kind
@@ -317,7 +318,7 @@ class Draw:
         """For each row the share of its law that lies below its value: even in each branch, or independent."""
         if self.method == "iid":
             return self.rng.random(self.n)
-        return evenly(self._part, np.bincount(self._part, minlength=len(self._situations[2])), self.key, self.rng)
+        return evenly(self.part, np.bincount(self.part, minlength=len(self._situations[2])), self.key, self.rng)
 
     @cached_property
     def _table(self) -> tuple[int, Floats | None]:
@@ -369,7 +370,7 @@ class Draw:
         return situation, values_at(self.bp, self.field.parents, self.columns, member)
 
     @cached_property
-    def _part(self) -> Array:
+    def part(self) -> Array:
         """Each row's branch."""
         situation, branch, found = self._situations
         return situation if len(found) == len(branch) else np.take(branch, situation, mode="clip")
@@ -402,6 +403,31 @@ class Draw:
         if column.dtype.kind != "i" or most - least >= FEW_NUMBERS:
             return column, 0
         return (column - least).astype(np.int32), int(most - least) + 1
+
+    @property
+    def situation(self) -> Array:
+        """Each row's situation."""
+        return self._situations[0]
+
+    @property
+    def situations(self) -> int:
+        """How many situations there are."""
+        return len(self._situations[1])
+
+    @property
+    def laws(self) -> list[numerics.Law]:
+        """The laws of a numeric field's branches."""
+        return [law_of(each) for each in self._situations[2]]
+
+    @property
+    def least(self) -> int:
+        """The number that the first of the choices stands for."""
+        return self._table[0]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the field holds whole numbers."""
+        return isinstance(self.field, NumericField) and self.field.is_integer
 
     def of(self, rows: NDArray[np.intp]) -> Draw:
         """The same draw for some of the rows, or for some of them many times."""
@@ -479,7 +505,7 @@ class Draw:
         """Values below which a share `u` of each row's law between its bounds lies; nan where nothing is between."""
         found = self._situations[2]
         x = np.empty(self.n)
-        for each, rows in zip(found, members(self._part, len(found)), strict=True):
+        for each, rows in zip(found, members(self.part, len(found)), strict=True):
             x[rows] = law_of(each).between(u[rows], low[rows], high[rows])
         return x
 
@@ -497,7 +523,7 @@ class Draw:
 
     def _candidate(self, row: int, low: float, high: float) -> float:
         """One of a row's values that fit, listed from end to end."""
-        law, u = law_of(self._situations[2][self._part[row]]), (np.arange(CANDIDATES) + 0.5) / CANDIDATES
+        law, u = law_of(self._situations[2][self.part[row]]), (np.arange(CANDIDATES) + 0.5) / CANDIDATES
         grid = law.points if law.is_discrete else law.between(u, np.full_like(u, low), np.full_like(u, high))
         fits = self.of(np.full(len(grid), row)).can_hold(grid) & (grid >= low) & (grid <= high)
         mass = np.diff(law.cumulative, prepend=0.0) * fits if law.is_discrete else fits.astype(float)
@@ -523,11 +549,6 @@ def shares(field: CategoricalField, table: Categorical) -> Floats:
     weights = np.array([table.weights.get(value, 0) for value in field.values], dtype=float)
     total = math.fsum(weights)
     return weights if abs(total - 1) <= lint.EXACT else weights / total
-
-
-def is_whole(field: SampledField) -> bool:
-    """Whether a field holds whole numbers."""
-    return isinstance(field, NumericField) and field.is_integer
 
 
 def _whole(expected: Floats, rng: np.random.Generator, toward: Counts | None) -> Counts:
