@@ -10,6 +10,8 @@ a normal and clipping it piles mass on the bounds; rejecting what falls outside 
   scaled to [min, max], which does whenever sd² < (mean - min)(max - mean).
 
 A solved law is a table of its quantiles, so drawing from it, or from the part of it between two bounds, is a look-up.
+It is solved with `personalab.arithmetic` alone, whose every bit is fixed, so that the table, and with it the frame,
+is the same whatever numpy, SciPy, C library or processor is at hand.
 """
 
 from __future__ import annotations
@@ -21,17 +23,22 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from personalab.arithmetic import exp, interpolated, log, log1p, total
 from personalab.blueprint import Numeric
 from personalab.errors import BlueprintError
 
 Floats = NDArray[np.float64]
+Tilt = tuple[float, float]  # of the standardised value and of its square, in the exponent
 
 GRID = 4001  # points of a continuous law's table: moments off by less than 1e-4 sd
+COARSE = 401  # points that show where the mass is
+NORMAL = (0.0, -0.5)  # the normal's tilt
 REACH = 40.0  # sds from the mean beyond which a normal has no mass a double could hold
 MOST_INTEGERS = 20_001  # beyond, rounding a continuous law is exact to 1e-6 of the variance
 MOST_EXACT = 2.0**53  # beyond, a double no longer holds every whole number
 NEGLIGIBLE = 1e-18  # of a density's peak: less than the rounding error of its integral
 WIDEST = 1e150  # above, its square overflows
+NEAR = 25.0  # in log-odds: e^-25 of the way from the mean to a bound is as good as the bound
 TOLERANCE = 1e-7  # on the standardised moments
 MISS = 0.002  # of the sd, by which a solved law's own moments may miss the stated ones
 
@@ -70,14 +77,14 @@ class Law:
             index = np.searchsorted(self.points, x, side="right")
             return np.where(index > 0, self.cumulative[np.maximum(index - 1, 0)], 0.0)
         x = np.floor(x) + 0.5 if self.is_integer else x
-        return np.interp(x, self.points, self.cumulative, left=0.0, right=1.0)
+        return np.where(x < self.points[0], 0.0, interpolated(x, self.points, self.cumulative))
 
     def ppf(self, u: Floats) -> Floats:
         """Value below which a share `u` in [0, 1] lies, elementwise."""
         if self.is_discrete:
             index = np.searchsorted(self.cumulative, u, side="right")
             return self.points[np.minimum(index, len(self.points) - 1)]
-        return self._whole(np.interp(u, self.cumulative, self.points))
+        return self._whole(interpolated(u, self.cumulative, self.points))
 
     def between(self, u: Floats, low: Floats, high: Floats) -> Floats:
         """Value below which a share `u` lies of the law's part inside [`low`, `high`]; nan where there is none."""
@@ -177,7 +184,7 @@ def _solved(low: float, high: float, mean: float, sd: float, integer: bool) -> L
     if integer:
         low, high = float(math.ceil(low)), float(math.floor(high))
     window = (max(low, mean - REACH * sd - 1), min(high, mean + REACH * sd + 1))
-    if integer and (mean - math.ceil(window[0])) * (math.floor(window[1]) - mean) < sd**2:
+    if integer and (mean - math.ceil(window[0])) * (math.floor(window[1]) - mean) < sd * sd:
         window = (low, high)  # rare and far: the sd comes from the few beyond reach
     with np.errstate(all="ignore"):  # of numbers near a double's limits; what is not finite is not taken
         if integer and window[1] - window[0] < MOST_INTEGERS:
@@ -201,25 +208,36 @@ def _keeps(found: Law, mean: float, sd: float) -> bool:
     if found.is_discrete:
         shares = np.diff(found.cumulative, prepend=0.0)
         x = np.where(shares > 0, x, 0.0)
-        first, second = float(shares @ x), float(shares @ x**2)
+        first, second = float(total(shares * x)), float(total(shares * x * x))
     else:  # quantiles run straight between nodes; a stretch without mass, however long, counts for nothing
         shares = np.diff(found.cumulative)
         left, right = (np.where(shares > 0, end, 0.0) for end in (x[:-1], x[1:]))
-        first = float(shares @ (left + right)) / 2
-        second = float(shares @ (left**2 + left * right + right**2)) / 3
+        first = float(total(shares * (left + right))) / 2
+        second = float(total(shares * (left * left + left * right + right * right))) / 3
     slack = MISS + 1e-12 * max(abs(mean), float(found.is_integer)) / sd
-    return abs(first) <= slack and abs(math.sqrt(max(second - first**2, 0.0)) - 1) <= slack
+    return abs(first) <= slack and abs(math.sqrt(max(second - first * first, 0.0)) - 1) <= slack
 
 
 def _integers(low: float, high: float, window: tuple[float, float], mean: float, sd: float) -> Law:
     support = np.arange(math.ceil(window[0]), math.floor(window[1]) + 1, dtype=float)
-    weights = _tilted(support, np.ones_like(support), mean, sd)
+    weights = _normal_integers(support, mean, sd)
     if weights is None:
         weights = _extreme(support, mean, sd)
     # The stated ends belong to the support, also where their mass is too small for a double.
     ends = np.array([end for end in (low, high) if not support[0] <= end <= support[-1]])
     places = np.searchsorted(support, ends)
     return _table(np.insert(support, places, ends), np.insert(weights, places, 0.0), "discrete normal", is_integer=True)
+
+
+def _normal_integers(support: Floats, mean: float, sd: float) -> Floats | None:
+    if sd == 0:
+        return np.where(support == mean, 1.0, 0.0) if mean in support else None
+    t, tilt = (support - mean) / sd, NORMAL
+    if len(t) > GRID:  # many are costly to begin with, and so dense that a few tell nearly as much
+        found = _tilted(_steps(t[0], t[-1], COARSE), np.ones(COARSE))
+        tilt = found[0] if found else NORMAL
+    found = _tilted(t, np.ones_like(t), tilt)
+    return found[1] if found else None
 
 
 def _reals(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
@@ -229,7 +247,7 @@ def _reals(low: float, high: float, mean: float, sd: float, integer: bool) -> La
     if found is None:
         return _beta(low, high, mean, sd, integer)
     nodes, density = found
-    mass = np.cumsum((density[1:] + density[:-1]) / 2 * np.diff(nodes))
+    mass = np.cumsum(density[1:] + density[:-1])
     # The stated ends belong to the law, also where their mass is too small for a double.
     points = np.concatenate([[low], np.clip(mean + sd * nodes, low, high), [high]])
     cumulative = np.concatenate([[0.0, 0.0], mass / mass[-1], [1.0]])
@@ -237,40 +255,54 @@ def _reals(low: float, high: float, mean: float, sd: float, integer: bool) -> La
 
 
 def _truncated_normal(low: float, high: float) -> tuple[Floats, Floats] | None:
-    """Nodes and density of the truncated normal on [low, high] with mean 0 and sd 1, or None where there is none."""
-    low, high = max(low, -REACH), min(high, REACH)
+    """Even nodes and density of the truncated normal on [low, high] with mean 0 and sd 1, or None where none is."""
+    low, high, tilt = max(low, -REACH), min(high, REACH), NORMAL
     # The first pass finds where the mass is, the second puts the nodes there.
-    for _ in range(2):
-        nodes = np.linspace(low, high, GRID)
-        widths = np.gradient(nodes)
-        widths[[0, -1]] /= 2
-        weights = _tilted(nodes, widths, 0.0, 1.0, needs_peak=True)
-        if weights is None:
+    for size in (COARSE, GRID):
+        nodes, ends = _steps(low, high, size), np.ones(size)
+        ends[[0, -1]] = 0.5
+        found = _tilted(nodes, ends, tilt)
+        if found is None or found[0][1] > 0:
             return None
-        density = weights / widths
+        tilt, density = found[0], found[1] / ends
         seen = np.flatnonzero(density > NEGLIGIBLE * density.max())
-        low, high = nodes[max(seen[0] - 1, 0)], nodes[min(seen[-1] + 1, GRID - 1)]
+        low, high = float(nodes[max(seen[0] - 1, 0)]), float(nodes[min(seen[-1] + 1, size - 1)])
     return nodes, density
 
 
-def _beta(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
-    from scipy.special import betainc, betaincinv
+def _steps(low: float, high: float, size: int) -> Floats:
+    """Evenly spaced numbers, both ends included."""
+    share = np.arange(size) / (size - 1)
+    return low * (1 - share) + high * share
 
+
+def _beta(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
+    """The Beta scaled to [low, high], on nodes even in log-odds.
+
+    There its density is smooth whatever its shape: next to a bound, where a shape below 1 piles up most members, they
+    get ever finer nodes, and what lies nearer than any of these has the share density / shape.
+    """
     width = high / 2 - low / 2  # halved, because the whole may be more than a double can hold
     centre, spread = (mean / 2 - low / 2) / width, sd / 2 / width
     size = centre / spread * (1 - centre) / spread - 1  # the sum of the two shape parameters
     if size <= 1e-6:  # all that is left is the two end points
         return _table(np.array([low, high]), np.array([1 - centre, centre]), "two points", is_integer=integer)
-    # Half the nodes are even in probability and half in value, both denser at the ends: a shape below 1 piles most
-    # members next to a bound, while the few elsewhere make the sd.
     a, b = size * centre, size * (1 - centre)
-    even = (1 - np.cos(np.linspace(0, np.pi, GRID // 2))) / 2
-    near = np.geomspace(1e-9, 0.5, GRID // 4)
-    share = np.concatenate([betaincinv(a, b, even), near, 1 - near])
-    cumulative = np.concatenate([even, betainc(a, b, near), betainc(a, b, 1 - near)])
-    share, cumulative = np.sort(share), np.sort(cumulative)  # one rises with the other
-    points = np.clip(low * (1 - share) + high * share, low, high)
-    return Law(points, cumulative, False, integer, mean, sd, "scaled Beta")
+    middle = float(log(np.array(a / b)))
+    peak = math.sqrt(84 / a + 84 / b)  # e^-42 of the highest density is negligible
+    odds = _steps(middle - min(NEAR, peak + 42 / a), middle + min(NEAR, peak + 42 / b), GRID)
+    nearer = exp(-np.abs(odds))
+    upper, lower = -log1p(nearer) + np.minimum(odds, 0), -log1p(nearer) - np.maximum(odds, 0)
+    exponent = a * upper + b * lower  # the logarithms of the share and of its complement
+    density = exp(exponent - exponent.max())
+    step = odds[1] - odds[0]
+    mass = np.concatenate([[density[0] / a], (density[1:] + density[:-1]) / 2 * step, [density[-1] / b]])
+    cumulative = np.cumsum(mass)
+    share = np.where(odds < 0, nearer, 1.0) / (1 + nearer)
+    complement = np.where(odds < 0, 1.0, nearer) / (1 + nearer)
+    points = np.concatenate([[low], np.clip(low * complement + high * share, low, high), [high]])
+    cumulative = np.concatenate([[0.0], cumulative / cumulative[-1]])
+    return Law(np.maximum.accumulate(points), cumulative, False, integer, mean, sd, "scaled Beta")
 
 
 def _rare(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
@@ -285,55 +317,55 @@ def _rare(low: float, high: float, mean: float, sd: float, integer: bool) -> Law
 
 
 def _table(support: Floats, weights: Floats, family: str, *, is_integer: bool) -> Law:
-    shares = weights / weights.sum()
-    mean = float(shares @ support)
-    sd = math.sqrt(float(shares @ (support - mean) ** 2))
+    shares = weights / total(weights)
+    mean = float(total(shares * support))
+    gap = support - mean
+    sd = math.sqrt(float(total(shares * gap * gap)))
     cumulative = np.cumsum(shares)
     cumulative /= cumulative[-1]
     return Law(support, cumulative, True, is_integer, mean, sd, family)
 
 
-def _tilted(points: Floats, measure: Floats, mean: float, sd: float, *, needs_peak: bool = False) -> Floats | None:
-    """Weights measure·exp(a·t + b·t²) with the mean and sd asked for, by Newton's method, or None where there are none.
+def _tilted(t: Floats, measure: Floats, start: Tilt = NORMAL) -> tuple[Tilt, Floats] | None:
+    """Weights measure·exp(a·t + b·t²) with mean 0 and sd 1, and (a, b), by Newton's method; None where there are none.
 
-    The pair (a, b) minimises a convex function whose gradient is the gap between achieved and stated moments and
-    whose Hessian is the covariance of (t, t²); t is the standardised value, so the normal is the start (0, -½).
+    The pair minimises a convex function, the logarithm of the sum of weights less b, whose gradient is the gap
+    between achieved and stated moments and whose Hessian is the covariance of (t, t²).
     """
-    if sd == 0:
-        return np.where(points == mean, 1.0, 0.0) if mean in points else None
-    t = (points - mean) / sd
-    powers = np.stack([t, t**2])
-    target = np.array([0.0, 1.0])
-    at = np.array([0.0, -0.5])
-    height, weights = _partition(powers, measure, at)
+    square = t * t
+    powers = np.stack([np.ones_like(t), t, square, square * t, square * square])
+    (a, b), top, sums, weights = start, *_partition(powers, measure, start)
     for _ in range(100):
-        achieved = powers @ weights
-        gap = achieved - target
-        if not np.isfinite(gap).all():
+        first, second, third, fourth = (sums[1:] / sums[0]).tolist()
+        gap = (first, second - 1.0)
+        if not math.isfinite(first + fourth):
             return None
-        if np.abs(gap).max() < TOLERANCE:
-            return None if needs_peak and at[1] > 0 else weights
-        covariance = (powers * weights) @ powers.T - np.outer(achieved, achieved)
-        try:
-            step = np.linalg.solve(covariance, gap)
-        except np.linalg.LinAlgError:
+        if max(abs(gap[0]), abs(gap[1])) < TOLERANCE:
+            return (a, b), weights / sums[0]
+        spread, skew, tails = second - first * first, third - first * second, fourth - second * second
+        determinant = spread * tails - skew * skew
+        if not determinant > 0:
             return None
-        value, scale = height - at @ target, 1.0
+        step = ((gap[0] * tails - gap[1] * skew) / determinant, (gap[1] * spread - gap[0] * skew) / determinant)
+        scale, slope = 1.0, gap[0] * step[0] + gap[1] * step[1]
         while scale > 1e-10:
-            height, weights = _partition(powers, measure, at - scale * step)
-            if height - (at - scale * step) @ target <= value - 1e-4 * scale * (gap @ step):
+            tried = (a - scale * step[0], b - scale * step[1])
+            new_top, new_sums, weights = _partition(powers, measure, tried)
+            # The function has fallen far enough, said without the logarithm.
+            fall = float(exp(np.array(top - new_top - scale * step[1] - 1e-4 * scale * slope)))
+            if new_sums[0] <= sums[0] * fall:
                 break
             scale /= 2
-        at = at - scale * step
+        (a, b), top, sums = tried, new_top, new_sums
     return None
 
 
-def _partition(powers: Floats, measure: Floats, at: Floats) -> tuple[float, Floats]:
-    exponent = at @ powers
+def _partition(powers: Floats, measure: Floats, tilt: Tilt) -> tuple[float, Floats, Floats]:
+    """The greatest exponent, the sums of weights·t^0 … t^4, and the weights, all by e to that exponent."""
+    exponent = tilt[0] * powers[1] + tilt[1] * powers[2]
     top = float(exponent.max())
-    weights: Floats = measure * np.exp(exponent - top)
-    total = float(weights.sum())
-    return top + math.log(total), weights / total
+    weights: Floats = measure * exp(exponent - top)
+    return top, total(powers * weights), weights
 
 
 def _extreme(support: Floats, mean: float, sd: float) -> Floats:
@@ -346,9 +378,9 @@ def _extreme(support: Floats, mean: float, sd: float) -> Floats:
     lows = np.maximum(math.floor(mean) - steps, support[0])
     highs = np.minimum(math.ceil(mean) + steps, support[-1])
     variances = (mean - lows) * (highs - mean)
-    wide = int(np.argmax(variances >= sd**2)) if variances[-1] >= sd**2 else len(steps) - 1
+    wide = int(np.argmax(variances >= sd * sd)) if variances[-1] >= sd * sd else len(steps) - 1
     gain = variances[wide] - variances[0]
-    share = min(1.0, max(0.0, (sd**2 - variances[0]) / gain)) if gain > 0 else 0.0
+    share = min(1.0, max(0.0, (sd * sd - variances[0]) / gain)) if gain > 0 else 0.0
     inner, outer = (_pair(support, lows[k], highs[k], mean) for k in (0, wide))
     weights: Floats = (1 - share) * inner + share * outer
     return weights

@@ -15,7 +15,7 @@ import personalab
 PACKAGE = Path(personalab.__file__).parent
 # The data's way: a module imports only from those before it.
 ORDER = [
-    *("errors", "blueprint", "rules", "branches", "numerics", "lint", "quotas", "sobol", "sampling"),
+    *("errors", "blueprint", "rules", "branches", "arithmetic", "numerics", "lint", "quotas", "sobol", "sampling"),
     *("replies", "local", "llm", "inference"),
     *("diversity", "facts", "sheets", "writing", "reports", "fidelity", "charts", "population", "cli"),
 ]
