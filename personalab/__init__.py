@@ -16,6 +16,7 @@ from personalab.lint import validate
 from personalab.population import Population, generate
 from personalab.reports import Report
 from personalab.sampling import sample
+from personalab.updating import update
 from personalab.writing import write
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "infer",
     "report",
     "sample",
+    "update",
     "validate",
     "write",
 ]

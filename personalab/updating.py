@@ -150,15 +150,13 @@ class Change:
     @cached_property
     def _past(self) -> dict[str, Draw]:
         """For each field the draw that its old column came from."""
-        was, past, columns = restrictions(self.before), {}, dict[str, Array]()
+        was, no_key = restrictions(self.before), np.zeros(self.n, dtype=np.uint16)
+        past: dict[str, Draw] = {}
+        columns: dict[str, Array] = {}
         for name in (name for name in self.before.order if name in self.old):
-            keep, key, rng = (
-                concerned(self.before, name, columns, was),
-                random_keys(0, stream(0, name)),
-                stream(0, name),
-            )
+            keep, rng = concerned(self.before, name, columns, was), stream(self.seed, name)
             field = sampled(self.before, name)
-            past[name] = Draw(self.before, field, dict(columns), self.n, keep, self.method, self.rounding, key, rng)
+            past[name] = Draw(self.before, field, dict(columns), self.n, keep, self.method, self.rounding, no_key, rng)
             columns[name] = self.old[name]
         return past
 
