@@ -165,7 +165,7 @@ def branches(bp: Blueprint, field: SampledField, columns: Columns) -> tuple[list
     return list(number), index[group]
 
 
-def situations(bp: Blueprint, field: SampledField, columns: Columns) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+def situations(bp: Blueprint, field: SampledField, columns: Columns) -> tuple[Array, NDArray[np.intp]]:
     """Group rows by what a field's distribution can depend on.
 
     Parameters

@@ -58,7 +58,7 @@ def from_frame(bp: Blueprint, frame: pd.DataFrame) -> dict[str, Array]:
     return {field.name: _array(field, frame[field.name]) for field in bp.sampled if field.name in frame}
 
 
-def numbered(axes: Sequence[tuple[Array, int]], n: int) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+def numbered(axes: Sequence[tuple[Array, int]], n: int) -> tuple[Array, NDArray[np.intp]]:
     """Number rows by what they have in common.
 
     Parameters
@@ -105,13 +105,14 @@ def smallest(values: int) -> type[np.signedinteger[Any]]:
     return next((kind for kind in kinds if values <= np.iinfo(kind).max), np.int64)
 
 
-def _dense(key: Array, size: int) -> tuple[NDArray[np.int32], int]:
+def _dense(key: Array, size: int) -> tuple[Array, int]:
     """The same keys without gaps, and how many there are."""
     if size > max(FEW_KEYS, 4 * len(key)):
         found, group = np.unique(key, return_inverse=True)
         return group.reshape(-1).astype(np.int32), len(found)
     present = np.bincount(key, minlength=size) > 0
-    number = (np.cumsum(present) - 1).astype(np.int32)
+    number = np.cumsum(present) - 1
+    number = number.astype(smallest(int(number[-1]) + 1))
     return np.take(number, key, mode="clip"), int(number[-1]) + 1
 
 

@@ -61,7 +61,7 @@ def by_share(part: Array, key: Array, shares: Floats, rng: np.random.Generator) 
         Codes of values.
     """
     parts, values = shares.shape
-    bits = _bits(min(max(TABLE, parts << 9), len(key)) // parts)
+    bits = _bits(min(max(TABLE, parts << 10), len(key)) // parts)
     ends = np.cumsum(shares, axis=1)
     ends /= ends[:, -1:]
     # A part owns a stretch of length 1 on one line, on which all boundaries lie in order.
@@ -98,7 +98,7 @@ def by_rank(part: Array, key: Keys, counts: Counts, rng: np.random.Generator) ->
         Codes of values.
     """
     (parts, values), n = counts.shape, len(key)
-    bits = _bits(min(max(TABLE, parts << 9), n // CROWD) // parts)
+    bits = _bits(min(max(TABLE, parts << 10), n // CROWD) // parts)
     slot = _slot(part, key, bits, parts)
     upto = np.cumsum(np.bincount(slot, minlength=parts << bits))
     start = np.concatenate([[0], upto[:-1]])

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from personalab import lint, numerics, rules
 from personalab.blueprint import Blueprint, Categorical, CategoricalField, Numeric, NumericField, SampledField
 from personalab.branches import Branch, Lookup, axis, branches, situations, values_at
-from personalab.columns import Array, Columns, combined, numbered
+from personalab.columns import Array, Columns, combined, numbered, smallest
 from personalab.dealing import Keys, by_rank, by_share, evenly, members, quantiles
 from personalab.errors import BlueprintError, NotApplicableError
 from personalab.quotas import Counts, controlled, fitted, largest_remainder, systematic
@@ -164,13 +164,13 @@ class Draw:
         else:
             sizes = np.bincount(choices.kind, minlength=len(choices.shares))
             codes = by_rank(choices.kind, key, systematic(sizes[:, None] * choices.shares, rng), rng)
-        return self._valued(codes), choices.is_stuck[choices.kind]
+        return self._valued(codes), self._stuck(choices)
 
     def at_share(self, u: Floats) -> tuple[Array, Mask]:
         """A number for each row, below which a share `u` of what it may be lies; and which rows may be nothing."""
         if self.choices is not None:
-            kind = self.choices.kind
-            return self._valued(by_share(kind, u, self.choices.shares, self.rng)), self.choices.is_stuck[kind]
+            codes = by_share(self.choices.kind, u, self.choices.shares, self.rng)
+            return self._valued(codes), self._stuck(self.choices)
         x = self._numbers(u)
         stuck = np.isnan(x)
         return (np.where(stuck, 0, x).astype(np.int64) if self.is_whole else x), stuck
@@ -210,7 +210,7 @@ class Draw:
             plain = Choices(self.part, table, np.zeros(len(table), dtype=bool))
         if not self.keep:
             return plain
-        kind, view, home = self._views
+        _, view, home = self._views
         of = at[home]
         allowed = view.allowed(values) & may[of]
         if (allowed == may[of]).all():
@@ -220,7 +220,10 @@ class Draw:
         left = np.where(allowed, asked[of], 0.0)
         bare = np.flatnonzero(left.sum(axis=1) <= 0)
         left[bare, np.where(allowed, best[of], -1.0)[bare].argmax(axis=1)] = 1.0
-        return Choices(kind, left / left.sum(axis=1, keepdims=True), stuck, home)
+        return Choices(self.kind, left / left.sum(axis=1, keepdims=True), stuck, home)
+
+    def _stuck(self, choices: Choices) -> Mask:
+        return choices.is_stuck[choices.kind] if choices.is_stuck.any() else np.zeros(self.n, dtype=bool)
 
     def _valued(self, codes: Array) -> Array:
         """What stands in the column for places in the list of values."""
@@ -281,16 +284,21 @@ class Draw:
         laws, part = [law_of(each) for each in self._situations[2]], self.part
         if self.windows is None:
             return quantiles(part, u, laws)
-        at = self.windows.kind
-        low, high = self.windows.low[at], self.windows.high[at]
-        x = quantiles(part, self.windows.below[at] + u * self.windows.width[at], laws)
-        np.clip(x, low, high, out=x)
-        bare = self.windows.width <= 0
+        at, window = self.windows.kind, self.windows
+        place = u * np.take(window.width, at, mode="clip")
+        place += np.take(window.below, at, mode="clip")
+        x = quantiles(part, place, laws)
+        bare = window.width <= 0
         if bare.any():
-            x = np.where(bare[at], self.windows.end[at], x)
+            x = np.where(bare[at], window.end[at], x)
         missed = np.flatnonzero(~(self.can_hold(x) | np.isnan(x)))
-        if len(missed):
-            x[missed] = np.nan if self.is_hasty else self.of(missed)._redrawn(low[missed], high[missed])
+        if len(missed):  # by rounding, or because a constraint is no interval
+            low, high = window.low[at[missed]], window.high[at[missed]]
+            x[missed] = np.clip(x[missed], low, high)
+            rows = self.of(missed)
+            again = np.flatnonzero(~rows.can_hold(x[missed]))
+            missed, low, high = missed[again], low[again], high[again]
+            x[missed] = np.nan if self.is_hasty else rows.of(again)._redrawn(low, high)
         return x
 
     @cached_property
@@ -298,14 +306,14 @@ class Draw:
         """What linear constraints leave of each kind's law; None where nothing has to be kept."""
         if not self.keep:
             return None
-        at, view, home = self._views
+        _, view, home = self._views
         _, branch, found = self._situations
         low, high = view._bounds()
         below, width, end = np.zeros(view.n), np.zeros(view.n), np.zeros(view.n)
         for each, rows in zip(found, members(branch[home], len(found)), strict=True):
             below[rows], upto, end[rows] = law_of(each).window(low[rows], high[rows])
             width[rows] = upto - below[rows]
-        return Windows(at, below, width, low, high, end)
+        return Windows(self.kind, below, width, low, high, end)
 
     @property
     def _is_many(self) -> bool:
@@ -363,7 +371,7 @@ class Draw:
         """Each row's situation, and the parents' values in each: those that occur, or all where rows are many."""
         parents = [self.bp[name] for name in self.field.parents]
         lists = [parent.values for parent in parents if isinstance(parent, CategoricalField)]
-        if len(lists) == len(parents) and CROWD * math.prod(map(len, lists)) <= self.n:
+        if self._has_all_places:
             axes = [(self.columns[name], len(values)) for name, values in zip(self.field.parents, lists, strict=True)]
             return combined(axes), [dict(zip(self.field.parents, at, strict=True)) for at in itertools.product(*lists)]
         situation, member = situations(self.bp, self.field, self.columns)
@@ -376,33 +384,63 @@ class Draw:
         return situation if len(found) == len(branch) else np.take(branch, situation, mode="clip")
 
     @cached_property
-    def _views(self) -> tuple[Array, Draw, Array]:
-        """Rows that are alike also in what the constraints speak of, as a draw of one row for each kind.
+    def kind(self) -> Array:
+        """Each row's kind: rows of one kind are alike also in what the constraints speak of."""
+        return combined(self._views[0])
 
-        Returned are each row's kind, that draw, and each kind's situation. Where the constraints speak of real numbers
-        every row is a kind of its own.
+    @cached_property
+    def _views(self) -> tuple[list[tuple[Array, int]], Draw, Array]:
+        """What tells kinds apart, a draw of one row for each kind, and each kind's situation.
+
+        Where the constraints speak of real numbers every row is a kind of its own.
         """
         situation, branch, _ = self._situations
-        if not self.keep:
-            return situation, replace(self, n=len(branch)), np.arange(len(branch))
-        axes = [(situation, len(branch)), *(self._exactly(name) for name in sorted(self._involved))]
-        if any(size == 0 for _, size in axes):
-            return np.arange(self.n), self, situation
-        kind, member = numbered(axes, self.n)
-        return kind, self.of(member), situation[member]
+        if not (self.keep and self._involved):
+            view = replace(self, columns={}, n=len(branch), key=np.zeros(len(branch), dtype=np.uint16))
+            return [(situation, len(branch))], view, np.arange(len(branch))
+        others = sorted(self._involved - set(self.field.parents) if self._has_all_places else self._involved)
+        found = {name: self._exactly(name) for name in others}
+        sizes = [len(branch), *(size for _, size, _ in found.values())]
+        if 0 in sizes:
+            return [(np.arange(self.n), self.n)], self, situation
+        axes = [(situation, len(branch)), *((codes, size) for codes, size, _ in found.values())]
+        firsts = [first for _, _, first in found.values() if first is not None]
+        if not self._has_all_places or len(firsts) < len(found) or CROWD * math.prod(sizes) > self.n:
+            kind, member = numbered(axes, self.n)
+            return [(kind, len(member))], self.of(member), situation[member]
+        # All that can be, rather than what there is: then nothing need be looked for among many rows.
+        home, *codes = np.unravel_index(np.arange(math.prod(sizes)), sizes)
+        columns = {name: code + first for name, code, first in zip(found, codes, firsts, strict=True)}
+        lists = [len(self.bp[name].values) for name in self.field.parents]  # type: ignore[union-attr]
+        columns |= dict(zip(self.field.parents, np.unravel_index(home, lists), strict=True)) if lists else {}
+        return axes, replace(self, columns=columns, n=len(home), key=np.zeros(len(home), dtype=np.uint16)), home
 
-    def _exactly(self, name: str) -> tuple[Array, int]:
-        """Number the values of a field drawn before, as far as what is to be decided depends on them."""
+    @cached_property
+    def _has_all_places(self) -> bool:
+        """Whether situations are all combinations of the parents' values, rather than those that occur."""
+        sizes = [
+            len(parent.values)
+            for parent in map(self.bp.__getitem__, self.field.parents)
+            if parent.kind == "categorical"
+        ]
+        return len(sizes) == len(self.field.parents) and (not sizes or CROWD * math.prod(sizes) <= self.n)
+
+    def _exactly(self, name: str) -> tuple[Array, int, int | None]:
+        """Number the values of a field drawn before, as far as what is to be decided depends on them.
+
+        Returned are the numbers, how many there are, and which value the first stands for; none where a number stands
+        for several values, and zero numbers where there are too many.
+        """
         field, column = sampled(self.bp, name), self.columns[name]
         if isinstance(field, CategoricalField):
-            return column, len(field.values)
+            return column, len(field.values), 0
         if not any(name in each.fields for each in self.keep):
             axes = [axis(self.bp, heir, name, column) for heir in self._undrawn if name in heir.parents]
-            return numbered(axes, self.n)[0], int(np.prod([size for _, size in axes]))
-        least, most = (column.min(), column.max()) if len(column) else (0, 0)
+            return combined(axes), math.prod(size for _, size in axes), None
+        least, most = (int(column.min()), int(column.max())) if len(column) else (0, 0)
         if column.dtype.kind != "i" or most - least >= FEW_NUMBERS:
-            return column, 0
-        return (column - least).astype(np.int32), int(most - least) + 1
+            return column, 0, None
+        return (column - least).astype(smallest(most - least + 1)), most - least + 1, least
 
     @property
     def situation(self) -> Array:
@@ -431,7 +469,7 @@ class Draw:
 
     def of(self, rows: NDArray[np.intp]) -> Draw:
         """The same draw for some of the rows, or for some of them many times."""
-        names = {*self.field.parents, *self._involved}
+        names = {*self.field.parents, *self._involved} & set(self.columns)
         return replace(
             self, columns={name: self.columns[name][rows] for name in names}, n=len(rows), key=self.key[rows]
         )
