@@ -72,9 +72,13 @@ def by_share(part: Array, key: Array, shares: Floats, rng: np.random.Generator) 
     torn = np.flatnonzero(codes < 0)
     place = key[torn] if key.dtype.kind == "f" else (key[torn] + rng.random(len(torn))) / (1 << 16)
     at = part[torn].astype(np.intp)
-    found = np.searchsorted(edges, at + place, side="right") - at * values
+    place += at
+    boundary = np.repeat(np.arange(len(edges) + 1, dtype=np.int32), np.diff(before, prepend=0, append=parts << bits))
+    passed = boundary[slot[torn]]
+    while (is_beyond := (passed < len(edges)) & (np.take(edges, passed, mode="clip") <= place)).any():
+        passed += is_beyond
     last = (ends < 1.0).sum(axis=1)  # the last value with a share, where rounding led beyond it
-    codes[torn] = np.minimum(found, last[at])
+    codes[torn] = np.minimum(passed - at * values, last[at])
     return codes
 
 

@@ -15,6 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -91,6 +92,11 @@ def validate(bp: Blueprint) -> tuple[Finding, ...]:
     """
     if not isinstance(bp, Blueprint):
         raise RequestError(f"a {type(bp).__name__} is no blueprint", hint="read one with Blueprint.load or from_dict")
+    return _findings(bp)
+
+
+@lru_cache(maxsize=64)  # a blueprint is looked at again by each step that is given it
+def _findings(bp: Blueprint) -> tuple[Finding, ...]:
     found = [*_names(bp), *_structure(bp), *_distributions(bp), *_expressions(bp)]
     if not any(finding.level == "error" for finding in found):
         found += [*_conditions(bp)]
