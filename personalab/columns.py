@@ -41,9 +41,9 @@ def persona_ids(n: int, *, first: int = 1, of: int | None = None) -> pd.Index[st
     width = max(2, len(str(of or last)))
     if width < 4:
         return pd.Index([f"p_{i:0{width}d}" for i in range(first, last + 1)], name="persona_id", dtype="str")
-    tails = [f"{i:03d}" for i in range(BLOCK)]
-    heads = (f"p_{i:0{width - 3}d}" for i in range(first // BLOCK, last // BLOCK + 1))
-    text = "".join(head + head.join(tails) for head in heads).encode()
+    tails = [b"%03d" % i for i in range(BLOCK)]
+    heads = (b"p_%0*d" % (width - 3, i) for i in range(first // BLOCK, last // BLOCK + 1))
+    text = b"".join([head + head.join(tails) for head in heads])
     return _ids(text[(first % BLOCK) * (width + 2) :], n, width + 2)
 
 
