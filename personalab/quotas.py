@@ -189,8 +189,10 @@ def _walk(part: Floats, pull: Floats, rng: np.random.Generator) -> None:
     edges += [dict.fromkeys(np.flatnonzero(column).tolist()) for column in (part > 0).T]
     for start in range(rows):
         while edges[start]:
-            cycle = _square(start, edges) or _cycle(start, edges)
-            ends = [(min(pair), max(pair) - rows) for pair in itertools.pairwise(cycle)]
+            ends = _square(start, edges, rows)
+            if not ends:
+                cycle = _cycle(start, edges)
+                ends = [(min(pair), max(pair) - rows) for pair in itertools.pairwise(cycle)]
             _turn(cells, ends, pulls, rng)
             for row, column in ends:
                 if cells[row][column] in (0.0, 1.0):
@@ -198,14 +200,15 @@ def _walk(part: Floats, pull: Floats, rng: np.random.Generator) -> None:
     part[:] = cells
 
 
-def _square(start: int, edges: list[dict[int, None]]) -> list[int] | None:
+def _square(start: int, edges: list[dict[int, None]], rows: int) -> list[tuple[int, int]]:
     """The shortest cycle there can be, over one other row and two columns: most tables are full of them."""
-    columns = itertools.islice(edges[start], 2)
+    columns = iter(edges[start])
     first, second = next(columns), next(columns, -1)
-    if second < 0:
-        return None
-    other = next((row for row in edges[first] if row != start and second in edges[row]), None)
-    return None if other is None else [start, first, other, second, start]
+    for other in edges[first]:
+        if second >= 0 and other != start and second in edges[other]:
+            left, right = first - rows, second - rows
+            return [(start, left), (other, left), (other, right), (start, right)]
+    return []
 
 
 def _cycle(start: int, edges: list[dict[int, None]]) -> list[int]:
@@ -226,10 +229,12 @@ def _turn(
     cells: list[list[float]], cycle: list[tuple[int, int]], pulls: list[list[float]] | None, rng: np.random.Generator
 ) -> None:
     """Move the cells of a cycle up and down in turn, as far as one of the two directions goes."""
-    fractions = [cells[row][column] for row, column in cycle]
-    up, down = fractions[0::2], fractions[1::2]
-    rise = min(1 - max(up), min(down, default=1.0))
-    fall = min(min(up), 1 - max(down, default=0.0))
+    rise, fall, is_up = 1.0, 1.0, True
+    for row, column in cycle:
+        up, down = 1 - cells[row][column], cells[row][column]
+        if not is_up:
+            up, down = down, up
+        rise, fall, is_up = up if up < rise else rise, down if down < fall else fall, not is_up
     gain = 0.0
     if pulls is not None:
         gain = sum(pulls[row][column] * (-1) ** i for i, (row, column) in enumerate(cycle))

@@ -13,7 +13,6 @@ draws (4), while the first dimensions stay at 0.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -28,8 +27,7 @@ SPARE = 64  # dimensions to choose from where points are few
 
 def stream(seed: int, name: str, chunk: int = 0) -> np.random.Generator:
     """Return a field's own random numbers: a function of the seed and its name, so that no field disturbs another."""
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest, "big"), *([chunk] if chunk else [])])
+    return np.random.default_rng([seed, _digest(name, 8), *([chunk] if chunk else [])])
 
 
 def coordinates(names: Sequence[str], n: int, seed: int) -> dict[str, Floats]:
@@ -57,8 +55,7 @@ def keys(names: Sequence[str], n: int, seed: int, *, start: int = 0) -> dict[str
         An array of `n` a name.
     """
     whole = _few(len(names), n) if n <= FEW and not start else _many(len(names), n, start)
-    scrambles = [int(stream(seed, f"{name}/scramble").integers(2**32)) for name in names]
-    return {name: _scrambled(whole[i], key) for i, (name, key) in enumerate(zip(names, scrambles, strict=True))}
+    return {name: _scrambled(row, _digest(f"{seed}/{name}", 4)) for name, row in zip(names, whole, strict=False)}
 
 
 def _many(dimensions: int, n: int, start: int) -> NDArray[np.uint32]:
@@ -66,9 +63,7 @@ def _many(dimensions: int, n: int, start: int) -> NDArray[np.uint32]:
     from scipy.stats import qmc
 
     sobol = qmc.Sobol(dimensions, scramble=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of counts that are no power of two
-        points = sobol.fast_forward(start).random(n) if start else sobol.random(n)
+    points = sobol.fast_forward(start).random(n) if start else sobol.random_base2((n - 1).bit_length())[:n]
     return np.ascontiguousarray((points.T * 2**32).astype(np.uint32))
 
 
@@ -102,6 +97,11 @@ def _unevenness(points: Floats) -> Floats:
     counts = is_in.reshape(4 * d, n) @ is_in.reshape(4 * d, n).T
     expected = np.maximum(np.outer(total, total) / n, 1 / n)
     return np.asarray(((counts - expected) ** 2 / expected).reshape(d, 4, d, 4).sum(axis=(1, 3)) / 9, dtype=float)
+
+
+def _digest(text: str, size: int) -> int:
+    """A number of so many bytes that a text decides, everywhere alike."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=size).digest(), "big")
 
 
 def _scrambled(x: NDArray[np.uint32], key: int) -> NDArray[np.uint32]:
