@@ -297,8 +297,9 @@ class Draw:
             x[missed] = np.clip(x[missed], low, high)
             rows = self.of(missed)
             again = np.flatnonzero(~rows.can_hold(x[missed]))
-            missed, low, high = missed[again], low[again], high[again]
-            x[missed] = np.nan if self.is_hasty else rows.of(again)._redrawn(low, high)
+            if len(again):
+                fresh = np.nan if self.is_hasty else rows.of(again)._redrawn(low[again], high[again])
+                x[missed[again]] = fresh
         return x
 
     @cached_property

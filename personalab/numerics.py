@@ -101,7 +101,10 @@ class Law:
         low = np.ceil(low) if self.is_integer else low
         high = np.floor(high) if self.is_integer else high
         has_atoms = self.is_integer or self.is_discrete
-        below = self.cdf(np.nextafter(low, -np.inf)) if has_atoms else self.cdf(low)
+        if np.isfinite(low).any():
+            below = self.cdf(np.nextafter(low, -np.inf)) if has_atoms else self.cdf(low)
+        else:
+            below = np.zeros(np.shape(low))
         possible = (low <= high) & (high >= self.points[0]) & (low <= self.points[-1])
         nearest_end = np.clip(self._whole(np.clip(self.mean, self.points[0], self.points[-1])), low, high)
         return below, np.where(possible, self.cdf(high), below), np.where(possible, nearest_end, np.nan)
