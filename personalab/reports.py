@@ -38,7 +38,8 @@ METHODS = {
     "quota": "Counts are apportioned, so that no standard error for independent draws applies, and a test of a field "
     "against its own weights never rejects. Who combines which values is left to chance: tests of independence between "
     "unrelated fields keep their size.",
-    "iid": "Independent draws: the TVD expected is the one by chance, and tests and standard errors apply.",
+    "iid": "Independent draws: the TVD expected is the one by chance, p is how often they lie at least as far off, and "
+    "tests and standard errors apply.",
 }
 UNBIASED = (
     "Counts of roots are right on average, each within one person of n·p: a TVD above the best possible is meant."
