@@ -200,6 +200,20 @@ def cards(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None) -> str:
     return _template("notebook.html.j2").render(personas=shown, total=of or len(frame))
 
 
+def offline() -> None:
+    """Let notebooks draw charts without a network, unless somebody has chosen how to draw them.
+
+    The charts of this module see to it themselves; call it before Altair charts of your own. Each is stored as
+    Vega-Lite, as SVG and, with its ``description``, as text.
+    """
+    import altair as alt
+
+    if "personalab" not in alt.renderers.names():
+        alt.renderers.register("personalab", _drawn)
+    if alt.renderers.active == "default":  # which fetches scripts, and shows nothing without them
+        alt.renderers.enable("personalab")
+
+
 def in_words(distribution: Distribution) -> str:
     """Tell a distribution: its shares, or its range, mean and spread."""
     if isinstance(distribution, Numeric):
@@ -233,7 +247,7 @@ def _panels(
     """Put one panel a field, each with its own values, under a title and a caption."""
     import altair as alt
 
-    _draw_offline()
+    offline()
     header = alt.Header(title=None, labelOrient="top", labelAnchor="start", labelFontSize=12, labelFontWeight="bold")
     sized = layers.properties(width=width, height=alt.Step(STEP))
     chart: alt.FacetChart = sized.facet(row=alt.Row("panel:N", sort=order, header=header), spacing=12)
@@ -284,16 +298,6 @@ def _moments(report: Report) -> list[dict[str, Any]]:
             "achieved_high": mean + sd,
         })  # fmt: skip
     return rows
-
-
-def _draw_offline() -> None:
-    """Let notebooks draw charts without a network, unless somebody has chosen how to draw them."""
-    import altair as alt
-
-    if "personalab" not in alt.renderers.names():
-        alt.renderers.register("personalab", _drawn)
-    if alt.renderers.active == "default":  # which fetches scripts, and shows nothing without them
-        alt.renderers.enable("personalab")
 
 
 def _drawn(spec: dict[str, Any]) -> dict[str, Any]:

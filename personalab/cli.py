@@ -14,10 +14,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, get_args
 
 from personalab import lint
 from personalab.blueprint import Blueprint
+from personalab.draws import Method, Rounding
 from personalab.errors import PersonalabError, RequestError
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 SHOWN = 10  # people that generate prints; the files have them all
 GROUNDING_HELP = "off (default); web and research are not available yet"
 SEED_HELP = "a number that fixes the draw"
+METHOD_HELP = (
+    "how people are drawn: balanced (exact counts, combined evenly; the default up to 20,000), quota (exact counts, "
+    "combined by chance; the default beyond), iid (independent draws, for standard errors and tests)"
+)
+ROUNDING_HELP = "how shares become counts: nearest (default), or unbiased (right on average, for panels to be pooled)"
 MODEL_HELP = (
     'which model: "openai/NAME", "ollama/NAME", "local", "local-small" or "local-tiny"; without it PERSONALAB_MODEL, '
     "else an OPENAI_API_KEY (OPENAI_BASE_URL names any compatible server), an Ollama here, the embedded model"
@@ -79,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("prompt", help="who the population is, in a sentence")
     add.add_argument("--count", type=int, default=1, metavar="N", help="how many personas (default 1)")
     add.add_argument("--grounding", default="off", metavar="LEVEL", help=GROUNDING_HELP)
-    add.add_argument("--seed", type=int, metavar="N", help=SEED_HELP)
+    _add_draw(add)
     add.add_argument("--model", help=MODEL_HELP)
     add.add_argument("--out", type=Path, metavar="DIR", help="also write JSON, CSV, YAML, Markdown and an HTML report")
 
@@ -92,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add = _command(commands, "sample", _sample, "draw a population from a blueprint; asks no model")
     add.add_argument("blueprint", type=Path, help=BLUEPRINT_HELP)
     add.add_argument("count", type=int, help="how many people")
-    add.add_argument("--seed", type=int, metavar="N", help=SEED_HELP)
+    _add_draw(add)
     add.add_argument("--out", type=Path, metavar="FILE", help="write the CSV here instead of printing it")
 
     add = _command(commands, "report", _report, "compare a population with a blueprint; asks no model")
@@ -112,6 +118,13 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int],
     return command
 
 
+def _add_draw(command: argparse.ArgumentParser) -> None:
+    """Let a command be told how people are drawn."""
+    command.add_argument("--seed", type=int, metavar="N", help=SEED_HELP)
+    command.add_argument("--method", choices=get_args(Method), help=METHOD_HELP)
+    command.add_argument("--rounding", choices=get_args(Rounding), default="nearest", help=ROUNDING_HELP)
+
+
 def _generate(args: argparse.Namespace) -> int:
     from personalab import llm
     from personalab.population import check_call, generate
@@ -126,7 +139,15 @@ def _generate(args: argparse.Namespace) -> int:
     if not sys.stderr.isatty():  # where no bar is drawn, lines tell how far it is
         logging.basicConfig(stream=sys.stderr, format="%(message)s")
         logging.getLogger("personalab").setLevel(logging.INFO)
-    population = generate(args.prompt, args.count, grounding=args.grounding, seed=args.seed, model=args.model)
+    population = generate(
+        args.prompt,
+        args.count,
+        grounding=args.grounding,
+        seed=args.seed,
+        model=args.model,
+        method=args.method,
+        rounding=args.rounding,
+    )
     if args.out:
         _say(f"written to {population.save(args.out)}{os.sep}")
     _print(args, population.to_dict(), lambda: f"{population}\n\n{population.report.summary}\n\n{_people(population)}")
@@ -157,9 +178,10 @@ def _sample(args: argparse.Namespace) -> int:
     from personalab.blueprint import write_whole
     from personalab.sampling import sample
 
-    frame = sample(Blueprint.load(args.blueprint), args.count, seed=args.seed)
+    bp = Blueprint.load(args.blueprint)
+    frame = sample(bp, args.count, seed=args.seed, method=args.method, rounding=args.rounding)
     rows = json.loads(frame.reset_index().to_json(orient="records", double_precision=15))
-    data = {"seed": frame.attrs["seed"], "rows": rows}
+    data = {**{key: frame.attrs[key] for key in ("method", "rounding", "seed")}, "rows": rows}
     if args.out:
         text = json.dumps(data, indent=2, ensure_ascii=False) + "\n" if args.json else frame.to_csv()
         _say(f"written to {write_whole(args.out, text)}")

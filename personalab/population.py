@@ -15,27 +15,31 @@ import operator
 import os
 import sys
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pandas as pd
 
 from personalab import charts, llm
 from personalab.blueprint import Blueprint, write_whole
+from personalab.draws import Method, Rounding
 from personalab.errors import BlueprintError, ProviderError, RequestError
 from personalab.facts import as_strings
 from personalab.fidelity import report
 from personalab.inference import check_request, infer_with
 from personalab.reports import Report
-from personalab.sampling import sample
+from personalab.sampling import one_of, sample
 from personalab.writing import write_with
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model, Usage
 
 _log = logging.getLogger(__name__)
+
+Draw = Callable[[Blueprint], pd.DataFrame]
 
 LIMIT = 10_000  # people a call; PERSONALAB_LIMIT sets another
 SEEDS = "give a whole number of 0 or more"
@@ -158,6 +162,8 @@ def generate(
     grounding: str = "off",
     seed: int | None = None,
     model: str | Model | None = None,
+    method: Method | None = None,
+    rounding: Rounding = "nearest",
 ) -> Population:
     """Generate a population from one sentence.
 
@@ -175,6 +181,10 @@ def generate(
     model : str or Model, optional
         ``"openai/gpt-5-mini"``, ``"ollama/qwen3"``, ``"local"`` or an object with a ``complete`` method. Without
         it ``PERSONALAB_MODEL``; else an OpenAI key, an Ollama on this machine, the embedded model.
+    method : {"balanced", "quota", "iid"}, optional
+        How people are drawn, as for `sample`: ``"balanced"`` unless told otherwise.
+    rounding : {"nearest", "unbiased"}
+        How shares become counts, as for `sample`.
 
     Returns
     -------
@@ -184,17 +194,26 @@ def generate(
     Raises
     ------
     RequestError
-        If the prompt is empty, the count out of range or the grounding unknown; no model is asked then.
+        If the prompt is empty, the count out of range, or the grounding, method or rounding unknown; no model is
+        asked then.
     ProviderError
         If the model cannot be had or gives nothing usable. What it has answered is kept among the replies, so
         that the same call goes on from there.
     """
-    check_call(prompt, count, grounding, seed)
+    check_call(prompt, count, grounding, seed, method, rounding)
     connection = llm.connect(model)
-    return llm.run_with(connection, _generated(prompt, operator.index(count), seed, connection))
+    draw = partial(sample, n=operator.index(count), seed=seed, method=method, rounding=rounding)
+    return llm.run_with(connection, _generated(prompt, operator.index(count), draw, connection))
 
 
-def check_call(prompt: str, count: int, grounding: str, seed: int | None = None) -> None:
+def check_call(
+    prompt: str,
+    count: int,
+    grounding: str,
+    seed: int | None = None,
+    method: str | None = None,
+    rounding: str = "nearest",
+) -> None:
     """Refuse a call to `generate` that cannot be served, before any model is asked."""
     check_request(prompt, grounding)
     limit = _limit()
@@ -206,6 +225,9 @@ def check_call(prompt: str, count: int, grounding: str, seed: int | None = None)
         )
     if seed is not None and _whole("seed", seed, SEEDS) < 0:
         raise RequestError(f"seed is {seed!r}", hint=SEEDS)
+    if method is not None:
+        one_of("method", method, get_args(Method))
+    one_of("rounding", rounding, get_args(Rounding))
 
 
 def _limit() -> int:
@@ -221,7 +243,7 @@ def _whole(what: str, value: Any, hint: str) -> int:
     return operator.index(value)
 
 
-async def _generated(prompt: str, count: int, seed: int | None, connection: Connection) -> Population:
+async def _generated(prompt: str, count: int, draw: Draw, connection: Connection) -> Population:
     async with _progress(count, connection) as bar:
 
         def written(done: int) -> None:
@@ -233,14 +255,14 @@ async def _generated(prompt: str, count: int, seed: int | None, connection: Conn
         bp = await infer_with(prompt, connection)
         _log.info("blueprint %s: %s", bp.domain, ", ".join(item.name for item in bp.fields))
         bar.set_description("writing")
-        frame = await write_with(_sampled(bp, count, seed, connection), bp, connection, progress=written)
+        frame = await write_with(_sampled(bp, count, draw, connection), bp, connection, progress=written)
     return Population(prompt, bp, frame, report(frame, bp), connection.name, connection.usage)
 
 
-def _sampled(bp: Blueprint, count: int, seed: int | None, connection: Connection) -> pd.DataFrame:
+def _sampled(bp: Blueprint, count: int, draw: Draw, connection: Connection) -> pd.DataFrame:
     """Sample; that a rare row cannot be drawn, which no trial met, is the inferred blueprint's fault."""
     try:
-        return sample(bp, count, seed=seed)
+        return draw(bp)
     except BlueprintError as error:
         raise ProviderError(
             f"the blueprint that {connection.name} wrote leaves some of {count:,} members no value",

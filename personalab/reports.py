@@ -31,6 +31,20 @@ COVERAGE = 0.95  # of independent draws, inside a cell's band
 DUST = 1e-12  # a distance below this is the arithmetic's own, not a miss
 MOST_ROWS = 12  # of one table in the text form
 
+# What a way of drawing means for whoever computes something from the people.
+METHODS = {
+    "balanced": "Counts are apportioned and combinations spread evenly, so that shares, means and associations vary "
+    "less than in a random sample: no test or standard error for independent draws applies.",
+    "quota": "Counts are apportioned, so that no standard error for independent draws applies, and a test of a field "
+    "against its own weights never rejects. Who combines which values is left to chance: tests of independence between "
+    "unrelated fields keep their size.",
+    "iid": "Independent draws: the TVD expected is the one by chance, p is how often they lie at least as far off, and "
+    "tests and standard errors apply.",
+}
+UNBIASED = (
+    "Counts of roots are right on average, each within one person of n·p: a TVD above the best possible is meant."
+)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -77,6 +91,9 @@ class Marginal:
         The least TVD that any population of `n` can have.
     expected_iid : float
         The TVD expected of `n` independent draws.
+    p_value : float or None
+        How often independent draws are at least as far from the blueprint, where the people were drawn ``iid`` and no
+        constraint restricts the field. None otherwise: quotas leave nothing to test.
     """
 
     attribute: str
@@ -85,6 +102,7 @@ class Marginal:
     total_variation_distance: float
     limit: float
     expected_iid: float
+    p_value: float | None = None
 
     @property
     def outside(self) -> int:
@@ -449,9 +467,10 @@ def _root_table(rep: Report) -> Table:
             brief(each.total_variation_distance),
             brief(each.limit),
             brief(each.expected_iid),
+            "" if each.p_value is None else brief(each.p_value),
             each.verdict,
         ))  # fmt: skip
-    return Table("Roots", ("field", "largest miss", "TVD", "at best", "by chance", "verdict"), tuple(rows))
+    return _without_empty("Roots", ("field", "largest miss", "TVD", "at best", "by chance", "p", "verdict"), rows)
 
 
 def _edge_table(rep: Report) -> Table:
@@ -534,12 +553,18 @@ def _remarks(rep: Report) -> Iterator[str]:
     for what, reason in rep.not_applicable.items():
         yield f"Not applicable: {what}, because {reason}."
     if rep.method:
-        how = [f"drawn {rep.method}", f"rounding {rep.rounding}" if rep.rounding else ""]
-        how += [f"seed {rep.seed}" if rep.seed is not None else ""]
-        quiet = " Shares vary less than in a random sample: no test or standard error for independent draws applies."
-        yield f"Method: {', '.join(filter(None, how))}." + (quiet if rep.method == "balanced" else "")
+        yield _method(rep)
     for finding in rep.findings:
         yield f"Blueprint: {finding}"
+
+
+def _method(rep: Report) -> str:
+    """How the people were drawn, and what follows for whoever computes something from them."""
+    rounding = rep.rounding if rep.method != "iid" else None  # nothing is rounded where each is drawn alone
+    how = [f"drawn {rep.method}", f"rounding {rounding}" if rounding else ""]
+    how += [f"seed {rep.seed}" if rep.seed is not None else ""]
+    told = [f"Method: {', '.join(filter(None, how))}.", METHODS.get(rep.method or "", "")]
+    return " ".join(filter(None, [*told, UNBIASED if rounding == "unbiased" else ""]))
 
 
 def _as_text(table: Table) -> str:

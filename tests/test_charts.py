@@ -235,6 +235,15 @@ def test_charts_show_without_a_network() -> None:
     assert bundle["text/plain"].startswith("places: requested and achieved shares")
 
 
+def test_charts_of_ones_own_show_without_a_network_too() -> None:
+    """After `offline`, any Altair chart comes in the same three forms, its description as the text."""
+    charts.offline()
+    chart = alt.Chart(pd.DataFrame({"x": [1]}), description="one dot").mark_point().encode(x="x:Q")
+    bundle = chart._repr_mimebundle_()
+    assert set(bundle) == {"application/vnd.vegalite.v5+json", "image/svg+xml", "text/plain"}
+    assert bundle["text/plain"] == "one dot"
+
+
 def test_a_chosen_renderer_stays() -> None:
     """Whoever has chosen how Altair draws keeps that choice."""
     with alt.renderers.enable("json"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from personalab import Blueprint, cli, replies
+from personalab import Blueprint, cli, replies, sample
 from personalab.cli import main
 from tests.fluent import fluent
 from tests.server import Server, error
@@ -104,13 +104,30 @@ def test_a_file_without_ids_loses_no_column(capsys, tmp_path):
 
 
 def test_sample_prints_what_json_prints(capsys):
-    """CSV and JSON hold the same people, and JSON the seed."""
+    """CSV and JSON hold the same people, and JSON how they were drawn."""
     assert main(["sample", LEAGUE, "3", "--seed", "5"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert main(["sample", LEAGUE, "3", "--seed", "5", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert data["seed"] == 5
+    assert {key: data[key] for key in data if key != "rows"} == {"method": "balanced", "rounding": "nearest", "seed": 5}
     assert [row["persona_id"] for row in data["rows"]] == [line.split(",")[0] for line in lines[1:]]
+
+
+def test_sample_draws_as_it_is_told(capsys):
+    """Method and rounding reach the draw, and the JSON says which they were."""
+    told = ["--seed", "5", "--method", "quota", "--rounding", "unbiased", "--json"]
+    assert main(["sample", LEAGUE, "30", *told]) == 0
+    data = json.loads(capsys.readouterr().out)
+    frame = sample(Blueprint.load(LEAGUE), 30, seed=5, method="quota", rounding="unbiased")
+    assert (data["method"], data["rounding"]) == ("quota", "unbiased")
+    assert [row["rank"] for row in data["rows"]] == frame["rank"].tolist()
+
+
+def test_generate_draws_as_it_is_told(serve, tmp_path):
+    """The method reaches the report that is written."""
+    serve()
+    assert main(["generate", "buskers", "--count", "3", "--seed", "1", "--method", "iid", "--out", "out"]) == 0
+    assert "drawn iid, seed 1" in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
 def _files(folder: Path) -> None:
@@ -146,8 +163,10 @@ def test_a_wrong_call_is_a_sentence_and_a_code(serve, call, code, capsys, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "call", [[], ["dance"], ["generate"], ["generate", "x", "--count", "many"], ["sample", LEAGUE]]
-)
+    "call",
+    [[], ["dance"], ["generate"], ["generate", "x", "--count", "many"], ["sample", LEAGUE],
+     ["sample", LEAGUE, "3", "--method", "dice"], ["generate", "x", "--rounding", "up"]],
+)  # fmt: skip
 def test_usage_errors_exit_with_two(call, capsys):
     """What argparse refuses has the same code."""
     with pytest.raises(SystemExit) as caught:

@@ -17,8 +17,9 @@ from scipy import stats
 from personalab import numerics
 from personalab.blueprint import Blueprint, Numeric
 from personalab.errors import BlueprintError, RequestError
-from personalab.fidelity import band, distance, expected_iid, kolmogorov_smirnov, limit, report
+from personalab.fidelity import band, distance, expected_iid, kolmogorov_smirnov, limit, p_value, report
 from personalab.reports import Report, brief, change
+from personalab.sampling import sample
 
 SHARES = st.lists(st.integers(0, 9), min_size=2, max_size=4).filter(any).map(lambda w: [x / sum(w) for x in w])
 RANKS = {"Bronze": 0.2, "Silver": 0.3, "Gold": 0.25, "Platinum": 0.15, "Diamond": 0.07, "Challenger": 0.03}
@@ -324,12 +325,62 @@ def test_diversity_is_of_the_written_texts() -> None:
 
 
 def test_how_a_frame_was_drawn_travels_with_it() -> None:
-    """Method, rounding and seed come from the frame's attrs, and a quiet method is called quiet."""
-    frame = ten()
-    frame.attrs = {"method": "balanced", "rounding": "nearest", "seed": 7}
-    found = report(frame, players())
+    """Method, rounding and seed come from the frame's attrs; a frame that does not say is not spoken of."""
+    found = report(sample(players(), 10, seed=7, method="balanced"), players())
     assert (found.method, found.rounding, found.seed) == ("balanced", "nearest", 7)
-    assert "no test or standard error" in str(found)
+    assert "Method: drawn balanced, rounding nearest, seed 7." in str(found)
+    assert "Method" not in str(report(ten(), players()))
+
+
+@pytest.mark.parametrize(
+    ("method", "said", "unsaid"),
+    [("balanced", "no test or standard error for independent draws applies", "keep their size"),
+     ("quota", "tests of independence between unrelated fields keep their size", "tests and standard errors apply"),
+     ("iid", "tests and standard errors apply", "rounding")],
+)  # fmt: skip
+def test_a_report_says_what_its_method_allows(method: Any, said: str, unsaid: str) -> None:
+    """What may be computed from the people is said for each method, in the text and in the HTML."""
+    found = report(sample(players(), 10, seed=7, method=method), players())
+    for shown in (str(found), found._repr_html_()):
+        assert said in shown
+        assert unsaid not in shown
+
+
+def test_a_miss_by_unbiased_rounding_is_called_meant() -> None:
+    """Counts that are right on average may lie above the limit, and the report says why; nearest and iid do not."""
+    said = "each within one person of n·p"
+    assert said in str(report(sample(players(), 10, seed=1, rounding="unbiased"), players()))
+    assert said not in str(report(sample(players(), 10, seed=1), players()))
+    assert said not in str(report(sample(players(), 10, seed=1, rounding="unbiased", method="iid"), players()))
+
+
+def test_only_independent_draws_have_p_values() -> None:
+    """Quotas leave nothing to test, nor does a field that a constraint restricts."""
+    tied = players(rule("(rank == 'Gold')", "<=", "hours <= 60"))
+    assert [each.p_value for each in report(ten(), players()).marginals] == [None, None]
+    assert [each.p_value for each in report(sample(players(), 50, seed=1), players()).marginals] == [None, None]
+    found = report(sample(tied, 50, seed=1, method="iid"), tied)
+    assert [each.p_value is None for each in found.marginals] == [False, True]
+    assert " p " in str(found)
+
+
+def test_p_values_agree_with_counting_every_population() -> None:
+    """Over all populations of eight, the exact probability lies within four standard errors of the simulated one."""
+    shares, n = [0.5, 0.3, 0.2], 8
+    every = compositions(n, 3)
+    mass = np.array([stats.multinomial.pmf(counts, n, shares) for counts in every])
+    far = np.array([distance(shares, np.array(counts) / n) for counts in every])
+    for found in np.unique(far.round(12)):
+        exact = min(1.0, mass[far >= found - 1e-9].sum())
+        assert abs(p_value(shares, n, found) - exact) <= 4 * math.sqrt(exact * (1 - exact) / 1999) + 1 / 2000
+
+
+def test_p_values_of_independent_draws_are_small_as_often_as_they_say() -> None:
+    """Of 400 frames drawn iid, about 5 % have a p-value of at most 5 %: not more than four standard errors above."""
+    bp = players()
+    found = [report(sample(bp, 200, seed=seed, method="iid")[["rank"]], bp).marginals[0] for seed in range(400)]
+    small = np.mean([each.p_value is not None and each.p_value <= 0.05 for each in found])
+    assert abs(small - 0.05) < 4 * math.sqrt(0.05 * 0.95 / 400)
 
 
 def test_to_dict_holds_everything_and_is_json() -> None:

@@ -101,7 +101,8 @@ def test_a_single_persona_has_no_reports():
     [("", {}), (" ", {}), (None, {}), ("x", {"count": 0}), ("x", {"count": -3}), ("x", {"count": 10_001}),
      ("x", {"count": 2.0}), ("x", {"count": "2"}), ("x", {"count": True}), ("x", {"count": None}),
      ("x", {"grounding": "web"}), ("x", {"grounding": "deep"}), ("x", {"seed": -1}), ("x", {"seed": "7"}),
-     ("x", {"seed": 0.5}), ("x", {"model": 7}), ("x", {"model": "nobody/knows"})],
+     ("x", {"seed": 0.5}), ("x", {"model": 7}), ("x", {"model": "nobody/knows"}), ("x", {"method": "dice"}),
+     ("x", {"method": ""}), ("x", {"rounding": "up"}), ("x", {"rounding": None})],
 )  # fmt: skip
 def test_a_wrong_call_asks_no_model(serve, prompt, options):
     """The server is not asked once, and the error says what would have been right."""
@@ -137,6 +138,16 @@ def test_the_same_seed_and_replies_give_the_same_population(serve):
     assert generate(PROMPT, 8, seed=4) == first
     assert len(server.requests) == asked
     assert generate(PROMPT, 8, seed=5) != first
+
+
+def test_people_are_drawn_as_asked():
+    """Method and rounding reach the draw, and frame and report say which they were."""
+    asked = {"method": "quota", "rounding": "unbiased", "seed": 3}
+    population = generate(PROMPT, 12, model=Fluent(), **asked)
+    found = population.report
+    assert {"method": found.method, "rounding": found.rounding, "seed": found.seed} == asked
+    drawn = sample(population.blueprint, 12, **asked)
+    assert population.frame[list(drawn)].equals(drawn)
 
 
 # the model
