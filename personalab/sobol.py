@@ -13,7 +13,6 @@ draws (4), while the first dimensions stay at 0.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -66,9 +65,8 @@ def _many(dimensions: int, n: int, start: int) -> NDArray[np.uint32]:
     from scipy.stats import qmc
 
     sobol = qmc.Sobol(dimensions, scramble=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of counts that are no power of two
-        points = sobol.fast_forward(start).random(n) if start else sobol.random(n)
+    # At the start the first one alone, for scipy warns of more unless they are a power of two.
+    points = sobol.fast_forward(start).random(n) if start else np.vstack([sobol.random(1), sobol.random(n - 1)])
     return np.ascontiguousarray((points.T * 2**32).astype(np.uint32))
 
 
