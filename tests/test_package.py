@@ -15,12 +15,13 @@ import personalab
 PACKAGE = Path(personalab.__file__).parent
 # The data's way: a module imports only from those before it.
 ORDER = [
-    *("errors", "blueprint", "rules", "branches", "numerics", "lint", "quotas", "sobol", "sampling"),
+    *("errors", "blueprint", "rules", "columns", "branches", "numerics", "lint", "quotas", "sobol", "dealing"),
+    *("draws", "rescue", "distributed", "sampling"),
     *("replies", "local", "llm", "inference"),
     *("diversity", "facts", "sheets", "writing", "reports", "fidelity", "charts", "population", "cli"),
 ]
 FRONTS = ("cli", "__init__", "__main__")  # thin fronts, which may import anything
-SLOW = ("openai", "instructor", "altair", "ipywidgets")
+SLOW = ("openai", "instructor", "altair", "ipywidgets", "dask")
 SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
