@@ -18,6 +18,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ class Drawn:
 Columns = Mapping[str, Interval | Drawn]
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str) -> Node:
     """Read one side of a constraint.
 

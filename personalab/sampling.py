@@ -25,7 +25,7 @@ from __future__ import annotations
 import operator
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
@@ -114,7 +114,8 @@ def sample(
     Raises
     ------
     RequestError
-        If an argument is not of the kind asked for, or `n` is more than one frame holds.
+        If an argument is not of the kind asked for, or `n` is more than 50 million in one frame, or a billion or
+        more in Dask, or Dask is asked for and not installed.
     BlueprintError
         If the blueprint has errors, or its constraints leave some row without any value.
 
@@ -151,9 +152,7 @@ def sample(
         return rows
     if n > MOST:
         raise RequestError(f"n is {n:,}, more than one frame holds", hint='use engine="dask", or draw fewer at a time')
-    frame = to_frame(bp, plan.columns(), persona_ids(n))
-    frame.attrs.update(method=method, rounding=rounding, seed=seed)
-    return frame
+    return plan.frame(plan.columns(), range(n))
 
 
 @dataclass(frozen=True)
@@ -164,6 +163,8 @@ class Plan:
     ----------
     bp, n, seed, method, rounding
         As for `sample`.
+    size : int
+        How many rows a chunk has.
     """
 
     bp: Blueprint
@@ -171,15 +172,26 @@ class Plan:
     seed: int
     method: Method
     rounding: Rounding
+    size: int = field(default_factory=lambda: CHUNK)
 
     @property
     def chunks(self) -> int:
         """How many chunks there are."""
-        return -(-self.n // CHUNK)
+        return -(-self.n // self.size)
 
     def rows(self, chunk: int) -> range:
         """The places of a chunk's rows in the population."""
-        return range(chunk * CHUNK, min(self.n, (chunk + 1) * CHUNK))
+        return range(chunk * self.size, min(self.n, (chunk + 1) * self.size))
+
+    def alone(self) -> Plan:
+        """The same plan without the quotas, of which a chunk is sent its own."""
+        return replace(self)
+
+    def frame(self, columns: Mapping[str, Array], rows: range) -> pd.DataFrame:
+        """The frame that users see of these rows."""
+        frame = to_frame(self.bp, columns, persona_ids(len(rows), first=rows.start + 1, of=self.n))
+        frame.attrs.update(method=self.method, rounding=self.rounding, seed=self.seed)
+        return frame
 
     def columns(self) -> dict[str, Array]:
         """Every column of the whole population, drawn chunk by chunk in place."""
