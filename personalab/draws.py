@@ -235,6 +235,7 @@ class Draw:
         low, high = view._bounds()
         below, width, end = np.zeros(view.n), np.zeros(view.n), np.zeros(view.n)
         for law, rows in zip(laws, members(branch[home], len(laws)), strict=True):
+            low[rows], high[rows] = law.reach(low[rows], high[rows])
             below[rows], upto, end[rows] = law.window(low[rows], high[rows])
             width[rows] = upto - below[rows]
         x = quantiles(part, below[at] + self._u * width[at], laws)

@@ -290,6 +290,17 @@ def test_no_row_breaks_a_rule(rules: tuple[str, ...], back: bool) -> None:
         assert violations(sample(bp, n, seed=n), bp) == 0
 
 
+@pytest.mark.parametrize("method", get_args(Method))
+def test_whole_numbers_are_bounded_by_the_real_ones_beside_them(method: Method) -> None:
+    """In each of 20,000 rows, also below zero, where the range is wide and where a bound lies far out in the law."""
+    for sign, spread in ((1, 15_000), (-1, 300), (1, 20)):
+        ends = sorted((sign * 90_000, 0))
+        fields = [number(name, *ends, sign * 40_000, spread) for name in ("y", "x")]
+        fields[1]["numeric"]["integer"] = True
+        bp = blueprint(*fields, rules=("x >= y" if sign > 0 else "x <= y",))
+        assert violations(sample(bp, 20_000, seed=1, method=method), bp) == 0
+
+
 @pytest.mark.parametrize("rules", RULES, ids="; ".join)
 def test_roots_keep_their_counts_under_rules_that_leave_room(rules: tuple[str, ...]) -> None:
     """Each of these rules can be kept with every root at its limit, and is."""
