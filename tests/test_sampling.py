@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,10 @@ from personalab import Blueprint, sample, validate
 from personalab.blueprint import Categorical, CategoricalField
 from personalab.branches import branches
 from personalab.columns import from_frame
+from personalab.draws import Method, Rounding
 from personalab.errors import BlueprintError, RequestError
 from personalab.fidelity import distance, limit, report, shares
+from personalab.sampling import Plan
 from personalab.sobol import coordinates
 from tests.conftest import ROOT
 from tests.strategies import blueprints
@@ -214,6 +217,35 @@ def test_two_halves_of_a_small_panel_do_not_coincide() -> None:
         agreement = [(a == b).mean() for a, b in itertools.combinations(codes, 2)]
         assert min(agreement) > 0
         assert max(agreement) < 1
+
+
+@pytest.mark.parametrize(
+    ("weights", "n", "rounding"),
+    [((3, 2, 1), 6, "nearest"), ((1, 1), 5, "nearest"), ((2, 2, 2), 4, "nearest"), ((9, 11), 5, "unbiased")],
+    ids=str,
+)
+def test_every_arrangement_of_quotas_is_equally_likely(weights: tuple[int, ...], n: int, rounding: Rounding) -> None:
+    """Whatever the counts have become: over 2,500 seeds, a χ² test of all arrangements of the same counts."""
+    bp = blueprint(choice("root", {f"v{i}": weight / sum(weights) for i, weight in enumerate(weights)}))
+    found: dict[tuple[int, ...], Counter[tuple[int, ...]]] = {}
+    for seed in range(2500):
+        codes = tuple(Plan(bp, n, seed, "quota", rounding).columns()["root"].tolist())
+        found.setdefault(tuple(sorted(codes)), Counter())[codes] += 1
+    for codes, seen in found.items():
+        every = set(itertools.permutations(codes))
+        assert stats.chisquare([seen[each] for each in every]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("n", [4000, 100_000])
+def test_quotas_favour_no_place(n: int) -> None:
+    """Over 60 seeds the p-values of χ² tests of a root's values in ten blocks of rows are uniform."""
+    share, p_values = np.array([0.55, 0.3, 0.15]), []
+    bp = blueprint(choice("root", dict(zip("abc", share.tolist(), strict=True))))
+    block = np.arange(n) * 10 // n
+    for seed in range(60):
+        codes = sample(bp, n, seed=seed, method="quota")["root"].cat.codes.to_numpy()
+        p_values.append(stats.chi2_contingency(np.bincount(block * 3 + codes, minlength=30).reshape(10, 3)).pvalue)
+    assert stats.kstest(p_values, "uniform").pvalue > 1e-3
 
 
 # Numbers
