@@ -17,8 +17,10 @@ from personalab.columns import Array
 from personalab.dealing import random_keys
 from personalab.draws import Draw, Mask, Restriction, concerned, sampled
 
-ATTEMPTS = 4096  # rows tried at once in place of those that are left no value, doubled in each round
-ROUNDS = 4  # of attempts, before roots are exchanged or a blueprint is refused
+ATTEMPTS = 4096  # rows tried at least in place of those that are left no value
+MOST_ATTEMPTS = 1 << 20  # rows tried at once at most, or one for each row that is left no value
+SERVED = 1 / 64  # of those rows: a round that serves fewer was in vain, and the next one tries twice as many
+ROUNDS = 5  # in vain, before roots are exchanged or a blueprint is refused
 PARTNERS = 64  # rows with which a row without a value may exchange a root
 
 Held = dict[str, Array]  # the columns drawn so far
@@ -48,11 +50,11 @@ def rescued(draw: Draw, stuck: Mask, kept: Sequence[Restriction]) -> Held:
         If a row has no value whatever is drawn again.
     """
     columns, left = dict(draw.columns), np.flatnonzero(stuck)
-    if draw.method == "iid":
+    roots = frozenset(field.name for field in draw.bp.roots if field.name in columns)
+    if draw.method == "iid" or not roots & _loose(draw, frozenset(), kept):
         columns, failed = _attempted(draw, columns, left, frozenset(), kept)
         draw.demand(stuck if len(failed) else np.zeros(0, dtype=bool))
         return columns
-    roots = frozenset(field.name for field in draw.bp.roots if field.name in columns)
     columns, left = _attempted(draw, columns, left, roots, kept)
     while len(left):
         columns, rest = _exchanged(draw, columns, left, roots, kept)
@@ -68,16 +70,16 @@ def _attempted(
     draw: Draw, columns: Held, left: NDArray[np.intp], held: frozenset[str], kept: Sequence[Restriction]
 ) -> tuple[Held, NDArray[np.intp]]:
     """Draw rows again, many times each, and keep the first attempt that leaves the field a value; and who has none."""
-    loose = _loose(draw, held, kept)
-    for attempt in range(ROUNDS if loose - {draw.field.name} else 0):
-        copies = np.repeat(left, max(1, (ATTEMPTS << attempt) // len(left)))
+    loose, vain = _loose(draw, held, kept), 0
+    while len(left) and vain < ROUNDS and loose - {draw.field.name}:
+        many = min(max(ATTEMPTS, len(left)) << vain, MOST_ATTEMPTS)
+        copies = np.repeat(left, max(1, many // len(left)))
         start = {name: column[copies] for name, column in columns.items() if name not in loose}
         found, alive = _survivors(draw, start, len(copies), kept)
         served, first = np.unique(copies[alive], return_index=True)
         columns = _with(columns, served, {name: column[first] for name, column in found.items()})
+        vain += len(served) < SERVED * len(left)
         left = np.setdiff1d(left, served)
-        if not len(left):
-            break
     return columns, left
 
 

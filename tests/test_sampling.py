@@ -368,6 +368,16 @@ def test_rules_that_bind_a_later_field_from_both_sides_spoil_no_row() -> None:
         assert excess(frame, bp) <= 1e-12
 
 
+@pytest.mark.parametrize("method", get_args(Method))
+def test_rules_that_leave_most_rows_without_a_value_are_kept_in_large_populations(method: Method) -> None:
+    """Of 20,000 rows nine in ten have no room between two numbers at first, and each has in the end."""
+    fields = (number("a", 0, 10, 6, 1), number("b", 0, 10, 4, 1), BOUNDS[2])
+    bp = blueprint(PEOPLE[0], *fields, rules=("a <= x", "x <= b"))
+    frame = sample(bp, 20_000, seed=1, method=method)
+    assert violations(frame, bp) == 0
+    assert method == "iid" or excess(frame, bp) <= 1e-12
+
+
 def test_a_chain_of_descent_spoils_no_row() -> None:
     """A rule on a grandchild decides over its grandparent only after that is drawn, and the roots stay exact."""
     sure = [{"when": {"b": f"b{i}"}, "categorical": {"weights": {"c0": 1.0 - i, "c1": float(i)}}} for i in (0, 1)]
