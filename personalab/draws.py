@@ -156,7 +156,8 @@ class Draw:
     def _restricted(self, at: Array, home: Array, allowed: Mask, asked: Floats) -> tuple[Array, Floats, Counts | None]:
         """Split situations by what their rows may hold, and share each one's quotas out among its parts."""
         branch = self._situations[1]
-        pattern = np.unique(allowed, axis=0, return_inverse=True)[1].reshape(-1)
+        packed = np.packbits(allowed, axis=1)  # whose bytes compare many times faster than as many columns
+        pattern = np.unique(packed.view(f"V{packed.shape[1]}").ravel(), return_inverse=True)[1].reshape(-1)
         part, first = numbered([(home, len(branch)), (pattern, int(pattern.max()) + 1)], len(home))
         may, base = allowed[first], asked[branch[home[first]]]
         masked = base * may
