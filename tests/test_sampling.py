@@ -513,6 +513,17 @@ def test_a_chain_of_descent_spoils_no_row() -> None:
     assert excess(frame, bp) <= 1e-12
 
 
+def test_roots_are_exchanged_in_large_populations_as_in_small_ones() -> None:
+    """Half of 20,000 rows must exchange a root, and every root stays exact."""
+    sure = [{"when": {"b": f"b{i}"}, "categorical": {"weights": {"c0": 1.0 - i, "c1": float(i)}}} for i in (0, 1)]
+    fields = [choice(name, {f"{name}0": 0.5, f"{name}1": 0.5}) for name in "ab"]
+    fields.append(choice("c", {"c0": 0.5, "c1": 0.5}, "b", conditionals=sure))
+    bp = blueprint(*fields, rules=("(a == 'a0') <= (c == 'c0')", "(a == 'a1') <= (c == 'c1')"))
+    frame = sample(bp, 20_000, seed=1)
+    assert violations(frame, bp) == 0
+    assert excess(frame, bp) <= 1e-12
+
+
 def test_roots_give_way_only_where_nothing_else_serves() -> None:
     """Half the people may not be of the kind that all of them are asked to be; the other root keeps its counts."""
     sure = [{"when": {"b": f"b{i}"}, "categorical": {"weights": {"c0": 1.0 - i, "c1": float(i)}}} for i in (0, 1)]
