@@ -102,7 +102,7 @@ def test_a_boundary_belongs_to_the_value_above_it(key: float, n: int) -> None:
 
 @pytest.mark.parametrize("share", [0.4, 0.6, 1 / 3], ids=str)
 def test_the_bits_that_a_short_key_lacks_are_drawn(share: float) -> None:
-    """Of 20,000 rows with one key, as many as its value's share of the key's own stretch, within four standard errors."""
+    """Of rows with one key a value gets its share of the key's own stretch, within four standard errors."""
     n, rng = 20_000, np.random.default_rng(4)
     for key in (0, 7, 65535):
         upto = (key + share) / 2**16

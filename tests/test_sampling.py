@@ -328,6 +328,15 @@ def test_no_pair_of_dimensions_goes_in_step(n: int, most: float) -> None:
     assert np.mean(found) <= most
 
 
+@pytest.mark.parametrize("n", [10, 100, 512, 513])
+def test_a_dimension_more_moves_no_other(n: int) -> None:
+    """Of any number of them, also past those that a choice among few begins with."""
+    names = [f"f{i}" for i in range(130)]
+    whole = coordinates(names, n, 3)
+    for many in (1, 63, 64, 65, 127, 128, 129):
+        assert all((x == whole[name]).all() for name, x in coordinates(names[:many], n, 3).items())
+
+
 def test_two_halves_of_a_small_panel_do_not_coincide() -> None:
     """Of 20 roots with two equal values, no two agree in all, or in none, of 16 people or more."""
     bp = blueprint(*(choice(f"f{i}", {"yes": 0.5, "no": 0.5}) for i in range(20)))
