@@ -128,7 +128,9 @@ def evenly(part: Array, sizes: Counts, key: Keys, rng: np.random.Generator) -> F
         slices = min(slices, max(FEWEST, min(BINS, len(key) // (len(sizes) * BINS))))
     slices = min(slices, max(1, TABLE // len(sizes)))
     own = np.minimum(sizes, slices).clip(1)
-    upto = (sizes[:, None] * np.arange(1, slices + 1) // own[:, None]).clip(max=sizes[:, None])
+    # Which slices hold a row more than others is left to chance: were it the last ones, every number would be too high.
+    start = rng.integers(own)[:, None]
+    upto = ((sizes[:, None] * np.arange(1, slices + 1) + start) // own[:, None]).clip(max=sizes[:, None])
     u = rng.random(len(key))
     u += by_rank(part, key, np.diff(upto, axis=1, prepend=0), rng)
     u *= 1 / slices if (own == slices).all() else (1 / own)[part]
@@ -148,6 +150,9 @@ def quantiles(part: Array, u: Floats, laws: Sequence[Law]) -> Floats:
     scale = np.array([np.ptp(law.ppf(np.array([0.01, 0.99]))) for law in laws])
     bend = np.abs(middles - (knots[:, :-1] + knots[:, 1:]) / 2)
     is_bent = np.concatenate([bend > STRAIGHT * scale[:, None], np.ones((len(laws), 1), dtype=bool)], axis=1)
+    are_whole = np.array([law.is_integer for law in laws])
+    if not are_whole.all():
+        is_bent[are_whole] = True
     scaled = u * KNOTS
     knot = scaled.astype(np.int32)
     scaled -= knot
@@ -160,7 +165,7 @@ def quantiles(part: Array, u: Floats, laws: Sequence[Law]) -> Floats:
     x += low
     bent = np.flatnonzero(np.take(is_bent.ravel(), knot, mode="clip"))
     x[bent] = _searched(part[bent], u[bent], laws)
-    return x
+    return np.rint(x, out=x) if are_whole.all() else x
 
 
 def _searched(part: Array, u: Floats, laws: Sequence[Law]) -> Floats:

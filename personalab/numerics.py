@@ -88,6 +88,7 @@ class Law:
 
     def between(self, u: Floats, low: Floats, high: Floats) -> Floats:
         """Value below which a share `u` lies of the law's part inside [`low`, `high`]; nan where there is none."""
+        low, high = self.reach(low, high)
         below, upto, nearest_end = self.window(low, high)
         inside = np.clip(self.ppf(below + u * (upto - below)), low, high)
         return np.where(upto > below, inside, nearest_end)
@@ -98,8 +99,7 @@ class Law:
         Where the window holds no mass that a double can see, the shares are equal, and that end is all there is; where
         it lies outside the law it is nan.
         """
-        low = np.ceil(low) if self.is_integer else low
-        high = np.floor(high) if self.is_integer else high
+        low, high = self.reach(low, high)
         has_atoms = self.is_integer or self.is_discrete
         if np.isfinite(low).any():
             below = self.cdf(np.nextafter(low, -np.inf)) if has_atoms else self.cdf(low)
@@ -108,6 +108,10 @@ class Law:
         possible = (low <= high) & (high >= self.points[0]) & (low <= self.points[-1])
         nearest_end = np.clip(self._whole(np.clip(self.mean, self.points[0], self.points[-1])), low, high)
         return below, np.where(possible, self.cdf(high), below), np.where(possible, nearest_end, np.nan)
+
+    def reach(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        """The outermost values inside [`low`, `high`] that the law can have: whole ones where it is of integers."""
+        return (np.ceil(low), np.floor(high)) if self.is_integer else (low, high)
 
     def _whole(self, x: Floats) -> Floats:
         return np.clip(np.rint(x), self.points[0], self.points[-1]) if self.is_integer else x

@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 WHOLE = 1e-9  # a cell this close to a whole number is one
+TIE = 13  # decimals of a share in which equal ones agree, whatever the rounding error
 
 
 def largest_remainder(shares: Floats, n: int, rng: np.random.Generator | None = None) -> Counts:
@@ -51,7 +52,7 @@ def largest_remainder(shares: Floats, n: int, rng: np.random.Generator | None = 
     """
     expected = n * shares / shares.sum()
     counts: Counts = np.floor(expected + WHOLE).astype(np.int64)
-    remainder = np.round(expected - counts, 9)  # equal remainders must compare equal
+    remainder = np.round((expected - counts) / max(n, 1), TIE)  # equal remainders must compare equal
     tiebreak = rng.random(len(shares)) if rng is not None else np.arange(len(shares))
     counts[np.lexsort((tiebreak, -remainder))[: n - counts.sum()]] += 1
     return counts

@@ -17,9 +17,12 @@ from personalab.columns import Array
 from personalab.dealing import random_keys
 from personalab.draws import Draw, Mask, Restriction, concerned, sampled
 
-ATTEMPTS = 4096  # rows tried at once in place of those that are left no value, doubled in each round
-ROUNDS = 4  # of attempts, before roots are exchanged or a blueprint is refused
-PARTNERS = 64  # rows with which a row without a value may exchange a root
+ATTEMPTS = 4096  # rows tried at least in place of those that are left no value
+MOST_ATTEMPTS = 1 << 20  # rows tried at once at most, or one for each row that is left no value
+SERVED = 1 / 64  # of those rows: a round that serves fewer was in vain, and the next one tries twice as many
+ROUNDS = 5  # in vain, before roots are exchanged or a blueprint is refused
+PARTNERS = 64  # rows at least with which those without a value may exchange a root at once
+TRIES = 16  # of a row whose root has been exchanged
 
 Held = dict[str, Array]  # the columns drawn so far
 
@@ -48,19 +51,20 @@ def rescued(draw: Draw, stuck: Mask, kept: Sequence[Restriction]) -> Held:
         If a row has no value whatever is drawn again.
     """
     columns, left = dict(draw.columns), np.flatnonzero(stuck)
-    if draw.method == "iid":
+    roots = frozenset(field.name for field in draw.bp.roots if field.name in columns)
+    if draw.method == "iid" or not roots & _loose(draw, frozenset(), kept):
         columns, failed = _attempted(draw, columns, left, frozenset(), kept)
         draw.demand(stuck if len(failed) else np.zeros(0, dtype=bool))
         return columns
-    roots = frozenset(field.name for field in draw.bp.roots if field.name in columns)
     columns, left = _attempted(draw, columns, left, roots, kept)
-    while len(left):
-        columns, rest = _exchanged(draw, columns, left, roots, kept)
-        if len(rest) == len(left):
-            columns, failed = _attempted(draw, columns, left[:1], frozenset(), kept)
-            rest = left[1:]
-            draw.demand(stuck if len(failed) else np.zeros(0, dtype=bool))
-        left = rest
+    for root in sorted(roots & _loose(draw, frozenset(), kept)):
+        vain = 0
+        while len(left) and vain < ROUNDS:
+            columns, rest = _exchanged(draw, columns, left, root, kept)
+            vain = 0 if len(rest) < len(left) else vain + 1
+            left = rest
+    columns, failed = _attempted(draw, columns, left, frozenset(), kept)
+    draw.demand(stuck if len(failed) else np.zeros(0, dtype=bool))
     return columns
 
 
@@ -68,46 +72,48 @@ def _attempted(
     draw: Draw, columns: Held, left: NDArray[np.intp], held: frozenset[str], kept: Sequence[Restriction]
 ) -> tuple[Held, NDArray[np.intp]]:
     """Draw rows again, many times each, and keep the first attempt that leaves the field a value; and who has none."""
-    loose = _loose(draw, held, kept)
-    for attempt in range(ROUNDS if loose - {draw.field.name} else 0):
-        copies = np.repeat(left, max(1, (ATTEMPTS << attempt) // len(left)))
+    loose, vain = _loose(draw, held, kept), 0
+    while len(left) and vain < ROUNDS and loose - {draw.field.name}:
+        many = min(max(ATTEMPTS, len(left)) << vain, MOST_ATTEMPTS)
+        copies = np.repeat(left, max(1, many // len(left)))
         start = {name: column[copies] for name, column in columns.items() if name not in loose}
         found, alive = _survivors(draw, start, len(copies), kept)
         served, first = np.unique(copies[alive], return_index=True)
         columns = _with(columns, served, {name: column[first] for name, column in found.items()})
+        vain += len(served) < SERVED * len(left)
         left = np.setdiff1d(left, served)
-        if not len(left):
-            break
     return columns, left
 
 
 def _exchanged(
-    draw: Draw, columns: Held, left: NDArray[np.intp], roots: frozenset[str], kept: Sequence[Restriction]
+    draw: Draw, columns: Held, left: NDArray[np.intp], root: str, kept: Sequence[Restriction]
 ) -> tuple[Held, NDArray[np.intp]]:
-    """Exchange one categorical root of the first row left with another row's so that both have a value.
+    """Exchange a categorical root between rows left and others, wherever both of a pair then have a value.
 
-    Rows without a value are tried before the others, since they need a partner as well. Returned are the columns and
-    the rows still left: all of them where no partner serves.
+    Rows without a value are tried before others, since they need a partner as well. Returned are the columns and the
+    rows still left.
     """
-    row = int(left[0])
-    others = np.concatenate([left[1:], draw.rng.permutation(np.setdiff1d(np.arange(draw.n), left))])
-    pairs = np.column_stack([np.full(len(others[:PARTNERS]), row), others[:PARTNERS]])
-    places = np.repeat(pairs.ravel(), ATTEMPTS // PARTNERS // 4)
-    givers = np.repeat(pairs[:, ::-1].ravel(), ATTEMPTS // PARTNERS // 4)
-    for root in sorted(roots & _loose(draw, frozenset(), kept)) if len(others) else ():
-        loose = _loose(draw, roots - {root}, kept)
-        loose |= _loose(replace(draw, field=sampled(draw.bp, root)), roots, kept)
-        start = {name: column[places] for name, column in columns.items() if name not in loose}
-        found, alive = _survivors(draw, start | {root: columns[root][givers]}, len(places), kept)
-        partner = np.where(places == row, givers, places)[alive]
-        is_row = places[alive] == row
-        both = np.intersect1d(partner[is_row], partner[~is_row])
-        if len(both):
-            first = [int(np.flatnonzero((partner == both[0]) & side)[0]) for side in (is_row, ~is_row)]
-            pair = np.array([row, both[0]])
-            columns = _with(columns, pair, {name: column[first] for name, column in found.items()})
-            return columns, np.setdiff1d(left, pair)
-    return columns, left
+    roots = frozenset(field.name for field in draw.bp.roots if field.name in columns)
+    loose = _loose(draw, roots - {root}, kept) | _loose(replace(draw, field=sampled(draw.bp, root)), roots, kept)
+    many = max(PARTNERS, min(len(left), MOST_ATTEMPTS // TRIES // 4))
+    one = np.tile(np.resize(draw.rng.permutation(left), many), 2)
+    other = np.concatenate([draw.rng.choice(left, many), draw.rng.integers(draw.n, size=many)])
+    is_pair = columns[root][one] != columns[root][other]
+    pairs = np.column_stack([one, other])[is_pair]
+    side = np.repeat(np.arange(pairs.size), TRIES)  # the one of each pair, then the other
+    places, givers = pairs.ravel()[side], pairs[:, ::-1].ravel()[side]
+    start = {name: column[places] for name, column in columns.items() if name not in loose}
+    found, alive = _survivors(draw, start | {root: columns[root][givers]}, len(places), kept)
+    served, first = np.unique(side[alive], return_index=True)
+    used, chosen = set[int](), list[int]()
+    for at in np.flatnonzero(served[:-1] + 1 == served[1:]).tolist():
+        mine = set(pairs[served[at] // 2].tolist())
+        if served[at] % 2 == 0 and not mine & used:
+            used |= mine
+            chosen += [at, at + 1]
+    rows = pairs.ravel()[served[chosen]]
+    columns = _with(columns, rows, {name: column[first[chosen]] for name, column in found.items()})
+    return columns, np.setdiff1d(left, rows)
 
 
 def _survivors(draw: Draw, columns: Held, n: int, kept: Sequence[Restriction]) -> tuple[Held, NDArray[np.intp]]:
@@ -127,6 +133,8 @@ def _survivors(draw: Draw, columns: Held, n: int, kept: Sequence[Restriction]) -
 
 def _with(columns: Held, rows: NDArray[np.intp], new: Mapping[str, Array]) -> Held:
     """The columns there are, with some rows replaced."""
+    if not len(rows):
+        return columns
     changed = {name: column.copy() for name, column in columns.items()}
     for name, column in changed.items():
         column[rows] = new[name]

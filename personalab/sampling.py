@@ -214,7 +214,7 @@ class Plan:
         """
         split: list[dict[str, Counts]] = [{} for _ in range(self.chunks)]
         for root in self.bp.roots if self.method != "iid" else ():
-            rng = stream(self.seed, root.name)
+            rng = stream(self.seed, f"{root.name}/quotas")  # not the stream of the keys
             asked = shares(root, root.base or Categorical(weights={}))
             total = rounded(asked, self.n, self.rounding, rng)[0]
             for own, counts in zip(split, self._split(total, rng), strict=True):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 FEW = 512  # points, above which Sobol's dimensions fill every square evenly
-SPARE = 64  # dimensions to choose from where points are few
+SPARE = 64  # dimensions to choose from where points are few, and as many again for every so many chosen
 
 
 def stream(seed: int, name: str, chunk: int = 0) -> np.random.Generator:
@@ -77,13 +77,15 @@ def _few(dimensions: int, n: int) -> NDArray[np.uint32]:
     """
     from scipy.stats import qmc
 
-    sobol = qmc.Sobol(max(dimensions, SPARE), scramble=False).random_base2(max(0, (n - 1).bit_length()))[:n]
-    many = np.hstack([sobol, np.random.default_rng(0).permuted(sobol, axis=0)])
+    blocks, rng = max(1, -(-dimensions // SPARE)), np.random.default_rng(0)
+    sobol = qmc.Sobol(blocks * SPARE, scramble=False).random_base2(max(0, (n - 1).bit_length()))[:n]
+    many = np.hstack([each for block in np.split(sobol, blocks, 1) for each in (block, rng.permuted(block, axis=0))])
     unevenness = _unevenness(many) ** 2  # squared, so that one bad pair weighs more than several fair ones
     chosen, burden = [0], unevenness[0].copy()
     while len(chosen) < dimensions:
         burden[chosen[-1]] = np.inf
-        chosen.append(int(np.argmin(burden)))
+        spare = 2 * SPARE * (len(chosen) // SPARE + 1)  # however many are still to come
+        chosen.append(int(np.argmin(burden[:spare])))
         burden += unevenness[chosen[-1]]
     return np.ascontiguousarray((many[:, chosen[:dimensions]].T * 2**32).astype(np.uint32))
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalab.fidelity import distance, limit
-from personalab.quotas import controlled, fitted, largest_remainder
+from personalab.quotas import controlled, fitted, largest_remainder, systematic
 
 COUNTS = st.sampled_from([1, 10, 37, 100, 1000, 10**6])
 TABLES = st.tuples(st.integers(1, 8), st.integers(1, 8), st.integers(0, 2**32 - 1))
@@ -58,6 +58,16 @@ def test_no_other_whole_counts_are_closer(weights: list[int], n: int) -> None:
     assert distance(p, largest_remainder(p, n) / n) == pytest.approx(best, abs=1e-12)
 
 
+@given(st.lists(st.floats(-3e-9, 3e-9), min_size=2, max_size=4), st.integers(1, 7), st.integers(0, 9))
+def test_nearly_equal_shares_are_no_ties(gaps: list[float], n: int, seed: int) -> None:
+    """Where shares differ by a billionth the closest counts are still found, whatever chance says."""
+    p = np.array([1 / len(gaps) + gap for gap in gaps])
+    p /= p.sum()
+    every = (c for c in itertools.product(range(n + 1), repeat=len(p)) if sum(c) == n)
+    best = min(distance(p, np.array(c) / n) for c in every)
+    assert distance(p, largest_remainder(p, n, np.random.default_rng(seed)) / n) <= best + 1e-12
+
+
 def test_ties_are_broken_by_chance_and_without_it_by_order() -> None:
     """Of 400 draws of one person of two equal kinds, half are of each, within four standard errors of 10."""
     assert largest_remainder(np.array([0.5, 0.5]), 1).tolist() == [1, 0]
@@ -86,6 +96,39 @@ def test_controlled_rounding_is_unbiased() -> None:
     part = expected - np.floor(expected)
     standard_error = np.sqrt(part * (1 - part) / draws)
     assert (np.abs(mean - expected) <= 4 * standard_error + 1e-9).all()
+
+
+@given(TABLES)
+def test_systematic_rounding_holds_every_row_and_cell(shape: tuple[int, int, int]) -> None:
+    """Rows are exact and each cell is next to what is expected, empty rows and cells included."""
+    sizes, expected = table(*shape)
+    counts = systematic(renormalised(expected, sizes), np.random.default_rng(shape[2]))
+    assert (counts.sum(axis=1) == sizes).all()
+    assert (counts >= np.floor(expected + 1e-9)).all()
+    assert (counts <= np.ceil(expected - 1e-9)).all()
+
+
+@pytest.mark.parametrize("scale", [1, 10**6], ids=["few", "many"])
+def test_systematic_rounding_is_unbiased(scale: int) -> None:
+    """Over 6,000 draws every cell's mean lies within four standard errors of its expectation, also far above 1."""
+    rng, draws = np.random.default_rng(8), 6000
+    sizes, expected = table(5, 6, seed=8)
+    expected = renormalised(expected, sizes) * scale
+    rows = rng.permutation(5)
+    mean = sum(systematic(expected[rows], rng) for _ in range(draws)) / draws
+    part = expected[rows] - np.floor(expected[rows])
+    standard_error = np.sqrt(part * (1 - part) / draws)
+    assert (np.abs(mean - expected[rows]) <= 4 * standard_error + 1e-8).all()
+
+
+def test_systematic_rounding_lets_no_row_decide_over_another() -> None:
+    """Two rows of equal expectations round alike no more often than by chance, within four standard errors."""
+    rng, draws = np.random.default_rng(5), 4000
+    same = sum((counts[0] == counts[1]).all() for counts in (systematic(HALVES, rng) for _ in range(draws)))
+    assert abs(same - draws / 2) < 4 * np.sqrt(draws / 4)
+
+
+HALVES = np.full((2, 2), 0.5)
 
 
 class Coin:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,11 +17,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from personalab import Blueprint, sample, validate
-from personalab.blueprint import Categorical, CategoricalField
+from personalab.blueprint import Categorical, CategoricalField, NumericField
 from personalab.branches import branches
 from personalab.columns import from_frame
+from personalab.draws import Method, Rounding, restrictions
 from personalab.errors import BlueprintError, RequestError
 from personalab.fidelity import distance, limit, report, shares
+from personalab.numerics import law
+from personalab.sampling import Plan
 from personalab.sobol import coordinates
 from tests.conftest import ROOT
 from tests.strategies import blueprints
@@ -132,6 +136,124 @@ def test_weights_of_any_kind_are_met(parts: list[int], n: int) -> None:
     assert excess(sample(bp, n, seed=1), bp) <= 1e-12
 
 
+@pytest.mark.parametrize("method", ["balanced", "quota"])
+@pytest.mark.parametrize("n", [5, 37])
+def test_unbiased_counts_are_right_on_average(method: Method, n: int) -> None:
+    """Over 6,000 seeds each count lies within one of its expectation, and its mean within four standard errors."""
+    share, draws = np.array([0.003, 0.4, 0.017, 0.0, 0.33, 0.25]), 6000
+    bp = blueprint(choice("root", dict(zip("abcdef", share.tolist(), strict=True))))
+    counts = np.array([Plan(bp, n, seed, method, "unbiased").quotas[0]["root"][0] for seed in range(draws)])
+    assert (counts.sum(axis=1) == n).all()
+    assert np.abs(counts - n * share).max() < 1
+    part = n * share % 1
+    assert (np.abs(counts.mean(axis=0) - n * share) <= 4 * np.sqrt(part * (1 - part) / draws) + 1e-9).all()
+
+
+@pytest.mark.parametrize(("n", "seeds"), [(1000, 60), (20_000, 40)])
+def test_roots_of_a_quota_population_meet_as_chance_has_it(n: int, seeds: int) -> None:
+    """The mean of χ² by its degrees of freedom, over 15 pairs and many seeds, lies in 0.9 to 1.1."""
+    bp, found = hard(), []
+    for seed in range(seeds):
+        columns = Plan(bp, n, seed, "quota", "nearest").columns()
+        for a, b in itertools.combinations([root.name for root in bp.roots], 2):
+            size = len(bp[b].values)
+            counts = np.bincount(columns[a].astype(int) * size + columns[b], minlength=len(bp[a].values) * size)
+            counts = counts.reshape(-1, size)
+            counts = counts[counts.any(axis=1)][:, counts.any(axis=0)]
+            expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / n
+            # Given the margins, the mean of χ² is n / (n - 1) times its degrees of freedom.
+            found.append(
+                ((counts - expected) ** 2 / expected).sum() / (np.array(counts.shape) - 1).prod() * (n - 1) / n
+            )
+    assert 0.95 < np.mean(found) < 1.05
+
+
+SIDES = {"r0": [0.5, 0.3, 0.2], "r1": [0.1, 0.0, 0.9]}
+MIXED = (
+    choice("root", {"r0": 0.3, "r1": 0.7}),
+    choice(
+        "child",
+        {"a": 0.3, "b": 0.3, "c": 0.4},
+        "root",
+        conditionals=[
+            {"when": {"root": root}, "categorical": {"weights": dict(zip("abc", parts, strict=True))}}
+            for root, parts in SIDES.items()
+        ],
+    ),
+    number("whole", 0, 12, 4, 3, "root", integer=True),
+    number("real", 0, 10, 4, 2),
+    number("skew", 0, 1e6, 5000, 20_000),
+    number("wide", 0, 1e6, 4e5, 1e5, integer=True),
+)
+
+
+def ranks(counts: np.ndarray[Any, Any], shares: np.ndarray[Any, Any], rng: np.random.Generator) -> list[float]:
+    """Each count's place in its binomial law given those before it, between neighbours by chance: uniform, exactly."""
+    found, left, rest = [], int(counts.sum()), 1.0
+    for count, share in zip(counts[:-1].tolist(), shares[:-1].tolist(), strict=True):
+        chance = stats.binom(left, min(share / rest, 1.0))
+        if 0 < share < rest:
+            found.append(float(chance.cdf(count - 1) + rng.random() * chance.pmf(count)))
+        left, rest = left - count, rest - share
+    return found
+
+
+@pytest.mark.parametrize(("n", "seeds"), [(100, 150), (100_000, 40)])
+def test_independent_draws_are_told_apart_by_no_test(n: int, seeds: int) -> None:
+    """Counts of roots, children and integers, KS tests of reals and of a pair are as chance has them over all seeds."""
+    bp, rng, found = blueprint(*MIXED), np.random.default_rng(0), defaultdict[str, list[float]](list)
+    laws = {field.name: law(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric}
+    for seed in range(seeds):
+        columns = Plan(bp, n, seed, "iid", "nearest").columns()
+        root = columns["root"]
+        found["root"] += ranks(np.bincount(root, minlength=2), np.array([0.3, 0.7]), rng)
+        for code, (name, parts) in enumerate(SIDES.items()):
+            counts = np.bincount(columns["child"][root == code], minlength=3)
+            assert not counts[np.array(parts) == 0].any()
+            found[name] += ranks(counts, np.array(parts), rng)
+        shares = np.diff(laws["whole"].cumulative, prepend=0.0)
+        found["whole"] += ranks(np.bincount(columns["whole"], minlength=13), shares, rng)
+        for name in ("real", "skew", "wide"):
+            u = laws[name].cdf(columns[name].astype(float))
+            found[name].append(stats.kstest(u, "uniform", method="asymp" if n > 1000 else "auto").pvalue)
+        real = columns["real"]
+        found["pair"].append(stats.mannwhitneyu(real[root == 0], real[root == 1]).pvalue)
+    for name, each in found.items():
+        assert stats.kstest(each, "uniform").pvalue > 1e-3, name
+
+
+@pytest.mark.parametrize("n", [300, 30_000])
+def test_independent_draws_under_rules_have_the_stated_laws_cut_to_what_is_allowed(n: int) -> None:
+    """A category, an integer, a real number and one under a rule that is no interval, each given what came before."""
+    fields = (
+        number("x", 0, 10, 5, 2),
+        number("whole", 0, 12, 4, 3, integer=True),
+        number("real", 0, 10, 4, 2),
+        number("far", 0, 10, 5, 2.5),
+        choice("kind", dict(zip("abc", (0.5, 0.3, 0.2), strict=True))),
+    )
+    rules = ("whole <= x + 1", "real >= x / 2", "abs(far - x) >= 2", "(kind == 'a') <= (x > 5)")
+    bp, rng, found = blueprint(*fields, rules=rules), np.random.default_rng(0), defaultdict[str, list[float]](list)
+    laws = {field.name: law(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric}
+    for seed in range(20):
+        columns = Plan(bp, n, seed, "iid", "nearest").columns()
+        x = columns["x"]
+        found["x"] += laws["x"].cdf(x).tolist()
+        cut, own = laws["whole"].cdf(np.floor(x + 1)), columns["whole"].astype(float)
+        below, upto = laws["whole"].cdf(own - 1), laws["whole"].cdf(own)
+        found["whole"] += ((below + rng.random(n) * (upto - below)) / cut).tolist()
+        below = laws["real"].cdf(x / 2)
+        found["real"] += ((laws["real"].cdf(columns["real"]) - below) / (1 - below)).tolist()
+        left, right, own = (laws["far"].cdf(each) for each in (x - 2, x + 2, columns["far"]))
+        found["far"] += ((own - np.where(columns["far"] > x, right - left, 0)) / (1 - right + left)).tolist()
+        kinds = [np.bincount(columns["kind"][side], minlength=3) for side in (x > 5, x <= 5)]
+        assert kinds[1][0] == 0
+        found["kind"] += ranks(kinds[0], np.array([0.5, 0.3, 0.2]), rng)
+        found["kind"] += ranks(kinds[1][1:], np.array([0.6, 0.4]), rng)
+    for name, each in found.items():
+        assert stats.kstest(each, "uniform", method="asymp").pvalue > 1e-3, name
+
+
 def test_children_are_near_their_limits_at_every_size() -> None:
     """Conditional distance at most 1.35 times and a child's margin at most 1.5 times its limit, over 20 seeds."""
     bp = hard()
@@ -206,6 +328,15 @@ def test_no_pair_of_dimensions_goes_in_step(n: int, most: float) -> None:
     assert np.mean(found) <= most
 
 
+@pytest.mark.parametrize("n", [10, 100, 512, 513])
+def test_a_dimension_more_moves_no_other(n: int) -> None:
+    """Of any number of them, also past those that a choice among few begins with."""
+    names = [f"f{i}" for i in range(130)]
+    whole = coordinates(names, n, 3)
+    for many in (1, 63, 64, 65, 127, 128, 129):
+        assert all((x == whole[name]).all() for name, x in coordinates(names[:many], n, 3).items())
+
+
 def test_two_halves_of_a_small_panel_do_not_coincide() -> None:
     """Of 20 roots with two equal values, no two agree in all, or in none, of 16 people or more."""
     bp = blueprint(*(choice(f"f{i}", {"yes": 0.5, "no": 0.5}) for i in range(20)))
@@ -214,6 +345,35 @@ def test_two_halves_of_a_small_panel_do_not_coincide() -> None:
         agreement = [(a == b).mean() for a, b in itertools.combinations(codes, 2)]
         assert min(agreement) > 0
         assert max(agreement) < 1
+
+
+@pytest.mark.parametrize(
+    ("weights", "n", "rounding"),
+    [((3, 2, 1), 6, "nearest"), ((1, 1), 5, "nearest"), ((2, 2, 2), 4, "nearest"), ((9, 11), 5, "unbiased")],
+    ids=str,
+)
+def test_every_arrangement_of_quotas_is_equally_likely(weights: tuple[int, ...], n: int, rounding: Rounding) -> None:
+    """Whatever the counts have become: over 2,500 seeds, a χ² test of all arrangements of the same counts."""
+    bp = blueprint(choice("root", {f"v{i}": weight / sum(weights) for i, weight in enumerate(weights)}))
+    found: dict[tuple[int, ...], Counter[tuple[int, ...]]] = {}
+    for seed in range(2500):
+        codes = tuple(Plan(bp, n, seed, "quota", rounding).columns()["root"].tolist())
+        found.setdefault(tuple(sorted(codes)), Counter())[codes] += 1
+    for codes, seen in found.items():
+        every = set(itertools.permutations(codes))
+        assert stats.chisquare([seen[each] for each in every]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("n", [4000, 100_000])
+def test_quotas_favour_no_place(n: int) -> None:
+    """Over 60 seeds the p-values of χ² tests of a root's values in ten blocks of rows are uniform."""
+    share, p_values = np.array([0.55, 0.3, 0.15]), []
+    bp = blueprint(choice("root", dict(zip("abc", share.tolist(), strict=True))))
+    block = np.arange(n) * 10 // n
+    for seed in range(60):
+        codes = sample(bp, n, seed=seed, method="quota")["root"].cat.codes.to_numpy()
+        p_values.append(stats.chi2_contingency(np.bincount(block * 3 + codes, minlength=30).reshape(10, 3)).pvalue)
+    assert stats.kstest(p_values, "uniform").pvalue > 1e-3
 
 
 # Numbers
@@ -290,6 +450,17 @@ def test_no_row_breaks_a_rule(rules: tuple[str, ...], back: bool) -> None:
         assert violations(sample(bp, n, seed=n), bp) == 0
 
 
+@pytest.mark.parametrize("method", get_args(Method))
+def test_whole_numbers_are_bounded_by_the_real_ones_beside_them(method: Method) -> None:
+    """In each of 20,000 rows, also below zero, where the range is wide and where a bound lies far out in the law."""
+    for sign, spread in ((1, 15_000), (-1, 300), (1, 20)):
+        ends = sorted((sign * 90_000, 0))
+        fields = [number(name, *ends, sign * 40_000, spread) for name in ("y", "x")]
+        fields[1]["numeric"]["integer"] = True
+        bp = blueprint(*fields, rules=("x >= y" if sign > 0 else "x <= y",))
+        assert violations(sample(bp, 20_000, seed=1, method=method), bp) == 0
+
+
 @pytest.mark.parametrize("rules", RULES, ids="; ".join)
 def test_roots_keep_their_counts_under_rules_that_leave_room(rules: tuple[str, ...]) -> None:
     """Each of these rules can be kept with every root at its limit, and is."""
@@ -325,6 +496,16 @@ def test_rules_that_bind_a_later_field_from_both_sides_spoil_no_row() -> None:
         assert excess(frame, bp) <= 1e-12
 
 
+@pytest.mark.parametrize("method", get_args(Method))
+def test_rules_that_leave_most_rows_without_a_value_are_kept_in_large_populations(method: Method) -> None:
+    """Of 20,000 rows nine in ten have no room between two numbers at first, and each has in the end."""
+    fields = (number("a", 0, 10, 6, 1), number("b", 0, 10, 4, 1), BOUNDS[2])
+    bp = blueprint(PEOPLE[0], *fields, rules=("a <= x", "x <= b"))
+    frame = sample(bp, 20_000, seed=1, method=method)
+    assert violations(frame, bp) == 0
+    assert method == "iid" or excess(frame, bp) <= 1e-12
+
+
 def test_a_chain_of_descent_spoils_no_row() -> None:
     """A rule on a grandchild decides over its grandparent only after that is drawn, and the roots stay exact."""
     sure = [{"when": {"b": f"b{i}"}, "categorical": {"weights": {"c0": 1.0 - i, "c1": float(i)}}} for i in (0, 1)]
@@ -337,6 +518,17 @@ def test_a_chain_of_descent_spoils_no_row() -> None:
     ]
     bp = blueprint(*fields, rules=("(a == 'a0') <= (c == 'c0')", "(a == 'a1') <= (c == 'c1')"))
     frame = sample(bp, 100, seed=4)
+    assert violations(frame, bp) == 0
+    assert excess(frame, bp) <= 1e-12
+
+
+def test_roots_are_exchanged_in_large_populations_as_in_small_ones() -> None:
+    """Half of 20,000 rows must exchange a root, and every root stays exact."""
+    sure = [{"when": {"b": f"b{i}"}, "categorical": {"weights": {"c0": 1.0 - i, "c1": float(i)}}} for i in (0, 1)]
+    fields = [choice(name, {f"{name}0": 0.5, f"{name}1": 0.5}) for name in "ab"]
+    fields.append(choice("c", {"c0": 0.5, "c1": 0.5}, "b", conditionals=sure))
+    bp = blueprint(*fields, rules=("(a == 'a0') <= (c == 'c0')", "(a == 'a1') <= (c == 'c1')"))
+    frame = sample(bp, 20_000, seed=1)
     assert violations(frame, bp) == 0
     assert excess(frame, bp) <= 1e-12
 
@@ -450,6 +642,122 @@ def test_a_changed_root_moves_its_descendants_and_nothing_else(path: Path) -> No
             heirs |= {name} if set(before[name].parents) & heirs else set()
         assert not old[root.name].equals(new[root.name])
         pd.testing.assert_frame_equal(old.drop(columns=heirs), new.drop(columns=heirs))
+
+
+def kin(bp: Blueprint, *names: str) -> set[str]:
+    """Fields with all that descend from them and all that a rule ties to these."""
+    found, before = set(names), 0
+    while len(found) > before:
+        before = len(found)
+        found |= {field.name for field in bp.sampled if set(field.parents) & found}
+        for each in restrictions(bp):
+            found |= each.fields if each.fields & found else set()
+    return found
+
+
+def edited(bp: Blueprint, edit: str, name: str) -> Blueprint:
+    """A blueprint with one field changed, renamed, removed with its kin, or put elsewhere, or with one field more."""
+    data = bp.to_dict()
+    field = next(field for field in data["fields"] if field["name"] == name)
+    new = choice("new", {"x": 0.5, "y": 0.5})
+    if edit == "change" and field["kind"] == "numeric":
+        for stated in [field.get("numeric"), *(rule["numeric"] for rule in field["conditionals"])]:
+            if stated:
+                stated["sd"] *= 0.9
+    elif edit == "change":
+        for stated in [field["categorical"], *(rule["categorical"] for rule in field.get("conditionals", ()))]:
+            stated["weights"] = dict(zip(stated["weights"], reversed(stated["weights"].values()), strict=True))
+    elif edit == "rename":
+        data = json.loads(json.dumps(data).replace(f'"{name}"', '"other"'))
+        data["constraints"] = [
+            rule | {side: rule[side].replace(name, "other") for side in ("lhs", "rhs")} for rule in data["constraints"]
+        ]
+    elif edit == "remove":
+        gone = kin(bp, name)
+        data["fields"] = [field for field in data["fields"] if field["name"] not in gone]
+        data["order"] = [each for each in data["order"] if each not in gone]
+        data["constraints"] = [rule for rule in data["constraints"] if not any(each in str(rule) for each in gone)]
+    elif edit == "append":
+        data["fields"].append(new)
+        data["order"].append("new")
+    elif edit == "insert":
+        data["fields"].insert(0, new)
+        data["order"].insert(data["order"].index(name), "new")
+    elif edit == "reorder":
+        data["order"] = sorted(data["order"], key=lambda each: (len(ancestors(bp, each)), each))
+    elif edit == "shuffle":
+        data["fields"].sort(key=lambda each: each["name"])
+    return Blueprint.from_dict(data)
+
+
+def ancestors(bp: Blueprint, name: str) -> set[str]:
+    """All that a field descends from."""
+    return {each for parent in bp[name].parents for each in (parent, *ancestors(bp, parent))}
+
+
+MOVES_NONE = ("append", "insert", "reorder", "shuffle")
+EDITS = [(method, edit) for method in get_args(Method) for edit in ("change", "rename", "append", "shuffle")]
+EDITS += [(method, edit) for method in ("quota", "iid") for edit in ("remove", "insert", "reorder")]
+
+
+@pytest.mark.parametrize(("method", "edit"), EDITS)
+def test_an_edit_moves_no_column_but_the_fields_own_kin(method: Method, edit: str) -> None:
+    """Bit by bit, whatever field of twelve is edited, beside a rule that binds two."""
+    before = hard("years <= age - 16")
+    frames = {n: sample(before, n, seed=5, method=method) for n in (137, 700)}
+    for name in ("country", "education", "plan", "income", "years"):
+        after = edited(before, edit, name)
+        assert after != before
+        for n, old in frames.items():
+            new = sample(after, n, seed=5, method=method)
+            same = [each for each in old if each in new and (edit in MOVES_NONE or each not in kin(before, name))]
+            assert len(same) >= 4
+            pd.testing.assert_frame_equal(old[same], new[same])
+        if edit in MOVES_NONE:
+            break
+
+
+def test_the_last_field_can_be_removed_from_a_balanced_population() -> None:
+    """And no other column moves."""
+    before = hard()
+    after = edited(before, "remove", "years")
+    for n in (137, 1500):
+        old, new = (sample(bp, n, seed=5, method="balanced") for bp in (before, after))
+        pd.testing.assert_frame_equal(old.drop(columns="years"), new)
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+def test_a_chunk_is_a_slice_of_the_whole(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn alone, in any order, from a plan of its own; and roots are exact over all chunks."""
+    monkeypatch.setattr("personalab.sampling.CHUNK", 1000)
+    bp, n = hard("years <= age - 16"), 3700
+    frame = sample(bp, n, seed=6, method=method)
+    assert frame.index[[0, -1]].tolist() == ["p_0001", "p_3700"]
+    assert [str(dtype) for dtype in frame.dtypes] == ["category"] * 10 + ["Int64", "float64"]
+    assert violations(frame, bp) == 0
+    assert method == "iid" or excess(frame, bp) <= 1e-12
+    whole = from_frame(bp, frame)
+    for number in (3, 0, 2):
+        plan = Plan(bp, n, 6, method, "nearest")
+        rows = plan.rows(number)
+        assert (rows.start, rows.stop) == (number * 1000, min(n, number * 1000 + 1000))
+        for name, column in plan.chunk(number, plan.quotas[number]).items():
+            assert (column == whole[name][rows.start : rows.stop]).all()
+    parts = [frame["hobby"].cat.codes.to_numpy()[start : start + 1000] for start in (0, 1000, 2000)]
+    assert not any((a == b).all() for a, b in itertools.combinations(parts, 2))
+
+
+def test_chunks_of_a_quota_population_are_as_unlike_as_chance_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over 300 seeds the p-values of χ² tests of chunks against a root's values are uniform."""
+    monkeypatch.setattr("personalab.sampling.CHUNK", 500)
+    share, p_values = np.array([0.55, 0.3, 0.15]), []
+    bp = blueprint(choice("root", dict(zip("abc", share.tolist(), strict=True))))
+    for seed in range(300):
+        codes = Plan(bp, 2000, seed, "quota", "nearest").columns()["root"]
+        assert np.bincount(codes).tolist() == [1100, 600, 300]
+        counts = np.bincount(np.arange(2000) // 500 * 3 + codes, minlength=12).reshape(4, 3)
+        p_values.append(stats.chi2_contingency(counts).pvalue)
+    assert stats.kstest(p_values, "uniform").pvalue > 1e-3
 
 
 # What cannot be sampled
