@@ -166,6 +166,8 @@ def fitted(sizes: Counts, quotas: Counts, allowed: NDArray[np.bool_], weights: F
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import maximum_flow
 
+    if not (quotas[~allowed.all(axis=0)]).any() and len(sizes) == 1:
+        return quotas[None, :].copy()  # nothing that is excluded was to be dealt
     start: Counts = np.floor(_proportional(sizes, quotas, allowed) + WHOLE).astype(np.int64)
     counts = start
     for counts in (start, np.zeros_like(start)):
@@ -253,6 +255,8 @@ def _proportional(sizes: Counts, quotas: Counts, allowed: NDArray[np.bool_]) -> 
     for _ in range(100):
         table = table * (sizes / np.maximum(table.sum(axis=1), WHOLE))[:, None]
         table = table * (quotas / np.maximum(table.sum(axis=0), WHOLE))
+        if np.abs(table.sum(axis=1) - sizes).max() <= WHOLE:
+            break
     over = np.minimum(1.0, sizes / np.maximum(table.sum(axis=1), WHOLE))
     return np.asarray(table * over[:, None], dtype=np.float64)
 

@@ -53,7 +53,7 @@ MOST = 50_000_000  # rows of one frame in memory; 12 fields of as many take some
 
 
 @overload
-def sample(
+def sample(  # numpydoc ignore=GL08
     bp: Blueprint,
     n: int,
     *,
@@ -63,7 +63,7 @@ def sample(
     engine: Literal["pandas"] = ...,
 ) -> pd.DataFrame: ...
 @overload
-def sample(
+def sample(  # numpydoc ignore=GL08
     bp: Blueprint,
     n: int,
     *,
@@ -125,8 +125,8 @@ def sample(
     random samples do: standard errors computed from such a frame are too large, and tests reject too rarely.
 
     A field is drawn from the seed and its own name. Editing, renaming or appending one changes no column that neither
-    descends from it nor shares a constraint with it; for ``"balanced"``, inserting and reordering do, because a
-    field's place decides its dimension. To carry a population over to an edited blueprint with the fewest changes,
+    descends from it nor shares a constraint with it; for ``"balanced"``, inserting, removing and reordering do, because
+    a field's place decides its dimension. To carry a population over to an edited blueprint with the fewest changes,
     use `update`.
 
     Examples
