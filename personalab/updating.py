@@ -204,7 +204,7 @@ class Change:
     def _numbers(self, draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
         """The values of a numeric field: slices of equal probability hold equally many, the fewest of them new."""
         low, high, can_stay, is_same = _standing(draw, earlier, old)
-        part = draw.part
+        part = draw.part.astype(np.intp)
         sizes = np.bincount(part, minlength=int(part.max()) + 1)
         slices = np.where(sizes <= FEW, sizes, np.clip(sizes // CROWD, FEW, SLICES)).clip(1)
         # People of one value share out the stretch of probability that the value has.
