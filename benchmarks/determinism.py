@@ -1,8 +1,8 @@
 """Whether one seed yields one frame, bit for bit, wherever personalab is supported.
 
 For each Python found of 3.11, 3.12 and 3.13 two virtual environments are made: one with the lowest numpy, pandas,
-SciPy and pydantic that pyproject.toml declares (where there is no wheel for that Python, the lowest that has one),
-one with the newest. In each, a list of cases is drawn and every column is digested: codes and categories, whole
+pyarrow, SciPy and pydantic that pyproject.toml declares (where there is no wheel for that Python, the lowest that has
+one), one with the newest. In each, a list of cases is drawn and every column is digested: codes and categories, whole
 numbers and which are missing, the bytes of real numbers, the index. The newest libraries draw once more with every
 fast path for the processor switched off, as they would on an old machine, and on one thread.
 
@@ -35,7 +35,7 @@ LARGE = 1_200_000
 SEEDS = (7, 2**40 + 1)  # one that fits 32 bits and one that does not
 
 PYTHONS = ("3.11", "3.12", "3.13")
-PINNED = ("numpy", "pandas", "scipy", "pydantic")
+PINNED = ("numpy", "pandas", "pyarrow", "scipy", "pydantic")
 ROOT = Path(__file__).resolve().parents[1]
 # What a machine without vector units, and with one processor, would do.
 PLAIN = {"OPENBLAS_CORETYPE": "Nehalem", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from personalab.columns import Array
 from personalab.dealing import random_keys
-from personalab.draws import Draw, Mask, Restriction, concerned, sampled
+from personalab.draws import Draw
+from personalab.situations import Mask, Restriction, concerned, sampled
 
 ATTEMPTS = 4096  # rows tried at least in place of those that are left no value
 MOST_ATTEMPTS = 1 << 20  # rows tried at once at most, or one for each row that is left no value

@@ -36,10 +36,11 @@ from personalab import lint
 from personalab.blueprint import Blueprint, Categorical
 from personalab.columns import Array, persona_ids, to_frame
 from personalab.dealing import Keys, random_keys
-from personalab.draws import Draw, Method, Rounding, concerned, restrictions, rounded, sampled, shares
+from personalab.draws import Draw, Method, Rounding, rounded, shares
 from personalab.errors import RequestError
 from personalab.quotas import Counts, controlled
 from personalab.rescue import rescued
+from personalab.situations import concerned, restrictions, sampled
 from personalab.sobol import keys, stream
 
 if TYPE_CHECKING:

@@ -31,21 +31,12 @@ from personalab import lint
 from personalab.blueprint import Blueprint, CategoricalField, SampledField
 from personalab.columns import Array, from_frame, numbered, to_frame
 from personalab.dealing import by_rank, by_share, evenly, members, random_keys
-from personalab.draws import (
-    Choices,
-    Draw,
-    Floats,
-    Mask,
-    Method,
-    Rounding,
-    concerned,
-    restrictions,
-    sampled,
-)
+from personalab.draws import Choices, Draw, Method, Rounding
 from personalab.errors import RequestError
 from personalab.quotas import Counts
 from personalab.rescue import rescued
 from personalab.sampling import one_of, whole
+from personalab.situations import Floats, Mask, concerned, restrictions, sampled
 from personalab.sobol import keys, stream
 
 SLICES = 64  # of a number's distribution that are counted, at most

@@ -20,11 +20,12 @@ from personalab import Blueprint, sample, validate
 from personalab.blueprint import Categorical, CategoricalField, NumericField
 from personalab.branches import branches
 from personalab.columns import from_frame
-from personalab.draws import Method, Rounding, restrictions
+from personalab.draws import Method, Rounding
 from personalab.errors import BlueprintError, RequestError
 from personalab.fidelity import distance, limit, report, shares
 from personalab.numerics import law
 from personalab.sampling import Plan
+from personalab.situations import restrictions
 from personalab.sobol import coordinates
 from tests.conftest import ROOT
 from tests.strategies import blueprints
