@@ -126,7 +126,7 @@ class Change:
         """The columns under the edited blueprint."""
         names = [name for name in self.after.order if self.after[name].kind != "text"]
         spread = keys(names, self.n, self.seed) if self.method == "balanced" else {}
-        kept, origin = restrictions(self.after), origins(self.before, self.after)
+        kept, origin = restrictions(self.after), self._origin
         columns: dict[str, Array] = {}
         for name in names:
             rng = stream(self.seed, f"{name}/update")
@@ -146,6 +146,10 @@ class Change:
                 draw.demand(stuck)
             columns[name] = column
         return columns
+
+    @cached_property
+    def _origin(self) -> dict[str, str]:
+        return origins(self.before, self.after)
 
     @cached_property
     def _past(self) -> dict[str, Draw]:
@@ -184,8 +188,7 @@ class Change:
     def _categories(self, draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
         """The codes of a categorical field: as many of each as quotas say, the fewest of them new."""
         now, was, values = cast(Choices, draw.choices), cast(Choices, earlier.choices), _values(draw)
-        place = {value: code for code, value in enumerate(values)}
-        new = np.array([place.get(value, -1) for value in _values(earlier)])
+        new = _places(_values(earlier), values)
         code = new[old]
         previous = np.zeros((len(was.shares), len(values) + 1))
         previous[:, new] = was.shares
@@ -198,7 +201,7 @@ class Change:
         at = draw.situation[can_stay].astype(np.int64) * len(values) + code[can_stay]
         toward = np.bincount(at, minlength=draw.situations * len(values)).reshape(draw.situations, len(values))
         part, counts = replace(draw, toward=toward).quotas(now)
-        moved = Moves(part, code, can_stay, is_held, counts, draw, self._below(earlier))
+        moved = Moves(part, code, can_stay, is_held, counts, draw, self._below(draw, earlier))
         return moved.codes(), stuck
 
     def _numbers(self, draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
@@ -215,7 +218,7 @@ class Change:
         most = int(slices.max())
         there = np.bincount(part[can_stay] * most + slice_[can_stay], minlength=len(sizes) * most)
         counts = _even(sizes, slices, there.reshape(len(sizes), most), draw.rng)
-        moved = Moves(part, slice_, can_stay, can_stay & is_same, counts, draw, self._below(earlier)).codes()
+        moved = Moves(part, slice_, can_stay, can_stay & is_same, counts, draw, self._below(draw, earlier)).codes()
         again = np.flatnonzero((moved != slice_) | ~can_stay)
         column = old.astype(np.int64 if draw.is_whole else np.float64)
         stuck = np.zeros(self.n, dtype=bool)
@@ -224,21 +227,37 @@ class Change:
             column[again], stuck[again] = draw.of(again).at_share(u)
         return column, stuck
 
-    def _below(self, earlier: Draw) -> list[Cells]:
-        """Where each row stands in the distribution of each field below."""
-        found = []
+    def _below(self, draw: Draw, earlier: Draw) -> list[Cells]:
+        """Where each row stands in the distribution of each field below.
+
+        Rows of which another parent has changed already will be dealt anew there, and stand apart.
+        """
+        now, found = {old: name for name, old in self._origin.items() if name in draw.columns}, []
         for child in self.before.sampled:
             if earlier.field.name in child.parents:
                 others = [_banded(self._past[name].field, self.old[name]) for name in child.parents]
-                group, member = numbered(others, self.n)
+                is_new = np.zeros(self.n, dtype=bool)
+                for name in (name for name in child.parents if name in now):
+                    is_new |= self._has_changed(now[name], draw.columns[now[name]])
+                group, member = numbered([*others, (is_new.astype(np.int8), 2)], self.n)
                 own, many = _banded(child, self.old[child.name])
                 cell, first = numbered([(group, len(member)), (own, many)], self.n)
                 there, sizes = np.bincount(cell), np.bincount(group)[group[first]]
                 asked, choices = there / sizes, self._past[child.name].choices
                 if isinstance(child, CategoricalField) and choices is not None:
-                    asked = choices.shares[choices.kind[first], own[first]]
+                    asked = np.where(is_new[first], asked, choices.shares[choices.kind[first], own[first]])
                 found.append(Cells(cell, group[first], there / sizes, asked))
         return found
+
+    def _has_changed(self, name: str, column: Array) -> Mask:
+        """In which rows a field of the edited blueprint has another value than before; all, where it is new."""
+        if name not in self._origin:
+            return np.ones(self.n, dtype=bool)
+        field, was = self.after[name], self.before[self._origin[name]]
+        old = self.old[was.name]
+        if isinstance(field, CategoricalField) and isinstance(was, CategoricalField):
+            old = _places(was.values, field.values)[old]
+        return np.asarray(column != old)
 
 
 @dataclass(frozen=True)
@@ -396,15 +415,8 @@ def _checked(frame: pd.DataFrame, bp: Blueprint) -> dict[str, Array]:
 
 def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -> pd.DataFrame:
     """The new columns beside the texts of those of whom nothing has changed."""
-    made, origin = to_frame(change.after, columns, frame.index), origins(change.before, change.after)
-    touched = np.zeros(change.n, dtype=bool)
-    for field in change.after.sampled:
-        if field.name not in origin:
-            touched[:] = True
-        else:
-            touched |= _labels(change.after, field.name, columns) != _labels(
-                change.before, origin[field.name], change.old
-            )
+    made = to_frame(change.after, columns, frame.index)
+    touched = np.logical_or.reduce([change._has_changed(field.name, columns[field.name]) for field in change.after.sampled])
     sampled_before = {field.name for field in change.before.sampled}
     texts = {field.name for field in change.after.texts}
     for name in frame.columns:
@@ -423,13 +435,14 @@ def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -
     return made
 
 
-def _labels(bp: Blueprint, name: str, columns: Mapping[str, Array]) -> Array:
-    field = bp[name]
-    return np.array(field.values, dtype=object)[columns[name]] if isinstance(field, CategoricalField) else columns[name]
-
-
 def _values(draw: Draw) -> tuple[str, ...]:
     return draw.field.values if isinstance(draw.field, CategoricalField) else ()
+
+
+def _places(values: tuple[str, ...], among: tuple[str, ...]) -> NDArray[np.intp]:
+    """Where each value stands in another list; -1 where it does not."""
+    place = {value: code for code, value in enumerate(among)}
+    return np.array([place.get(value, -1) for value in values], dtype=np.intp)
 
 
 def _pairs(kind: Array, shares: Floats, was: Array, previous: Floats) -> tuple[Array, list[tuple[Floats, Floats]]]:
