@@ -279,11 +279,11 @@ class Cells:
     there: Floats
     asked: Floats
 
-    def leaving(self, crowd: NDArray[np.intp], share: float) -> tuple[Array, Floats]:
-        """For each of a crowd its cell, newly numbered, and how many of each cell should leave."""
+    def leaving(self, crowd: NDArray[np.intp], share: float) -> tuple[Array, NDArray[np.intp], Floats]:
+        """For each of a crowd its cell, newly numbered; these cells; and how many of each should leave."""
         found, own = np.unique(self.cell[crowd], return_inverse=True)
         sizes = np.bincount(self.group[self.cell[crowd]], minlength=int(self.group.max()) + 1)[self.group[found]]
-        return own, sizes * (self.there - (1 - share) * self.asked)[found]
+        return own, found, sizes * (self.there - (1 - share) * self.asked)[found]
 
 
 @dataclass(frozen=True)
@@ -321,10 +321,12 @@ class Moves:
         counts = _lifted(self.counts, held)
         stays, surplus = self.can_stay.copy(), (there - counts).clip(0).ravel()
         loose = np.flatnonzero(self.can_stay & ~self.is_held & (surplus[np.minimum(cell, len(surplus) - 1)] > 0))
-        for rows in members(numbered([(cell[loose], parts * places)], len(loose))[0], parts * places):
-            if len(rows):
-                crowd = loose[rows]
-                stays[self._leavers(crowd, int(surplus[cell[crowd[0]]]))] = False
+        beyond = [np.zeros(len(each.there)) for each in self.below]
+        group, member = numbered([(cell[loose], parts * places)], len(loose))
+        for rows in members(group, len(member)):
+            crowd = loose[rows]
+            if len(crowd):
+                stays[self._leavers(crowd, int(surplus[cell[crowd[0]]]), beyond)] = False
         free = np.flatnonzero(~stays)
         codes = np.where(stays, self.code, 0)
         missing = counts - np.bincount(cell[stays], minlength=parts * places).reshape(parts, places)
@@ -332,17 +334,21 @@ class Moves:
         codes[free] = by_rank(self.part[free], key, missing, self.draw.rng)
         return codes
 
-    def _leavers(self, crowd: NDArray[np.intp], many: int) -> NDArray[np.intp]:
-        """Choose so many of a crowd that the cells of every field below keep their proportions among the others."""
+    def _leavers(self, crowd: NDArray[np.intp], many: int, beyond: list[Floats]) -> NDArray[np.intp]:
+        """Choose so many of a crowd that the cells of every field below keep their proportions among the others.
+
+        `beyond` are the leavers of each cell that earlier crowds had too many; it is carried on.
+        """
         rng, found = self.draw.rng, [each.leaving(crowd, many / len(crowd)) for each in self.below]
-        cells, wanted = [own for own, _ in found], [want for _, want in found]
+        cells = [own for own, _, _ in found]
         order = np.lexsort([rng.random(len(crowd)), *reversed(cells)])
         leaves = np.zeros(len(crowd), dtype=bool)
         leaves[order[((np.arange(many) + rng.random()) * len(crowd) / many).astype(np.intp)]] = True
-        if not cells or many == len(crowd):
-            return crowd[leaves]
-        excess = [np.bincount(own[leaves], minlength=len(want)) - want for own, want in zip(cells, wanted, strict=True)]
-        for _ in range(min(SWAPS, 4 * many)):
+        excess = [
+            before[places] + np.bincount(own[leaves], minlength=len(want)) - want
+            for before, (own, places, want) in zip(beyond, found, strict=True)
+        ]
+        for _ in range(min(SWAPS, 4 * many) if cells and many < len(crowd) else 0):
             score = np.sum([gap[own] for own, gap in zip(cells, excess, strict=True)], axis=0)
             out = int(np.argmax(np.where(leaves, score, -np.inf)))
             into = int(np.argmin(np.where(leaves, np.inf, score)))
@@ -353,6 +359,8 @@ class Moves:
             for own, gap in zip(cells, excess, strict=True):
                 gap[own[out]] -= 1
                 gap[own[into]] += 1
+        for before, (_, places, _), gap in zip(beyond, found, excess, strict=True):
+            before[places] = gap
         return crowd[leaves]
 
 
