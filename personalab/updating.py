@@ -28,8 +28,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from personalab import lint
-from personalab.blueprint import Blueprint, CategoricalField, SampledField
-from personalab.columns import Array, from_frame, numbered, to_frame
+from personalab.blueprint import Blueprint, CategoricalField, NumericField, SampledField
+from personalab.columns import Array, numbered, to_frame
 from personalab.dealing import by_rank, by_share, evenly, members, random_keys
 from personalab.draws import (
     Choices,
@@ -43,6 +43,7 @@ from personalab.draws import (
     sampled,
 )
 from personalab.errors import RequestError
+from personalab.numerics import Law
 from personalab.quotas import Counts
 from personalab.rescue import rescued
 from personalab.sampling import one_of, whole
@@ -53,6 +54,9 @@ CROWD = 4  # people a slice, about
 FEW = 16  # people who have a slice each
 BANDS = 8  # of a number below, when leavers are made an image of those they leave
 SWAPS = 400  # of a leaver for one who stays, at most, to make the image better
+ATTEMPTS = 1 << 14  # numbers drawn at once by those who leave, where draws are independent
+ROUNDS = 64  # of attempts; then any number of the new law will do
+DRAWN = "give the blueprint that the frame was drawn from"
 WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
 
 
@@ -102,11 +106,14 @@ def update(frame: pd.DataFrame, before: Blueprint, after: Blueprint, *, seed: in
     """
     for bp in (before, after):
         lint.demand_valid(bp)
-    seed = frame.attrs.get("seed") if seed is None else seed
-    seed = secrets.randbits(32) if seed is None else whole("seed", seed, at_least=0)
+    old = _read(frame, before)
+    if seed is not None or frame.attrs.get("seed") is None:
+        seed = secrets.randbits(32) if seed is None else whole("seed", seed, at_least=0)
+    else:
+        seed = whole("attrs['seed']", frame.attrs["seed"], at_least=0)
     method = one_of("attrs['method']", frame.attrs.get("method", "quota"), get_args(Method))
     rounding = one_of("attrs['rounding']", frame.attrs.get("rounding", "nearest"), get_args(Rounding))
-    change = Change(before, after, _read(frame, before), len(frame), seed, method, rounding)
+    change = Change(before, after, old, len(frame), seed, method, rounding)
     return _framed(frame, change, change.columns())
 
 
@@ -206,6 +213,8 @@ class Change:
 
     def _numbers(self, draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
         """The values of a numeric field: slices of equal probability hold equally many, the fewest of them new."""
+        if self.method == "iid":
+            return _coupled_numbers(draw, earlier, old)
         low, high, can_stay, is_same = _standing(draw, earlier, old)
         part = draw.part
         sizes = np.bincount(part, minlength=int(part.max()) + 1)
@@ -220,7 +229,7 @@ class Change:
         counts = _even(sizes, slices, there.reshape(len(sizes), most), draw.rng)
         moved = Moves(part, slice_, can_stay, can_stay & is_same, counts, draw, self._below(draw, earlier)).codes()
         again = np.flatnonzero((moved != slice_) | ~can_stay)
-        column = old.astype(np.int64 if draw.is_whole else np.float64)
+        column = np.where(can_stay, old, 0).astype(np.int64) if draw.is_whole else old.astype(np.float64)
         stuck = np.zeros(self.n, dtype=bool)
         if len(again):
             u = (moved[again] + draw.rng.random(len(again))) / slices[part[again]]
@@ -238,7 +247,7 @@ class Change:
                 others = [_banded(self._past[name].field, self.old[name]) for name in child.parents]
                 is_new = np.zeros(self.n, dtype=bool)
                 for name in (name for name in child.parents if name in now):
-                    is_new |= self._has_changed(now[name], draw.columns[now[name]])
+                    is_new |= self.has_changed(now[name], draw.columns[now[name]])
                 group, member = numbered([*others, (is_new.astype(np.int8), 2)], self.n)
                 own, many = _banded(child, self.old[child.name])
                 cell, first = numbered([(group, len(member)), (own, many)], self.n)
@@ -249,7 +258,7 @@ class Change:
                 found.append(Cells(cell, group[first], there / sizes, asked))
         return found
 
-    def _has_changed(self, name: str, column: Array) -> Mask:
+    def has_changed(self, name: str, column: Array) -> Mask:
         """In which rows a field of the edited blueprint has another value than before; all, where it is new."""
         if name not in self._origin:
             return np.ones(self.n, dtype=bool)
@@ -393,54 +402,87 @@ def _is_same(field: SampledField, old: SampledField, origin: Mapping[str, str]) 
 
 def _read(frame: pd.DataFrame, bp: Blueprint) -> dict[str, Array]:
     """The frame's sampled columns, or RequestError."""
+    if not isinstance(frame, pd.DataFrame):
+        raise RequestError(f"a {type(frame).__name__} is no frame", hint="give what `sample` returned")
     if not len(frame):
         raise RequestError("the frame has no rows", hint="sample at least one person")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise RequestError(f"the frame has two columns called {twice!r}", hint="keep one of them")
     missing = [field.name for field in bp.sampled if field.name not in frame]
     if missing:
+        raise RequestError(f"the frame has no column {missing[0]!r}, which the blueprint before the edit has", hint=DRAWN)
+    return {
+        field.name: (_codes if isinstance(field, CategoricalField) else _floats)(field, frame[field.name])
+        for field in bp.sampled
+    }
+
+
+def _codes(field: SampledField, column: pd.Series[Any]) -> Array:
+    """A categorical column's codes, also where a file has made strings or numbers of its values."""
+    values = field.values if isinstance(field, CategoricalField) else ()
+    codes, uniques = pd.factorize(column)
+    words = [str(int(word)) if isinstance(word, float) and word.is_integer() else str(word) for word in uniques]
+    at = np.append(_places(tuple(words), values), -1)[codes]
+    _demand_values(field, column, at >= 0)
+    return at
+
+
+def _floats(field: SampledField, column: pd.Series[Any]) -> Array:
+    """A numeric column's values."""
+    found = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    tables = field.distributions if isinstance(field, NumericField) else ()
+    is_value = (min(float(each.min) for each in tables) <= found) & (found <= max(float(each.max) for each in tables))
+    is_whole = isinstance(field, NumericField) and field.is_integer
+    _demand_values(field, column, is_value & (found == np.rint(found)) if is_whole else is_value)
+    return found.astype(np.int64) if is_whole else found
+
+
+def _demand_values(field: SampledField, column: pd.Series[Any], is_value: Mask) -> None:
+    strange = column[~is_value]
+    if len(strange):
+        lost = isinstance(field, CategoricalField) and strange.isna().any()
         raise RequestError(
-            f"the frame has no column {missing[0]!r}, which the blueprint before the edit has",
-            hint="give the blueprint that the frame was drawn from",
+            f"column {field.name!r} holds {str(strange.iloc[0])!r} in {len(strange):,} rows, which is no value of it",
+            hint="keep_default_na=False makes read_csv take values such as 'NA' for what they are" if lost else DRAWN,
         )
-    return _checked(frame, bp)
-
-
-def _checked(frame: pd.DataFrame, bp: Blueprint) -> dict[str, Array]:
-    for field in bp.sampled:
-        column = frame[field.name]
-        if isinstance(field, CategoricalField):
-            column = column.astype("string") if not isinstance(column.dtype, pd.CategoricalDtype) else column
-            strange = column[~column.isin(list(field.values))]
-            frame = frame.assign(**{field.name: pd.Categorical(column, list(field.values))})
-        else:
-            strange = column[pd.to_numeric(column, errors="coerce").isna()]
-        if len(strange):
-            raise RequestError(
-                f"column {field.name!r} holds {strange.iloc[0]!r}, which is no value of it",
-                hint="give the blueprint that the frame was drawn from",
-            )
-    return from_frame(bp, frame)
 
 
 def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -> pd.DataFrame:
-    """The new columns beside the texts of those of whom nothing has changed."""
-    made = to_frame(change.after, columns, frame.index)
-    touched = np.logical_or.reduce([change._has_changed(field.name, columns[field.name]) for field in change.after.sampled])
-    sampled_before = {field.name for field in change.before.sampled}
-    texts = {field.name for field in change.after.texts}
-    for name in frame.columns:
-        if name in made or name in sampled_before or (name in {f.name for f in change.before.texts} - texts):
-            continue
-        column = frame[name]
-        made[name] = column.mask(touched) if name in texts or name in WRITTEN else column
-    first = [field.name for field in change.after.fields if field.name in made]
-    made = made[[*first, *(name for name in made if name not in first)]]
-    ids = set(frame.index[touched])
+    """The new columns beside the user's own, and beside the texts of those of whom nothing has changed."""
+    made, before, after = to_frame(change.after, columns, frame.index), change.before, change.after
+    is_touched = np.logical_or.reduce([change.has_changed(name, column) for name, column in columns.items()])
+    fields = {field.name for field in before.fields}
+    texts = {field.name for field in after.texts} - {field.name for field in before.sampled}
+    own = [name for name in frame if name not in fields]
+    taken = [name for name in own if name in made]
+    if taken:
+        raise RequestError(
+            f"the frame has a column {taken[0]!r} of its own, as the new field is called", hint="rename one of them"
+        )
+    for name in frame:
+        if name in texts or name in WRITTEN:
+            made[name] = frame[name].mask(is_touched)
+        elif name in own:
+            made[name] = frame[name]
+    if [field.name for field in before.fields] == [field.name for field in after.fields]:
+        made = made[list(frame)]
+    else:
+        first = [field.name for field in after.fields if field.name in made]
+        made = made[[*first, *(name for name in made if name not in first)]]
     made.attrs.update(frame.attrs)
     made.attrs.update(method=change.method, rounding=change.rounding, seed=change.seed)
+    ids = set(map(str, frame.index[is_touched]))
     for key in ("contradictions", "doubles"):
         if key in frame.attrs:
-            made.attrs[key] = [each for each in frame.attrs[key] if each not in ids]
+            made.attrs[key] = [each for each in _ids(key, frame.attrs[key]) if str(each) not in ids]
     return made
+
+
+def _ids(key: str, value: Any) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    raise RequestError(f"attrs[{key!r}] is {value!r}", hint="it lists people's ids; drop it")
 
 
 def _values(draw: Draw) -> tuple[str, ...]:
@@ -471,6 +513,57 @@ def _coupled(
     rest /= rest.sum(axis=1, keepdims=True)
     codes[moving] = by_share(pair[moving], rng.random(len(moving)), rest, rng)
     return codes
+
+
+def _coupled_numbers(draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
+    """The same for numbers: who leaves draws until a number comes of which there is more now than before."""
+    rng, column, stuck = draw.rng, old.astype(np.int64 if draw.is_whole else np.float64), np.zeros(draw.n, dtype=bool)
+    (now, is_atom), (was, was_atom) = _mass(draw, old), _mass(earlier, old)
+    stays = draw.can_hold(old) & (is_atom == was_atom) & (now > 0) & (rng.random(draw.n) * was < now)
+    left = np.flatnonzero(~stays)
+    for _ in range(ROUNDS):
+        if not len(left):
+            break
+        rows = np.repeat(left, max(1, ATTEMPTS // len(left)))
+        tried = draw.of(rows)
+        x, is_stuck = tried.at_share(rng.random(len(rows)))
+        (now, is_atom), (was, was_atom) = _mass(tried, x), _mass(earlier.of(rows), x)
+        fits = is_stuck | (is_atom != was_atom) | (rng.random(len(rows)) * now >= was)
+        column[rows], stuck[rows] = x, is_stuck  # in case nothing ever fits
+        served, first = np.unique(rows[fits], return_index=True)
+        column[served], stuck[served] = x[fits][first], is_stuck[fits][first]
+        left = np.setdiff1d(left, served)
+    return column, stuck
+
+
+def _mass(draw: Draw, x: Array) -> tuple[Floats, Mask]:
+    """How likely each row's number is, or where there are no steps how dense; and whether there are steps."""
+    x, is_atom = x.astype(np.float64), np.ones(draw.n, dtype=bool)
+    if draw.choices is not None:
+        shares, place = draw.choices.shares, np.rint(x) - draw.least
+        inside = (place >= 0) & (place < shares.shape[1]) & (x == np.rint(x))
+        return inside * shares[draw.choices.kind, np.where(inside, place, 0).astype(np.intp)], is_atom
+    mass = np.empty(draw.n)
+    for law, rows in zip(draw.laws, members(draw.part, len(draw.laws)), strict=True):
+        is_atom[rows] = law.is_discrete or law.is_integer
+        mass[rows] = _density(law, x[rows])
+    if draw.windows is not None:
+        at = draw.windows.kind
+        inside = (draw.windows.low[at] <= x) & (x <= draw.windows.high[at])
+        width, end = draw.windows.width[at], draw.windows.end[at]
+        mass = np.where(inside, mass, 0.0) / np.where(width > 0, width, 1.0)
+        mass, is_atom = np.where(width > 0, mass, x == end), is_atom | (width <= 0)
+    return mass, is_atom
+
+
+def _density(law: Law, x: Floats) -> Floats:
+    """A law's density, or the probability of each number where only some occur."""
+    if law.is_discrete or law.is_integer:
+        before = law.cdf(x - 1 if law.is_integer else np.nextafter(x, -np.inf))
+        return np.where((x == np.rint(x)) | (not law.is_integer), law.cdf(x) - before, 0.0)
+    slopes = np.diff(law.cumulative) / np.maximum(np.diff(law.points), 1e-300)
+    place = np.searchsorted(law.points, x, side="right").clip(1, len(slopes)) - 1
+    return np.where((law.points[0] <= x) & (x <= law.points[-1]), slopes[place], 0.0)
 
 
 def _standing(draw: Draw, earlier: Draw, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
