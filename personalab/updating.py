@@ -411,7 +411,9 @@ def _read(frame: pd.DataFrame, bp: Blueprint) -> dict[str, Array]:
         raise RequestError(f"the frame has two columns called {twice!r}", hint="keep one of them")
     missing = [field.name for field in bp.sampled if field.name not in frame]
     if missing:
-        raise RequestError(f"the frame has no column {missing[0]!r}, which the blueprint before the edit has", hint=DRAWN)
+        raise RequestError(
+            f"the frame has no column {missing[0]!r}, which the blueprint before the edit has", hint=DRAWN
+        )
     return {
         field.name: (_codes if isinstance(field, CategoricalField) else _floats)(field, frame[field.name])
         for field in bp.sampled
@@ -466,7 +468,7 @@ def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -
         elif name in own:
             made[name] = frame[name]
     if [field.name for field in before.fields] == [field.name for field in after.fields]:
-        made = made[list(frame)]
+        made = made[[name for name in frame if name in made]]
     else:
         first = [field.name for field in after.fields if field.name in made]
         made = made[[*first, *(name for name in made if name not in first)]]
@@ -568,50 +570,51 @@ def _density(law: Law, x: Floats) -> Floats:
 
 def _standing(draw: Draw, earlier: Draw, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
     """The stretch of probability that each old number has now, whether it may stay, and whether its law is the same."""
-    now, was = draw.choices, earlier.choices
-    x = old.astype(float)
-    can_stay = draw.can_hold(old) & ((x == np.rint(x)) if draw.is_whole else np.ones(draw.n, dtype=bool))
-    if now is not None:
-        place = np.rint(x).astype(np.int64) - draw.least
-        inside = (place >= 0) & (place < now.shares.shape[1])
-        place = np.where(inside, place, 0)
-        share, upto = now.shares[now.kind, place], np.cumsum(now.shares, axis=1)[now.kind, place]
-        can_stay &= inside & (share > 0)
-        same = np.zeros(draw.n, dtype=bool)
-        if was is not None:
-            low = min(draw.least, earlier.least)
-            wide = max(draw.least + now.shares.shape[1], earlier.least + was.shares.shape[1]) - low
-            tables = []
-            for each, least in ((now, draw.least), (was, earlier.least)):
-                table = np.zeros((len(each.shares), wide))
-                table[:, least - low : least - low + each.shares.shape[1]] = each.shares
-                tables.append(table)
-            pair, pairs = _pairs(now.kind, tables[0], was.kind, tables[1])
-            same = np.array([np.allclose(p, q, atol=1e-9) for p, q in pairs])[pair]
-        return upto - share, upto, can_stay, same
-    part = draw.part
-    upto = np.empty(draw.n)
+    if draw.choices is not None:
+        return _standing_listed(draw, draw.choices, earlier, old)
+    x, upto, part = old.astype(float), np.empty(draw.n), draw.part
     for law, rows in zip(draw.laws, members(part, len(draw.laws)), strict=True):
         upto[rows] = law.cdf(x[rows])
-        can_stay[rows] &= (law.points[0] <= x[rows]) & (x[rows] <= law.points[-1])
-    same = (
-        np.array([law.points.tobytes() for law in draw.laws], dtype=object)[part]
-        == (np.array([law.points.tobytes() for law in earlier.laws], dtype=object)[earlier.part])
-    )
     if draw.windows is not None:
         at = draw.windows.kind
-        bottom, top = draw.windows.low[at], draw.windows.high[at]
-        can_stay &= (bottom <= x) & (x <= top)
         upto = ((upto - draw.windows.below[at]) / np.maximum(draw.windows.width[at], 1e-300)).clip(0, 1)
-        if earlier.windows is None:
-            same &= (bottom == -np.inf) & (top == np.inf)
-        else:
-            was_at = earlier.windows.kind
-            same &= (bottom == earlier.windows.low[was_at]) & (top == earlier.windows.high[was_at])
-    elif earlier.windows is not None:
-        was_at = earlier.windows.kind
-        same &= (earlier.windows.low[was_at] == -np.inf) & (earlier.windows.high[was_at] == np.inf)
-    return upto, upto, can_stay, same
+    (bottom, top), (was_bottom, was_top) = _ends(draw), _ends(earlier)
+    can_stay = draw.can_hold(old) & (bottom <= x) & (x <= top) & ((x == np.rint(x)) | (not draw.is_whole))
+    pair, member = numbered([(part, len(draw.laws)), (earlier.part, len(earlier.laws))], draw.n)
+    is_one = [_is_one(draw.laws[part[row]], earlier.laws[earlier.part[row]]) for row in member]
+    return upto, upto, can_stay, np.array(is_one)[pair] & (bottom == was_bottom) & (top == was_top)
+
+
+def _standing_listed(draw: Draw, now: Choices, earlier: Draw, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
+    """The same where whole numbers are told apart one by one."""
+    place = np.rint(old.astype(float)).astype(np.int64) - draw.least
+    inside = (old == np.rint(old)) & (place >= 0) & (place < now.shares.shape[1])
+    place = np.where(inside, place, 0)
+    share, upto = now.shares[now.kind, place], np.cumsum(now.shares, axis=1)[now.kind, place]
+    is_same, was = np.zeros(draw.n, dtype=bool), earlier.choices
+    if was is not None:
+        low = min(draw.least, earlier.least)
+        wide = max(draw.least + now.shares.shape[1], earlier.least + was.shares.shape[1]) - low
+        tables = [np.zeros((len(each.shares), wide)) for each in (now, was)]
+        for table, each, least in zip(tables, (now, was), (draw.least, earlier.least), strict=True):
+            table[:, least - low : least - low + each.shares.shape[1]] = each.shares
+        pair, pairs = _pairs(now.kind, tables[0], was.kind, tables[1])
+        is_same = np.array([np.allclose(p, q, atol=1e-9) for p, q in pairs])[pair]
+    return upto - share, upto, draw.can_hold(old) & inside & (share > 0), is_same
+
+
+def _is_one(law: Law, other: Law) -> bool:
+    """Whether two laws are one and the same."""
+    return np.array_equal(law.points, other.points) and np.array_equal(law.cumulative, other.cumulative)
+
+
+def _ends(draw: Draw) -> tuple[Floats, Floats]:
+    """Between what numbers each row's law, and what constraints leave of it, lies."""
+    ends = np.array([law.points[[0, -1]] for law in draw.laws])[draw.part]
+    if draw.windows is None:
+        return ends[:, 0], ends[:, 1]
+    at = draw.windows.kind
+    return np.maximum(ends[:, 0], draw.windows.low[at]), np.minimum(ends[:, 1], draw.windows.high[at])
 
 
 def _even(sizes: Counts, slices: Counts, there: Counts, rng: np.random.Generator) -> Counts:

@@ -144,7 +144,9 @@ def ruled(names: list[str], data: dict[str, Any]) -> dict[str, Any]:
             )
         ]
     data["constraints"] = [
-        rule for rule in data["constraints"] if not any(name in f"{rule['lhs']} {rule['rhs']}".split() for name in names)
+        rule
+        for rule in data["constraints"]
+        if not any(name in f"{rule['lhs']} {rule['rhs']}".split() for name in names)
     ]
     return data
 
@@ -193,7 +195,9 @@ def edited(draw: st.DrawFn, bp: Blueprint) -> Blueprint:
     field = draw(st.sampled_from(fitting))
     name, values = field["name"], values_of(field) if field["kind"] == "categorical" else []
     stated = (
-        weights(values).map(lambda table: {"weights": table}) if values else numerics(integer=tables(field)[0]["integer"])
+        weights(values).map(lambda table: {"weights": table})
+        if values
+        else numerics(integer=tables(field)[0]["integer"])
     )
     if edit == "weights":
         draw(st.sampled_from(tables(field)))["weights"] = draw(weights(values))
