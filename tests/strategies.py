@@ -231,8 +231,9 @@ def edited(draw: st.DrawFn, bp: Blueprint) -> Blueprint:
         if "ordered_values" in field:
             field["ordered_values"] = ["new" if value == old else value for value in values]
     elif edit in ("field", "kind"):
-        at = len(drawn) if edit == "field" else drawn.index(field)
-        fresh = draw(fields("g" if edit == "field" else name, drawn[:at]))
+        places = data["order"] if edit == "field" else data["order"][: data["order"].index(name)]
+        others = [by_name[one] for one in places if one != "g"]
+        fresh = draw(fields("g" if edit == "field" else name, others))
         data["fields"] = [each for each in data["fields"] if each["name"] != fresh["name"]] + [fresh]
         data["order"] = [*data["order"], "g"] if edit == "field" and "g" not in data["order"] else data["order"]
         data = ruled([name], data) if edit == "kind" else data
