@@ -208,7 +208,9 @@ class Change:
         at = draw.situation[can_stay].astype(np.int64) * len(values) + code[can_stay]
         toward = np.bincount(at, minlength=draw.situations * len(values)).reshape(draw.situations, len(values))
         part, counts = replace(draw, toward=toward).quotas(now)
-        moved = Moves(part, code, can_stay, is_held, counts, draw, self._below(draw, earlier))
+        may, (whose, first) = np.zeros(counts.shape, dtype=bool), np.unique(part, return_index=True)
+        may[whose] = now.shares[now.kind[first]] > 0
+        moved = Moves(part, code, can_stay, is_held, counts, may, draw, self._below(draw, earlier))
         return moved.codes(), stuck
 
     def _numbers(self, draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
@@ -227,7 +229,8 @@ class Change:
         most = int(slices.max())
         there = np.bincount(part[can_stay] * most + slice_[can_stay], minlength=len(sizes) * most)
         counts = _even(sizes, slices, there.reshape(len(sizes), most), draw.rng)
-        moved = Moves(part, slice_, can_stay, can_stay & is_same, counts, draw, self._below(draw, earlier)).codes()
+        may = np.arange(most) < slices[:, None]
+        moved = Moves(part, slice_, can_stay, can_stay & is_same, counts, may, draw, self._below(draw, earlier)).codes()
         again = np.flatnonzero((moved != slice_) | ~can_stay)
         column = np.where(can_stay, old, 0).astype(np.int64) if draw.is_whole else old.astype(np.float64)
         stuck = np.zeros(self.n, dtype=bool)
@@ -307,6 +310,8 @@ class Moves:
         Whether the place may be kept, and whether it must be.
     counts : array of int, shape (parts, places)
         How many rows there should be.
+    may : array of bool, shape (parts, places)
+        Which places a part has.
     draw : Draw
         For keys and random numbers.
     below : list of Cells
@@ -318,6 +323,7 @@ class Moves:
     can_stay: Mask
     is_held: Mask
     counts: Counts
+    may: Mask
     draw: Draw
     below: list[Cells]
 
@@ -327,7 +333,7 @@ class Moves:
         cell = np.where(self.can_stay, self.part.astype(np.int64) * places + self.code, parts * places)
         there = np.bincount(cell, minlength=parts * places + 1)[:-1].reshape(parts, places)
         held = np.bincount(cell[self.is_held], minlength=parts * places).reshape(parts, places)
-        counts = _lifted(self.counts, held)
+        counts = _lifted(self.counts, held, self.may)
         stays, surplus = self.can_stay.copy(), (there - counts).clip(0).ravel()
         loose = np.flatnonzero(self.can_stay & ~self.is_held & (surplus[np.minimum(cell, len(surplus) - 1)] > 0))
         beyond = [np.zeros(len(each.there)) for each in self.below]
@@ -627,7 +633,7 @@ def _even(sizes: Counts, slices: Counts, there: Counts, rng: np.random.Generator
     return counts
 
 
-def _lifted(counts: Counts, held: Counts) -> Counts:
+def _lifted(counts: Counts, held: Counts, may: Mask) -> Counts:
     """Counts that leave room for those who are held, in the same parts and, as far as can be, the same places."""
     lifted, total = np.maximum(counts, held), counts.sum(axis=0)
     for part in np.flatnonzero(lifted.sum(axis=1) > counts.sum(axis=1)):
@@ -637,7 +643,7 @@ def _lifted(counts: Counts, held: Counts) -> Counts:
     for _ in range(len(total)):
         gap = lifted.sum(axis=0) - total
         over, under = int(np.argmax(gap)), int(np.argmin(gap))
-        movable = np.flatnonzero((lifted > held)[:, over] & (held < counts).any(axis=1))
+        movable = np.flatnonzero((lifted > held)[:, over] & (held < counts).any(axis=1) & may[:, under])
         if gap[over] <= 0 or not len(movable):
             break
         order = np.argsort((lifted - counts)[movable, under] - (lifted - counts)[movable, over], kind="stable")
