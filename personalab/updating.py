@@ -28,11 +28,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from personalab import lint
-from personalab.blueprint import Blueprint, CategoricalField, SampledField
-from personalab.columns import Array, from_frame, numbered, to_frame
+from personalab.blueprint import Blueprint, CategoricalField, NumericField, SampledField
+from personalab.columns import Array, numbered, to_frame
 from personalab.dealing import by_rank, by_share, evenly, members, random_keys
 from personalab.draws import Choices, Draw, Method, Rounding
 from personalab.errors import RequestError
+from personalab.numerics import Law
 from personalab.quotas import Counts
 from personalab.rescue import rescued
 from personalab.sampling import one_of, whole
@@ -44,6 +45,9 @@ CROWD = 4  # people a slice, about
 FEW = 16  # people who have a slice each
 BANDS = 8  # of a number below, when leavers are made an image of those they leave
 SWAPS = 400  # of a leaver for one who stays, at most, to make the image better
+ATTEMPTS = 1 << 12  # numbers drawn at once by those who leave, where draws are independent
+ROUNDS = 64  # of attempts; then any number of the new law will do
+DRAWN = "give the blueprint that the frame was drawn from"
 WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
 
 
@@ -93,11 +97,14 @@ def update(frame: pd.DataFrame, before: Blueprint, after: Blueprint, *, seed: in
     """
     for bp in (before, after):
         lint.demand_valid(bp)
-    seed = frame.attrs.get("seed") if seed is None else seed
-    seed = secrets.randbits(32) if seed is None else whole("seed", seed, at_least=0)
+    old = _read(frame, before)
+    if seed is not None or frame.attrs.get("seed") is None:
+        seed = secrets.randbits(32) if seed is None else whole("seed", seed, at_least=0)
+    else:
+        seed = whole("attrs['seed']", frame.attrs["seed"], at_least=0)
     method = one_of("attrs['method']", frame.attrs.get("method", "quota"), get_args(Method))
     rounding = one_of("attrs['rounding']", frame.attrs.get("rounding", "nearest"), get_args(Rounding))
-    change = Change(before, after, _read(frame, before), len(frame), seed, method, rounding)
+    change = Change(before, after, old, len(frame), seed, method, rounding)
     return _framed(frame, change, change.columns())
 
 
@@ -117,7 +124,7 @@ class Change:
         """The columns under the edited blueprint."""
         names = [name for name in self.after.order if self.after[name].kind != "text"]
         spread = keys(names, self.n, self.seed) if self.method == "balanced" else {}
-        kept, origin = restrictions(self.after), origins(self.before, self.after)
+        kept, origin = restrictions(self.after), self._origin
         columns: dict[str, Array] = {}
         for name in names:
             rng = stream(self.seed, f"{name}/update")
@@ -137,6 +144,10 @@ class Change:
                 draw.demand(stuck)
             columns[name] = column
         return columns
+
+    @cached_property
+    def _origin(self) -> dict[str, str]:
+        return origins(self.before, self.after)
 
     @cached_property
     def _past(self) -> dict[str, Draw]:
@@ -175,8 +186,7 @@ class Change:
     def _categories(self, draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
         """The codes of a categorical field: as many of each as quotas say, the fewest of them new."""
         now, was, values = cast(Choices, draw.choices), cast(Choices, earlier.choices), _values(draw)
-        place = {value: code for code, value in enumerate(values)}
-        new = np.array([place.get(value, -1) for value in _values(earlier)])
+        new = _places(_values(earlier), values)
         code = new[old]
         previous = np.zeros((len(was.shares), len(values) + 1))
         previous[:, new] = was.shares
@@ -189,11 +199,15 @@ class Change:
         at = draw.situation[can_stay].astype(np.int64) * len(values) + code[can_stay]
         toward = np.bincount(at, minlength=draw.situations * len(values)).reshape(draw.situations, len(values))
         part, counts = replace(draw, toward=toward).quotas(now)
-        moved = Moves(part, code, can_stay, is_held, counts, draw, self._below(earlier))
+        may, (whose, first) = np.zeros(counts.shape, dtype=bool), np.unique(part, return_index=True)
+        may[whose] = now.shares[now.kind[first]] > 0
+        moved = Moves(part, code, can_stay, is_held, counts, may, draw, self._below(draw, earlier))
         return moved.codes(), stuck
 
     def _numbers(self, draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
         """The values of a numeric field: slices of equal probability hold equally many, the fewest of them new."""
+        if self.method == "iid":
+            return _coupled_numbers(draw, earlier, old)
         low, high, can_stay, is_same = _standing(draw, earlier, old)
         part = draw.part.astype(np.intp)
         sizes = np.bincount(part, minlength=int(part.max()) + 1)
@@ -206,30 +220,47 @@ class Change:
         most = int(slices.max())
         there = np.bincount(part[can_stay] * most + slice_[can_stay], minlength=len(sizes) * most)
         counts = _even(sizes, slices, there.reshape(len(sizes), most), draw.rng)
-        moved = Moves(part, slice_, can_stay, can_stay & is_same, counts, draw, self._below(earlier)).codes()
+        may = np.arange(most) < slices[:, None]
+        moved = Moves(part, slice_, can_stay, can_stay & is_same, counts, may, draw, self._below(draw, earlier)).codes()
         again = np.flatnonzero((moved != slice_) | ~can_stay)
-        column = old.astype(np.int64 if draw.is_whole else np.float64)
+        column = np.where(can_stay, old, 0).astype(np.int64) if draw.is_whole else old.astype(np.float64)
         stuck = np.zeros(self.n, dtype=bool)
         if len(again):
             u = (moved[again] + draw.rng.random(len(again))) / slices[part[again]]
             column[again], stuck[again] = draw.of(again).at_share(u)
         return column, stuck
 
-    def _below(self, earlier: Draw) -> list[Cells]:
-        """Where each row stands in the distribution of each field below."""
-        found = []
+    def _below(self, draw: Draw, earlier: Draw) -> list[Cells]:
+        """Where each row stands in the distribution of each field below.
+
+        Rows of which another parent has changed already will be dealt anew there, and stand apart.
+        """
+        now, found = {old: name for name, old in self._origin.items() if name in draw.columns}, []
         for child in self.before.sampled:
             if earlier.field.name in child.parents:
                 others = [_banded(self._past[name].field, self.old[name]) for name in child.parents]
-                group, member = numbered(others, self.n)
+                is_new = np.zeros(self.n, dtype=bool)
+                for name in (name for name in child.parents if name in now):
+                    is_new |= self.has_changed(now[name], draw.columns[now[name]])
+                group, member = numbered([*others, (is_new.astype(np.int8), 2)], self.n)
                 own, many = _banded(child, self.old[child.name])
                 cell, first = numbered([(group, len(member)), (own, many)], self.n)
                 there, sizes = np.bincount(cell), np.bincount(group)[group[first]]
                 asked, choices = there / sizes, self._past[child.name].choices
                 if isinstance(child, CategoricalField) and choices is not None:
-                    asked = choices.shares[choices.kind[first], own[first]]
+                    asked = np.where(is_new[first], asked, choices.shares[choices.kind[first], own[first]])
                 found.append(Cells(cell, group[first], there / sizes, asked))
         return found
+
+    def has_changed(self, name: str, column: Array) -> Mask:
+        """In which rows a field of the edited blueprint has another value than before; all, where it is new."""
+        if name not in self._origin:
+            return np.ones(self.n, dtype=bool)
+        field, was = self.after[name], self.before[self._origin[name]]
+        old = self.old[was.name]
+        if isinstance(field, CategoricalField) and isinstance(was, CategoricalField):
+            old = _places(was.values, field.values)[old]
+        return np.asarray(column != old)
 
 
 @dataclass(frozen=True)
@@ -251,11 +282,11 @@ class Cells:
     there: Floats
     asked: Floats
 
-    def leaving(self, crowd: NDArray[np.intp], share: float) -> tuple[Array, Floats]:
-        """For each of a crowd its cell, newly numbered, and how many of each cell should leave."""
+    def leaving(self, crowd: NDArray[np.intp], share: float) -> tuple[Array, NDArray[np.intp], Floats]:
+        """For each of a crowd its cell, newly numbered; these cells; and how many of each should leave."""
         found, own = np.unique(self.cell[crowd], return_inverse=True)
         sizes = np.bincount(self.group[self.cell[crowd]], minlength=int(self.group.max()) + 1)[self.group[found]]
-        return own, sizes * (self.there - (1 - share) * self.asked)[found]
+        return own, found, sizes * (self.there - (1 - share) * self.asked)[found]
 
 
 @dataclass(frozen=True)
@@ -270,6 +301,8 @@ class Moves:
         Whether the place may be kept, and whether it must be.
     counts : array of int, shape (parts, places)
         How many rows there should be.
+    may : array of bool, shape (parts, places)
+        Which places a part has.
     draw : Draw
         For keys and random numbers.
     below : list of Cells
@@ -281,6 +314,7 @@ class Moves:
     can_stay: Mask
     is_held: Mask
     counts: Counts
+    may: Mask
     draw: Draw
     below: list[Cells]
 
@@ -290,13 +324,15 @@ class Moves:
         cell = np.where(self.can_stay, self.part.astype(np.int64) * places + self.code, parts * places)
         there = np.bincount(cell, minlength=parts * places + 1)[:-1].reshape(parts, places)
         held = np.bincount(cell[self.is_held], minlength=parts * places).reshape(parts, places)
-        counts = _lifted(self.counts, held)
+        counts = _lifted(self.counts, held, self.may)
         stays, surplus = self.can_stay.copy(), (there - counts).clip(0).ravel()
         loose = np.flatnonzero(self.can_stay & ~self.is_held & (surplus[np.minimum(cell, len(surplus) - 1)] > 0))
-        for rows in members(numbered([(cell[loose], parts * places)], len(loose))[0], parts * places):
-            if len(rows):
-                crowd = loose[rows]
-                stays[self._leavers(crowd, int(surplus[cell[crowd[0]]]))] = False
+        beyond = [np.zeros(len(each.there)) for each in self.below]
+        group, member = numbered([(cell[loose], parts * places)], len(loose))
+        for rows in members(group, len(member)):
+            crowd = loose[rows]
+            if len(crowd):
+                stays[self._leavers(crowd, int(surplus[cell[crowd[0]]]), beyond)] = False
         free = np.flatnonzero(~stays)
         codes = np.where(stays, self.code, 0)
         missing = counts - np.bincount(cell[stays], minlength=parts * places).reshape(parts, places)
@@ -304,17 +340,21 @@ class Moves:
         codes[free] = by_rank(self.part[free], key, missing, self.draw.rng)
         return codes
 
-    def _leavers(self, crowd: NDArray[np.intp], many: int) -> NDArray[np.intp]:
-        """Choose so many of a crowd that the cells of every field below keep their proportions among the others."""
+    def _leavers(self, crowd: NDArray[np.intp], many: int, beyond: list[Floats]) -> NDArray[np.intp]:
+        """Choose so many of a crowd that the cells of every field below keep their proportions among the others.
+
+        `beyond` are the leavers of each cell that earlier crowds had too many; it is carried on.
+        """
         rng, found = self.draw.rng, [each.leaving(crowd, many / len(crowd)) for each in self.below]
-        cells, wanted = [own for own, _ in found], [want for _, want in found]
+        cells = [own for own, _, _ in found]
         order = np.lexsort([rng.random(len(crowd)), *reversed(cells)])
         leaves = np.zeros(len(crowd), dtype=bool)
         leaves[order[((np.arange(many) + rng.random()) * len(crowd) / many).astype(np.intp)]] = True
-        if not cells or many == len(crowd):
-            return crowd[leaves]
-        excess = [np.bincount(own[leaves], minlength=len(want)) - want for own, want in zip(cells, wanted, strict=True)]
-        for _ in range(min(SWAPS, 4 * many)):
+        excess = [
+            before[places] + np.bincount(own[leaves], minlength=len(want)) - want
+            for before, (own, places, want) in zip(beyond, found, strict=True)
+        ]
+        for _ in range(min(SWAPS, 4 * many) if cells and many < len(crowd) else 0):
             score = np.sum([gap[own] for own, gap in zip(cells, excess, strict=True)], axis=0)
             out = int(np.argmax(np.where(leaves, score, -np.inf)))
             into = int(np.argmin(np.where(leaves, np.inf, score)))
@@ -325,6 +365,8 @@ class Moves:
             for own, gap in zip(cells, excess, strict=True):
                 gap[own[out]] -= 1
                 gap[own[into]] += 1
+        for before, (_, places, _), gap in zip(beyond, found, excess, strict=True):
+            before[places] = gap
         return crowd[leaves]
 
 
@@ -357,70 +399,99 @@ def _is_same(field: SampledField, old: SampledField, origin: Mapping[str, str]) 
 
 def _read(frame: pd.DataFrame, bp: Blueprint) -> dict[str, Array]:
     """The frame's sampled columns, or RequestError."""
+    if not isinstance(frame, pd.DataFrame):
+        raise RequestError(f"a {type(frame).__name__} is no frame", hint="give what `sample` returned")
     if not len(frame):
         raise RequestError("the frame has no rows", hint="sample at least one person")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise RequestError(f"the frame has two columns called {twice!r}", hint="keep one of them")
     missing = [field.name for field in bp.sampled if field.name not in frame]
     if missing:
         raise RequestError(
-            f"the frame has no column {missing[0]!r}, which the blueprint before the edit has",
-            hint="give the blueprint that the frame was drawn from",
+            f"the frame has no column {missing[0]!r}, which the blueprint before the edit has", hint=DRAWN
         )
-    return _checked(frame, bp)
+    return {
+        field.name: (_codes if isinstance(field, CategoricalField) else _floats)(field, frame[field.name])
+        for field in bp.sampled
+    }
 
 
-def _checked(frame: pd.DataFrame, bp: Blueprint) -> dict[str, Array]:
-    for field in bp.sampled:
-        column = frame[field.name]
-        if isinstance(field, CategoricalField):
-            column = column.astype("string") if not isinstance(column.dtype, pd.CategoricalDtype) else column
-            strange = column[~column.isin(list(field.values))]
-            frame = frame.assign(**{field.name: pd.Categorical(column, list(field.values))})
-        else:
-            strange = column[pd.to_numeric(column, errors="coerce").isna()]
-        if len(strange):
-            raise RequestError(
-                f"column {field.name!r} holds {strange.iloc[0]!r}, which is no value of it",
-                hint="give the blueprint that the frame was drawn from",
-            )
-    return from_frame(bp, frame)
+def _codes(field: SampledField, column: pd.Series[Any]) -> Array:
+    """A categorical column's codes, also where a file has made strings or numbers of its values."""
+    values = field.values if isinstance(field, CategoricalField) else ()
+    codes, uniques = pd.factorize(column)
+    words = [str(int(word)) if isinstance(word, float) and word.is_integer() else str(word) for word in uniques]
+    at = np.append(_places(tuple(words), values), -1)[codes]
+    _demand_values(field, column, at >= 0)
+    return at
+
+
+def _floats(field: SampledField, column: pd.Series[Any]) -> Array:
+    """A numeric column's values."""
+    found = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    tables = field.distributions if isinstance(field, NumericField) else ()
+    is_value = (min(float(each.min) for each in tables) <= found) & (found <= max(float(each.max) for each in tables))
+    is_whole = isinstance(field, NumericField) and field.is_integer
+    _demand_values(field, column, is_value & (found == np.rint(found)) if is_whole else is_value)
+    return found.astype(np.int64) if is_whole else found
+
+
+def _demand_values(field: SampledField, column: pd.Series[Any], is_value: Mask) -> None:
+    strange = column[~is_value]
+    if len(strange):
+        lost = isinstance(field, CategoricalField) and strange.isna().any()
+        raise RequestError(
+            f"column {field.name!r} holds {str(strange.iloc[0])!r} in {len(strange):,} rows, which is no value of it",
+            hint="keep_default_na=False makes read_csv take values such as 'NA' for what they are" if lost else DRAWN,
+        )
 
 
 def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -> pd.DataFrame:
-    """The new columns beside the texts of those of whom nothing has changed."""
-    made, origin = to_frame(change.after, columns, frame.index), origins(change.before, change.after)
-    touched = np.zeros(change.n, dtype=bool)
-    for field in change.after.sampled:
-        if field.name not in origin:
-            touched[:] = True
-        else:
-            touched |= _labels(change.after, field.name, columns) != _labels(
-                change.before, origin[field.name], change.old
-            )
-    sampled_before = {field.name for field in change.before.sampled}
-    texts = {field.name for field in change.after.texts}
-    for name in frame.columns:
-        if name in made or name in sampled_before or (name in {f.name for f in change.before.texts} - texts):
-            continue
-        column = frame[name]
-        made[name] = column.mask(touched) if name in texts or name in WRITTEN else column
-    first = [field.name for field in change.after.fields if field.name in made]
-    made = made[[*first, *(name for name in made if name not in first)]]
-    ids = set(frame.index[touched])
+    """The new columns beside the user's own, and beside the texts of those of whom nothing has changed."""
+    made, before, after = to_frame(change.after, columns, frame.index), change.before, change.after
+    is_touched = np.logical_or.reduce([change.has_changed(name, column) for name, column in columns.items()])
+    fields = {field.name for field in before.fields}
+    texts = {field.name for field in after.texts} - {field.name for field in before.sampled}
+    own = [name for name in frame if name not in fields]
+    taken = [name for name in own if name in made]
+    if taken:
+        raise RequestError(
+            f"the frame has a column {taken[0]!r} of its own, as the new field is called", hint="rename one of them"
+        )
+    for name in frame:
+        if name in texts or name in WRITTEN:
+            made[name] = frame[name].mask(is_touched)
+        elif name in own:
+            made[name] = frame[name]
+    if [field.name for field in before.fields] == [field.name for field in after.fields]:
+        made = made[[name for name in frame if name in made]]
+    else:
+        first = [field.name for field in after.fields if field.name in made]
+        made = made[[*first, *(name for name in made if name not in first)]]
     made.attrs.update(frame.attrs)
     made.attrs.update(method=change.method, rounding=change.rounding, seed=change.seed)
+    ids = set(map(str, frame.index[is_touched]))
     for key in ("contradictions", "doubles"):
         if key in frame.attrs:
-            made.attrs[key] = [each for each in frame.attrs[key] if each not in ids]
+            made.attrs[key] = [each for each in _ids(key, frame.attrs[key]) if str(each) not in ids]
     return made
 
 
-def _labels(bp: Blueprint, name: str, columns: Mapping[str, Array]) -> Array:
-    field = bp[name]
-    return np.array(field.values, dtype=object)[columns[name]] if isinstance(field, CategoricalField) else columns[name]
+def _ids(key: str, value: Any) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    raise RequestError(f"attrs[{key!r}] is {value!r}", hint="it lists people's ids; drop it")
 
 
 def _values(draw: Draw) -> tuple[str, ...]:
     return draw.field.values if isinstance(draw.field, CategoricalField) else ()
+
+
+def _places(values: tuple[str, ...], among: tuple[str, ...]) -> NDArray[np.intp]:
+    """Where each value stands in another list; -1 where it does not."""
+    place = {value: code for code, value in enumerate(among)}
+    return np.array([place.get(value, -1) for value in values], dtype=np.intp)
 
 
 def _pairs(kind: Array, shares: Floats, was: Array, previous: Floats) -> tuple[Array, list[tuple[Floats, Floats]]]:
@@ -443,52 +514,104 @@ def _coupled(
     return codes
 
 
-def _standing(draw: Draw, earlier: Draw, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
-    """The stretch of probability that each old number has now, whether it may stay, and whether its law is the same."""
-    now, was = draw.choices, earlier.choices
-    x = old.astype(float)
-    can_stay = draw.can_hold(old) & ((x == np.rint(x)) if draw.is_whole else np.ones(draw.n, dtype=bool))
-    if now is not None:
-        place = np.rint(x).astype(np.int64) - draw.least
-        inside = (place >= 0) & (place < now.shares.shape[1])
-        place = np.where(inside, place, 0)
-        share, upto = now.shares[now.kind, place], np.cumsum(now.shares, axis=1)[now.kind, place]
-        can_stay &= inside & (share > 0)
-        same = np.zeros(draw.n, dtype=bool)
-        if was is not None:
-            low = min(draw.least, earlier.least)
-            wide = max(draw.least + now.shares.shape[1], earlier.least + was.shares.shape[1]) - low
-            tables = []
-            for each, least in ((now, draw.least), (was, earlier.least)):
-                table = np.zeros((len(each.shares), wide))
-                table[:, least - low : least - low + each.shares.shape[1]] = each.shares
-                tables.append(table)
-            pair, pairs = _pairs(now.kind, tables[0], was.kind, tables[1])
-            same = np.array([np.allclose(p, q, atol=1e-9) for p, q in pairs])[pair]
-        return upto - share, upto, can_stay, same
-    part = draw.part
-    upto = np.empty(draw.n)
-    for law, rows in zip(draw.laws, members(part, len(draw.laws)), strict=True):
-        upto[rows] = law.cdf(x[rows])
-        can_stay[rows] &= (law.points[0] <= x[rows]) & (x[rows] <= law.points[-1])
-    same = (
-        np.array([law.points.tobytes() for law in draw.laws], dtype=object)[part]
-        == (np.array([law.points.tobytes() for law in earlier.laws], dtype=object)[earlier.part])
-    )
+def _coupled_numbers(draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
+    """The same for numbers: who leaves draws until a number comes of which there is more now than before."""
+    rng, column, stuck = draw.rng, old.astype(np.int64 if draw.is_whole else np.float64), np.zeros(draw.n, dtype=bool)
+    (now, is_atom), (was, was_atom) = _mass(draw, old), _mass(earlier, old)
+    stays = draw.can_hold(old) & (is_atom == was_atom) & (now > 0) & (rng.random(draw.n) * was < now)
+    left = np.flatnonzero(~stays)
+    for _ in range(ROUNDS):
+        if not len(left):
+            break
+        rows = np.repeat(left, max(1, ATTEMPTS // len(left)))
+        tried = draw.of(rows)
+        x, is_stuck = tried.at_share(rng.random(len(rows)))
+        (now, is_atom), (was, was_atom) = _mass(tried, x), _mass(earlier.of(rows), x)
+        fits = is_stuck | (is_atom != was_atom) | (rng.random(len(rows)) * now >= was)
+        column[rows], stuck[rows] = x, is_stuck  # in case nothing ever fits
+        served, first = np.unique(rows[fits], return_index=True)
+        column[served], stuck[served] = x[fits][first], is_stuck[fits][first]
+        left = np.setdiff1d(left, served)
+    return column, stuck
+
+
+def _mass(draw: Draw, x: Array) -> tuple[Floats, Mask]:
+    """How likely each row's number is, or where there are no steps how dense; and whether there are steps."""
+    x, is_atom = x.astype(np.float64), np.ones(draw.n, dtype=bool)
+    if draw.choices is not None:
+        shares, place = draw.choices.shares, np.rint(x) - draw.least
+        inside = (place >= 0) & (place < shares.shape[1]) & (x == np.rint(x))
+        return inside * shares[draw.choices.kind, np.where(inside, place, 0).astype(np.intp)], is_atom
+    mass = np.empty(draw.n)
+    for law, rows in zip(draw.laws, members(draw.part, len(draw.laws)), strict=True):
+        is_atom[rows] = law.is_discrete or law.is_integer
+        mass[rows] = _density(law, x[rows])
     if draw.windows is not None:
         at = draw.windows.kind
-        bottom, top = draw.windows.low[at], draw.windows.high[at]
-        can_stay &= (bottom <= x) & (x <= top)
+        inside = (draw.windows.low[at] <= x) & (x <= draw.windows.high[at])
+        width, end = draw.windows.width[at], draw.windows.end[at]
+        mass = np.where(inside, mass, 0.0) / np.where(width > 0, width, 1.0)
+        mass, is_atom = np.where(width > 0, mass, x == end), is_atom | (width <= 0)
+    return mass, is_atom
+
+
+def _density(law: Law, x: Floats) -> Floats:
+    """A law's density, or the probability of each number where only some occur."""
+    if law.is_discrete or law.is_integer:
+        before = law.cdf(x - 1 if law.is_integer else np.nextafter(x, -np.inf))
+        return np.where((x == np.rint(x)) | (not law.is_integer), law.cdf(x) - before, 0.0)
+    slopes = np.diff(law.cumulative) / np.maximum(np.diff(law.points), 1e-300)
+    place = np.searchsorted(law.points, x, side="right").clip(1, len(slopes)) - 1
+    return np.where((law.points[0] <= x) & (x <= law.points[-1]), slopes[place], 0.0)
+
+
+def _standing(draw: Draw, earlier: Draw, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
+    """The stretch of probability that each old number has now, whether it may stay, and whether its law is the same."""
+    if draw.choices is not None:
+        return _standing_listed(draw, draw.choices, earlier, old)
+    x, upto, part = old.astype(float), np.empty(draw.n), draw.part
+    for law, rows in zip(draw.laws, members(part, len(draw.laws)), strict=True):
+        upto[rows] = law.cdf(x[rows])
+    if draw.windows is not None:
+        at = draw.windows.kind
         upto = ((upto - draw.windows.below[at]) / np.maximum(draw.windows.width[at], 1e-300)).clip(0, 1)
-        if earlier.windows is None:
-            same &= (bottom == -np.inf) & (top == np.inf)
-        else:
-            was_at = earlier.windows.kind
-            same &= (bottom == earlier.windows.low[was_at]) & (top == earlier.windows.high[was_at])
-    elif earlier.windows is not None:
-        was_at = earlier.windows.kind
-        same &= (earlier.windows.low[was_at] == -np.inf) & (earlier.windows.high[was_at] == np.inf)
-    return upto, upto, can_stay, same
+    (bottom, top), (was_bottom, was_top) = _ends(draw), _ends(earlier)
+    can_stay = draw.can_hold(old) & (bottom <= x) & (x <= top) & ((x == np.rint(x)) | (not draw.is_whole))
+    pair, member = numbered([(part, len(draw.laws)), (earlier.part, len(earlier.laws))], draw.n)
+    is_one = [_is_one(draw.laws[part[row]], earlier.laws[earlier.part[row]]) for row in member]
+    return upto, upto, can_stay, np.array(is_one)[pair] & (bottom == was_bottom) & (top == was_top)
+
+
+def _standing_listed(draw: Draw, now: Choices, earlier: Draw, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
+    """The same where whole numbers are told apart one by one."""
+    place = np.rint(old.astype(float)).astype(np.int64) - draw.least
+    inside = (old == np.rint(old)) & (place >= 0) & (place < now.shares.shape[1])
+    place = np.where(inside, place, 0)
+    share, upto = now.shares[now.kind, place], np.cumsum(now.shares, axis=1)[now.kind, place]
+    is_same, was = np.zeros(draw.n, dtype=bool), earlier.choices
+    if was is not None:
+        low = min(draw.least, earlier.least)
+        wide = max(draw.least + now.shares.shape[1], earlier.least + was.shares.shape[1]) - low
+        tables = [np.zeros((len(each.shares), wide)) for each in (now, was)]
+        for table, each, least in zip(tables, (now, was), (draw.least, earlier.least), strict=True):
+            table[:, least - low : least - low + each.shares.shape[1]] = each.shares
+        pair, pairs = _pairs(now.kind, tables[0], was.kind, tables[1])
+        is_same = np.array([np.allclose(p, q, atol=1e-9) for p, q in pairs])[pair]
+    return upto - share, upto, draw.can_hold(old) & inside & (share > 0), is_same
+
+
+def _is_one(law: Law, other: Law) -> bool:
+    """Whether two laws are one and the same."""
+    return np.array_equal(law.points, other.points) and np.array_equal(law.cumulative, other.cumulative)
+
+
+def _ends(draw: Draw) -> tuple[Floats, Floats]:
+    """Between what numbers each row's law, and what constraints leave of it, lies."""
+    ends = np.array([law.points[[0, -1]] for law in draw.laws])[draw.part]
+    if draw.windows is None:
+        return ends[:, 0], ends[:, 1]
+    at = draw.windows.kind
+    return np.maximum(ends[:, 0], draw.windows.low[at]), np.minimum(ends[:, 1], draw.windows.high[at])
 
 
 def _even(sizes: Counts, slices: Counts, there: Counts, rng: np.random.Generator) -> Counts:
@@ -501,7 +624,7 @@ def _even(sizes: Counts, slices: Counts, there: Counts, rng: np.random.Generator
     return counts
 
 
-def _lifted(counts: Counts, held: Counts) -> Counts:
+def _lifted(counts: Counts, held: Counts, may: Mask) -> Counts:
     """Counts that leave room for those who are held, in the same parts and, as far as can be, the same places."""
     lifted, total = np.maximum(counts, held), counts.sum(axis=0)
     for part in np.flatnonzero(lifted.sum(axis=1) > counts.sum(axis=1)):
@@ -511,7 +634,7 @@ def _lifted(counts: Counts, held: Counts) -> Counts:
     for _ in range(len(total)):
         gap = lifted.sum(axis=0) - total
         over, under = int(np.argmax(gap)), int(np.argmin(gap))
-        movable = np.flatnonzero((lifted > held)[:, over] & (held < counts).any(axis=1))
+        movable = np.flatnonzero((lifted > held)[:, over] & (held < counts).any(axis=1) & may[:, under])
         if gap[over] <= 0 or not len(movable):
             break
         order = np.argsort((lifted - counts)[movable, under] - (lifted - counts)[movable, over], kind="stable")

@@ -123,3 +123,167 @@ def blueprints(draw: st.DrawFn, max_fields: int = 5) -> Blueprint:
             "constraints": draw(constraints(sampled)),
         }
     )
+
+
+def ruled(names: list[str], data: dict[str, Any]) -> dict[str, Any]:
+    """The same blueprint, without conditionals and rules that speak of what is no more."""
+    there = {field["name"]: field for field in data["fields"]}
+    for field in data["fields"]:
+        parents = field["parents"] = [name for name in field.get("parents", []) if name in there]
+        if field["kind"] == "text":
+            continue
+        if not parents and field["kind"] not in field:
+            field[field["kind"]] = field["conditionals"][0][field["kind"]]
+        known = {name: set(conditions(there[name])) for name in parents if there[name]["kind"] == "categorical"}
+        field["conditionals"] = [
+            rule
+            for rule in field.get("conditionals", [])
+            if all(
+                name in parents and (value in known[name] if name in known else ".." in value)
+                for name, value in rule["when"].items()
+            )
+        ]
+    data["constraints"] = [
+        rule
+        for rule in data["constraints"]
+        if not any(name in f"{rule['lhs']} {rule['rhs']}".split() for name in names)
+    ]
+    return data
+
+
+def in_turn(fields: list[dict[str, Any]], rank: dict[str, int]) -> list[str]:
+    """Names of fields by rank, parents first."""
+    order: list[str] = []
+    left = [field for field in fields if field["kind"] != "text"]
+    while left:
+        ready = [field for field in left if set(field["parents"]) <= set(order)]
+        field = min(ready, key=lambda one: rank[one["name"]])
+        order.append(field["name"])
+        left.remove(field)
+    return order
+
+
+def tables(field: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every distribution that a field states."""
+    stated = [field, *field.get("conditionals", [])]
+    return [each[field["kind"]] for each in stated if field["kind"] in each]
+
+
+def values_of(field: dict[str, Any]) -> list[str]:
+    """All values of a categorical field."""
+    named = [*field.get("ordered_values", []), *(value for table in tables(field) for value in table["weights"])]
+    return list(dict.fromkeys(named))
+
+
+EDITS = (
+    *("weights", "weights", "number", "number", "conditional", "conditional gone", "value", "value gone"),
+    *("value renamed", "field", "field gone", "field renamed", "order", "parent", "parent gone", "rule", "rule gone"),
+    *("rule eased", "kind", "text", "text gone"),
+)
+
+
+@st.composite
+def edited(draw: st.DrawFn, bp: Blueprint) -> Blueprint:
+    """A blueprint after one edit, which may have made it invalid; of a kind that does not apply, the same one."""
+    data, edit = bp.to_dict(), draw(st.sampled_from(EDITS))
+    drawn = [field for field in data["fields"] if field["kind"] != "text"]
+    by_name = {field["name"]: field for field in data["fields"]}
+    kind = "categorical" if edit.startswith(("weights", "value")) else "numeric" if edit == "number" else None
+    fitting = [field for field in drawn if kind in (None, field["kind"])]
+    if not fitting:
+        return bp
+    field = draw(st.sampled_from(fitting))
+    name, values = field["name"], values_of(field) if field["kind"] == "categorical" else []
+    stated = (
+        weights(values).map(lambda table: {"weights": table})
+        if values
+        else numerics(integer=tables(field)[0]["integer"])
+    )
+    if edit == "weights":
+        draw(st.sampled_from(tables(field)))["weights"] = draw(weights(values))
+    elif edit == "number":
+        draw(st.sampled_from(tables(field))).update(draw(numerics()))
+    elif edit == "conditional" and field["parents"]:
+        when = {parent: draw(st.sampled_from(conditions(by_name[parent]))) for parent in field["parents"]}
+        others = [rule for rule in field["conditionals"] if rule["when"] != when]
+        field["conditionals"] = [*others, {"when": when, field["kind"]: draw(stated)}]
+    elif edit == "conditional gone" and field["conditionals"]:
+        field["conditionals"].remove(draw(st.sampled_from(field["conditionals"])))
+    elif edit == "value":
+        for table in tables(field):
+            table["weights"] = draw(weights([*table["weights"], "new"]))
+        if "ordered_values" in field:
+            field["ordered_values"].insert(draw(st.integers(0, len(values))), "new")
+    elif edit == "value gone" and len(values) > 1:
+        gone = draw(st.sampled_from(values))
+        for table in tables(field):
+            table["weights"].pop(gone, None)
+            if not sum(table["weights"].values()):
+                table["weights"] = draw(weights([value for value in values if value != gone]))
+            total = sum(table["weights"].values())
+            table["weights"] = {value: share / total for value, share in table["weights"].items()}
+        if "ordered_values" in field:
+            field["ordered_values"].remove(gone)
+    elif edit == "value renamed":
+        old = draw(st.sampled_from(values))
+        for table in tables(field):
+            table["weights"] = {"new" if value == old else value: share for value, share in table["weights"].items()}
+        if "ordered_values" in field:
+            field["ordered_values"] = ["new" if value == old else value for value in values]
+    elif edit in ("field", "kind"):
+        places = data["order"] if edit == "field" else data["order"][: data["order"].index(name)]
+        others = [by_name[one] for one in places if one != "g"]
+        fresh = draw(fields("g" if edit == "field" else name, others))
+        data["fields"] = [each for each in data["fields"] if each["name"] != fresh["name"]] + [fresh]
+        data["order"] = [*data["order"], "g"] if edit == "field" and "g" not in data["order"] else data["order"]
+        data = ruled([name], data) if edit == "kind" else data
+        rank = {each: place for place, each in enumerate(data["order"])}
+        data["order"] = in_turn(data["fields"], rank)
+    elif edit == "field gone" and len(drawn) > 1:
+        data["fields"].remove(field)
+        data["order"].remove(name)
+    elif edit == "field renamed":
+        data = Renaming(name, "renamed").of(data)
+    elif edit == "order":
+        data["fields"] = draw(st.permutations(data["fields"]))
+        shuffled = draw(st.permutations(data["order"]))
+        data["order"] = in_turn(data["fields"], {each: place for place, each in enumerate(shuffled)})
+    elif edit == "parent":
+        before = [by_name[one] for one in data["order"][: data["order"].index(name)] if one not in field["parents"]]
+        field["parents"] += [draw(st.sampled_from(before))["name"]] if before else []
+    elif edit == "parent gone" and field["parents"]:
+        gone = draw(st.sampled_from(field["parents"]))
+        field["parents"].remove(gone)
+    elif edit == "rule":
+        fresh_rules = draw(constraints([by_name[one] for one in data["order"]]))
+        data["constraints"] = [rule | {"name": f"new_{i}"} for i, rule in enumerate(fresh_rules)]
+    elif edit == "rule gone":
+        data["constraints"] = data["constraints"][1:]
+    elif edit == "rule eased":
+        for rule in data["constraints"]:
+            rule["rhs"] += " + 3"
+    elif edit == "text":
+        data["fields"] = [*(each for each in data["fields"] if each["name"] != "cv"), {"name": "cv", "kind": "text"}]
+    elif edit == "text gone":
+        data["fields"] = drawn
+    return Blueprint.from_dict(ruled([name] if edit == "field gone" else [], data))
+
+
+class Renaming:
+    """One name for another, wherever a blueprint speaks of the field."""
+
+    def __init__(self, old: str, new: str) -> None:
+        self.names = {old: new}
+
+    def of(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The same blueprint with the new name."""
+        data["order"] = [self.names.get(name, name) for name in data["order"]]
+        for field in data["fields"]:
+            field["name"] = self.names.get(field["name"], field["name"])
+            field["parents"] = [self.names.get(name, name) for name in field.get("parents", [])]
+            for rule in field.get("conditionals", []):
+                rule["when"] = {self.names.get(name, name): value for name, value in rule["when"].items()}
+        for rule in data["constraints"]:
+            for side in ("lhs", "rhs"):
+                rule[side] = " ".join(self.names.get(word, word) for word in rule[side].split())
+        return data
