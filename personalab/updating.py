@@ -30,9 +30,11 @@ from numpy.typing import NDArray
 from personalab import lint
 from personalab.blueprint import Blueprint, CategoricalField, NumericField, SampledField
 from personalab.columns import Array, numbered, to_frame
-from personalab.dealing import by_rank, by_share, evenly, members, random_keys
+from personalab.coupling import coupled, coupled_numbers, pairs_of
+from personalab.dealing import evenly, members, random_keys
 from personalab.draws import Choices, Draw, Method, Rounding
 from personalab.errors import RequestError
+from personalab.moves import Cells, Moves
 from personalab.numerics import Law
 from personalab.quotas import Counts
 from personalab.rescue import rescued
@@ -44,9 +46,6 @@ SLICES = 64  # of a number's distribution that are counted, at most
 CROWD = 4  # people a slice, about
 FEW = 16  # people who have a slice each
 BANDS = 8  # of a number below, when leavers are made an image of those they leave
-SWAPS = 400  # of a leaver for one who stays, at most, to make the image better
-ATTEMPTS = 1 << 12  # numbers drawn at once by those who leave, where draws are independent
-ROUNDS = 64  # of attempts; then any number of the new law will do
 DRAWN = "give the blueprint that the frame was drawn from"
 WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
 
@@ -190,11 +189,11 @@ class Change:
         code = new[old]
         previous = np.zeros((len(was.shares), len(values) + 1))
         previous[:, new] = was.shares
-        pair, law = _pairs(now.kind, now.shares, was.kind, previous[:, :-1])
+        pair, law = pairs_of(now.kind, now.shares, was.kind, previous[:, :-1])
         can_stay = (code >= 0) & (now.shares[now.kind, code] > 0)
         stuck = now.is_stuck[now.kind]
         if self.method == "iid":
-            return _coupled(pair, law, code, can_stay, draw.rng), stuck
+            return coupled(pair, law, code, can_stay, draw.rng), stuck
         is_held = can_stay & np.array([np.allclose(p, q, atol=1e-9) for p, q in law])[pair]
         at = draw.situation[can_stay].astype(np.int64) * len(values) + code[can_stay]
         toward = np.bincount(at, minlength=draw.situations * len(values)).reshape(draw.situations, len(values))
@@ -207,7 +206,7 @@ class Change:
     def _numbers(self, draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
         """The values of a numeric field: slices of equal probability hold equally many, the fewest of them new."""
         if self.method == "iid":
-            return _coupled_numbers(draw, earlier, old)
+            return coupled_numbers(draw, earlier, old)
         low, high, can_stay, is_same = _standing(draw, earlier, old)
         part = draw.part.astype(np.intp)
         sizes = np.bincount(part, minlength=int(part.max()) + 1)
@@ -261,113 +260,6 @@ class Change:
         if isinstance(field, CategoricalField) and isinstance(was, CategoricalField):
             old = _places(was.values, field.values)[old]
         return np.asarray(column != old)
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Where rows stand in the distribution of a field below.
-
-    Attributes
-    ----------
-    cell : array of int, shape (rows,)
-        Each row's cell: what its parents are, and what it is itself.
-    group : array of int, shape (cells,)
-        Which cells have the same parents.
-    there, asked : array of float, shape (cells,)
-        The share of its group that a cell has, and should have.
-    """
-
-    cell: Array
-    group: Array
-    there: Floats
-    asked: Floats
-
-    def leaving(self, crowd: NDArray[np.intp], share: float) -> tuple[Array, NDArray[np.intp], Floats]:
-        """For each of a crowd its cell, newly numbered; these cells; and how many of each should leave."""
-        found, own = np.unique(self.cell[crowd], return_inverse=True)
-        sizes = np.bincount(self.group[self.cell[crowd]], minlength=int(self.group.max()) + 1)[self.group[found]]
-        return own, found, sizes * (self.there - (1 - share) * self.asked)[found]
-
-
-@dataclass(frozen=True)
-class Moves:
-    """Who keeps their place in a table, and who gets another.
-
-    Attributes
-    ----------
-    part, code : array of int, shape (rows,)
-        Where each row stands: its part, and its place there.
-    can_stay, is_held : array of bool, shape (rows,)
-        Whether the place may be kept, and whether it must be.
-    counts : array of int, shape (parts, places)
-        How many rows there should be.
-    may : array of bool, shape (parts, places)
-        Which places a part has.
-    draw : Draw
-        For keys and random numbers.
-    below : list of Cells
-        Where the rows stand in the distributions of the fields below.
-    """
-
-    part: Array
-    code: Array
-    can_stay: Mask
-    is_held: Mask
-    counts: Counts
-    may: Mask
-    draw: Draw
-    below: list[Cells]
-
-    def codes(self) -> Array:
-        """Each row's place afterwards."""
-        parts, places = self.counts.shape
-        cell = np.where(self.can_stay, self.part.astype(np.int64) * places + self.code, parts * places)
-        there = np.bincount(cell, minlength=parts * places + 1)[:-1].reshape(parts, places)
-        held = np.bincount(cell[self.is_held], minlength=parts * places).reshape(parts, places)
-        counts = _lifted(self.counts, held, self.may)
-        stays, surplus = self.can_stay.copy(), (there - counts).clip(0).ravel()
-        loose = np.flatnonzero(self.can_stay & ~self.is_held & (surplus[np.minimum(cell, len(surplus) - 1)] > 0))
-        beyond = [np.zeros(len(each.there)) for each in self.below]
-        group, member = numbered([(cell[loose], parts * places)], len(loose))
-        for rows in members(group, len(member)):
-            crowd = loose[rows]
-            if len(crowd):
-                stays[self._leavers(crowd, int(surplus[cell[crowd[0]]]), beyond)] = False
-        free = np.flatnonzero(~stays)
-        codes = np.where(stays, self.code, 0)
-        missing = counts - np.bincount(cell[stays], minlength=parts * places).reshape(parts, places)
-        key = self.draw.key[free]
-        codes[free] = by_rank(self.part[free], key, missing, self.draw.rng)
-        return codes
-
-    def _leavers(self, crowd: NDArray[np.intp], many: int, beyond: list[Floats]) -> NDArray[np.intp]:
-        """Choose so many of a crowd that the cells of every field below keep their proportions among the others.
-
-        `beyond` are the leavers of each cell that earlier crowds had too many; it is carried on.
-        """
-        rng, found = self.draw.rng, [each.leaving(crowd, many / len(crowd)) for each in self.below]
-        cells = [own for own, _, _ in found]
-        order = np.lexsort([rng.random(len(crowd)), *reversed(cells)])
-        leaves = np.zeros(len(crowd), dtype=bool)
-        leaves[order[((np.arange(many) + rng.random()) * len(crowd) / many).astype(np.intp)]] = True
-        excess = [
-            before[places] + np.bincount(own[leaves], minlength=len(want)) - want
-            for before, (own, places, want) in zip(beyond, found, strict=True)
-        ]
-        for _ in range(min(SWAPS, 4 * many) if cells and many < len(crowd) else 0):
-            score = np.sum([gap[own] for own, gap in zip(cells, excess, strict=True)], axis=0)
-            out = int(np.argmax(np.where(leaves, score, -np.inf)))
-            into = int(np.argmin(np.where(leaves, np.inf, score)))
-            apart = sum(int(own[out] != own[into]) for own in cells)
-            if score[out] - score[into] <= apart + 1e-9:
-                break
-            leaves[[out, into]] = False, True
-            for own, gap in zip(cells, excess, strict=True):
-                gap[own[out]] -= 1
-                gap[own[into]] += 1
-        for before, (_, places, _), gap in zip(beyond, found, excess, strict=True):
-            before[places] = gap
-        return crowd[leaves]
 
 
 def origins(before: Blueprint, after: Blueprint) -> dict[str, str]:
@@ -494,77 +386,6 @@ def _places(values: tuple[str, ...], among: tuple[str, ...]) -> NDArray[np.intp]
     return np.array([place.get(value, -1) for value in values], dtype=np.intp)
 
 
-def _pairs(kind: Array, shares: Floats, was: Array, previous: Floats) -> tuple[Array, list[tuple[Floats, Floats]]]:
-    """Number the pairs of distributions that rows have now and had before; and list them."""
-    pair, member = numbered([(kind, len(shares)), (was, len(previous))], len(kind))
-    return pair, [(shares[kind[row]], previous[was[row]]) for row in member]
-
-
-def _coupled(
-    pair: Array, laws: list[tuple[Floats, Floats]], code: Array, can_stay: Mask, rng: np.random.Generator
-) -> Array:
-    """Draw each row for itself from its new distribution so that it keeps its value as often as can be."""
-    now, was = (np.array(side) for side in zip(*laws, strict=True))
-    codes = code.copy()
-    stays = can_stay & (rng.random(len(code)) * was[pair, code] < now[pair, code])
-    rest = (now - was).clip(0.0) + 1e-300 * now
-    moving = np.flatnonzero(~stays)
-    rest /= rest.sum(axis=1, keepdims=True)
-    codes[moving] = by_share(pair[moving], rng.random(len(moving)), rest, rng)
-    return codes
-
-
-def _coupled_numbers(draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
-    """The same for numbers: who leaves draws until a number comes of which there is more now than before."""
-    rng, column, stuck = draw.rng, old.astype(np.int64 if draw.is_whole else np.float64), np.zeros(draw.n, dtype=bool)
-    (now, is_atom), (was, was_atom) = _mass(draw, old), _mass(earlier, old)
-    stays = draw.can_hold(old) & (is_atom == was_atom) & (now > 0) & (rng.random(draw.n) * was < now)
-    left = np.flatnonzero(~stays)
-    for _ in range(ROUNDS):
-        if not len(left):
-            break
-        rows = np.repeat(left, max(1, ATTEMPTS // len(left)))
-        tried = draw.of(rows)
-        x, is_stuck = tried.at_share(rng.random(len(rows)))
-        (now, is_atom), (was, was_atom) = _mass(tried, x), _mass(earlier.of(rows), x)
-        fits = is_stuck | (is_atom != was_atom) | (rng.random(len(rows)) * now >= was)
-        column[rows], stuck[rows] = x, is_stuck  # in case nothing ever fits
-        served, first = np.unique(rows[fits], return_index=True)
-        column[served], stuck[served] = x[fits][first], is_stuck[fits][first]
-        left = np.setdiff1d(left, served)
-    return column, stuck
-
-
-def _mass(draw: Draw, x: Array) -> tuple[Floats, Mask]:
-    """How likely each row's number is, or where there are no steps how dense; and whether there are steps."""
-    x, is_atom = x.astype(np.float64), np.ones(draw.n, dtype=bool)
-    if draw.choices is not None:
-        shares, place = draw.choices.shares, np.rint(x) - draw.least
-        inside = (place >= 0) & (place < shares.shape[1]) & (x == np.rint(x))
-        return inside * shares[draw.choices.kind, np.where(inside, place, 0).astype(np.intp)], is_atom
-    mass = np.empty(draw.n)
-    for law, rows in zip(draw.laws, members(draw.part, len(draw.laws)), strict=True):
-        is_atom[rows] = law.is_discrete or law.is_integer
-        mass[rows] = _density(law, x[rows])
-    if draw.windows is not None:
-        at = draw.windows.kind
-        inside = (draw.windows.low[at] <= x) & (x <= draw.windows.high[at])
-        width, end = draw.windows.width[at], draw.windows.end[at]
-        mass = np.where(inside, mass, 0.0) / np.where(width > 0, width, 1.0)
-        mass, is_atom = np.where(width > 0, mass, x == end), is_atom | (width <= 0)
-    return mass, is_atom
-
-
-def _density(law: Law, x: Floats) -> Floats:
-    """A law's density, or the probability of each number where only some occur."""
-    if law.is_discrete or law.is_integer:
-        before = law.cdf(x - 1 if law.is_integer else np.nextafter(x, -np.inf))
-        return np.where((x == np.rint(x)) | (not law.is_integer), law.cdf(x) - before, 0.0)
-    slopes = np.diff(law.cumulative) / np.maximum(np.diff(law.points), 1e-300)
-    place = np.searchsorted(law.points, x, side="right").clip(1, len(slopes)) - 1
-    return np.where((law.points[0] <= x) & (x <= law.points[-1]), slopes[place], 0.0)
-
-
 def _standing(draw: Draw, earlier: Draw, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
     """The stretch of probability that each old number has now, whether it may stay, and whether its law is the same."""
     if draw.choices is not None:
@@ -595,7 +416,7 @@ def _standing_listed(draw: Draw, now: Choices, earlier: Draw, old: Array) -> tup
         tables = [np.zeros((len(each.shares), wide)) for each in (now, was)]
         for table, each, least in zip(tables, (now, was), (draw.least, earlier.least), strict=True):
             table[:, least - low : least - low + each.shares.shape[1]] = each.shares
-        pair, pairs = _pairs(now.kind, tables[0], was.kind, tables[1])
+        pair, pairs = pairs_of(now.kind, tables[0], was.kind, tables[1])
         is_same = np.array([np.allclose(p, q, atol=1e-9) for p, q in pairs])[pair]
     return upto - share, upto, draw.can_hold(old) & inside & (share > 0), is_same
 
@@ -622,26 +443,6 @@ def _even(sizes: Counts, slices: Counts, there: Counts, rng: np.random.Generator
         crowded = np.lexsort((rng.random(many), -now[:many]))
         own[crowded[: size - own.sum()]] += 1
     return counts
-
-
-def _lifted(counts: Counts, held: Counts, may: Mask) -> Counts:
-    """Counts that leave room for those who are held, in the same parts and, as far as can be, the same places."""
-    lifted, total = np.maximum(counts, held), counts.sum(axis=0)
-    for part in np.flatnonzero(lifted.sum(axis=1) > counts.sum(axis=1)):
-        for _ in range(int(lifted[part].sum() - counts[part].sum())):
-            beyond = np.where(lifted[part] > held[part], lifted.sum(axis=0) - total + 1e-3 * lifted[part], -np.inf)
-            lifted[part, int(np.argmax(beyond))] -= 1
-    for _ in range(len(total)):
-        gap = lifted.sum(axis=0) - total
-        over, under = int(np.argmax(gap)), int(np.argmin(gap))
-        movable = np.flatnonzero((lifted > held)[:, over] & (held < counts).any(axis=1) & may[:, under])
-        if gap[over] <= 0 or not len(movable):
-            break
-        order = np.argsort((lifted - counts)[movable, under] - (lifted - counts)[movable, over], kind="stable")
-        moving = movable[order][: min(int(gap[over]), int(-gap[under]))]
-        lifted[moving, over] -= 1
-        lifted[moving, under] += 1
-    return lifted
 
 
 def _banded(field: SampledField, column: Array) -> tuple[Array, int]:

@@ -16,7 +16,19 @@ PACKAGE = Path(personalab.__file__).parent
 # The data's way: a module imports only from those before it.
 ORDER = [
     *("errors", "blueprint", "rules", "columns", "branches", "arithmetic", "numerics", "lint"),
-    *("quotas", "sobol", "dealing", "situations", "draws", "rescue", "distributed", "sampling", "updating"),
+    *(
+        "quotas",
+        "sobol",
+        "dealing",
+        "situations",
+        "draws",
+        "rescue",
+        "distributed",
+        "sampling",
+        "moves",
+        "coupling",
+        "updating",
+    ),
     *("replies", "local", "llm", "inference"),
     *("diversity", "facts", "sheets", "writing", "reports", "fidelity", "charts", "population", "cli"),
 ]

@@ -19,7 +19,7 @@ from personalab.blueprint import CategoricalField, NumericField
 from personalab.branches import branch
 from personalab.errors import BlueprintError, PersonalabError, RequestError
 from personalab.fidelity import distance, report
-from personalab.updating import _lifted
+from personalab.moves import lifted
 from tests.conftest import ROOT
 from tests.strategies import blueprints, edited
 from tests.test_sampling import (
@@ -208,7 +208,7 @@ def test_groups_of_any_size_share_out_their_own_slices_and_values_only() -> None
     """Room that people who are held take from others is made up for only where a group has that place."""
     counts, held = np.array([[2, 2, 0], [1, 1, 1]]), np.array([[4, 0, 0], [0, 0, 0]])
     may = np.array([[True, True, False], [True, False, False]])
-    lifted = _lifted(counts, held, may)
+    lifted = lifted(counts, held, may)
     assert lifted.sum(axis=1).tolist() == [4, 3]
     assert not (lifted[~may] > counts[~may]).any()
 
