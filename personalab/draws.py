@@ -99,7 +99,7 @@ class Draw(Situations):
     def column(self) -> tuple[Array, Mask]:
         """The field's codes or numbers, and which rows the constraints leave none (what stands there is no value)."""
         choices, key, rng = self.choices, self.key, self.rng
-        if choices is None or (choices.home is not None and self._is_many and self.method != "iid"):
+        if choices is None or (self._is_sparse and self.method != "iid"):
             return self.at_share(self._u)
         if self.method == "iid":
             codes = by_share(choices.kind, key, choices.shares, rng)
@@ -251,10 +251,15 @@ class Draw(Situations):
         return Windows(self.kind, below, width, low, high, end)
 
     @property
-    def _is_many(self) -> bool:
-        """Whether there are too many kinds for each to have quotas of its own: a number's case, not a category's."""
+    def _is_sparse(self) -> bool:
+        """Whether a number's choices are too many for quotas of their own: evenly spaced quantiles then serve it better.
+
+        Rounding each number's quota for itself moves the mean, which only many people can even out.
+        """
         choices = self.choices
-        return choices is not None and isinstance(self.field, NumericField) and len(choices.shares) * CROWD > self.n
+        if choices is None or not isinstance(self.field, NumericField):
+            return False
+        return CROWD * (choices.shares.size if choices.home is None else len(choices.shares)) > self.n
 
     @cached_property
     def _u(self) -> Floats:
