@@ -252,7 +252,7 @@ class Draw(Situations):
 
     @property
     def _is_sparse(self) -> bool:
-        """Whether a number's choices are too many for quotas of their own: evenly spaced quantiles then serve it better.
+        """Whether a number's choices are too many for quotas of their own, and evenly spaced quantiles serve it better.
 
         Rounding each number's quota for itself moves the mean, which only many people can even out.
         """
