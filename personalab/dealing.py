@@ -8,6 +8,8 @@ rows that are alike in everything the field depends on. There are two ways to tu
 - `by_rank` puts the rows of a part in the order of their keys and deals value after value until its quota is used
   up, so that counts are exact. Among random keys every arrangement is equally likely.
 
+Numbers go a third way: `evenly` turns ranks into shares of a law, and `quantiles` shares into values.
+
 Sorting a million rows would cost more than everything else. So neither way looks at a whole key first: its leading
 bits name a *slot*, and where one value owns the whole slot a table gives it at once. Only rows in slots that a
 boundary between two values runs through are looked at one by one.
@@ -121,7 +123,7 @@ def by_rank(part: Array, key: Keys, counts: Counts, rng: np.random.Generator) ->
 def evenly(part: Array, sizes: Counts, key: Keys, rng: np.random.Generator) -> Floats:
     """Give each row a number in [0, 1), within each part one in every equal slice, in the order of the keys.
 
-    Among more than 32,768 rows a part has at most 256 slices, with equally many rows in each.
+    Among more than `SORTED` rows a part has at most `BINS` slices, with equally many rows in each.
     """
     slices = int(sizes.max(initial=1))
     if len(key) > SORTED:

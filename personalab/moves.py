@@ -101,7 +101,8 @@ class Moves:
     def _leavers(self, crowd: NDArray[np.intp], many: int, beyond: list[Floats]) -> NDArray[np.intp]:
         """Choose so many of a crowd that the cells of every field below keep their proportions among the others.
 
-        `beyond` are the leavers of each cell that earlier crowds had too many; it is carried on.
+        First a systematic sample along the cells, then swaps as long as they help. `beyond` are the leavers of each
+        cell that earlier crowds had too many; it is carried on.
         """
         rng, found = self.draw.rng, [each.leaving(crowd, many / len(crowd)) for each in self.below]
         cells = [own for own, _, _ in found]
@@ -130,19 +131,21 @@ class Moves:
 
 def lifted(counts: Counts, held: Counts, may: Mask) -> Counts:
     """Counts that leave room for those who are held, in the same parts and, as far as can be, the same places."""
-    lifted, total = np.maximum(counts, held), counts.sum(axis=0)
-    for part in np.flatnonzero(lifted.sum(axis=1) > counts.sum(axis=1)):
-        for _ in range(int(lifted[part].sum() - counts[part].sum())):
-            beyond = np.where(lifted[part] > held[part], lifted.sum(axis=0) - total + 1e-3 * lifted[part], -np.inf)
-            lifted[part, int(np.argmax(beyond))] -= 1
+    raised, total = np.maximum(counts, held), counts.sum(axis=0)
+    # What the held take too much is taken from other places of their part,
+    for part in np.flatnonzero(raised.sum(axis=1) > counts.sum(axis=1)):
+        for _ in range(int(raised[part].sum() - counts[part].sum())):
+            beyond = np.where(raised[part] > held[part], raised.sum(axis=0) - total + 1e-3 * raised[part], -np.inf)
+            raised[part, int(np.argmax(beyond))] -= 1
+    # and made up for in other parts, so that each place keeps its total.
     for _ in range(len(total)):
-        gap = lifted.sum(axis=0) - total
+        gap = raised.sum(axis=0) - total
         over, under = int(np.argmax(gap)), int(np.argmin(gap))
-        movable = np.flatnonzero((lifted > held)[:, over] & (held < counts).any(axis=1) & may[:, under])
+        movable = np.flatnonzero((raised > held)[:, over] & (held < counts).any(axis=1) & may[:, under])
         if gap[over] <= 0 or not len(movable):
             break
-        order = np.argsort((lifted - counts)[movable, under] - (lifted - counts)[movable, over], kind="stable")
+        order = np.argsort((raised - counts)[movable, under] - (raised - counts)[movable, over], kind="stable")
         moving = movable[order][: min(int(gap[over]), int(-gap[under]))]
-        lifted[moving, over] -= 1
-        lifted[moving, under] += 1
-    return lifted
+        raised[moving, over] -= 1
+        raised[moving, under] += 1
+    return raised

@@ -67,7 +67,6 @@ def controlled(expected: Floats, rng: np.random.Generator, toward: Counts | None
         Expected counts; each row sums to a whole number.
     rng : numpy.random.Generator
         The source of chance.
-
     toward : array of int, same shape, optional
         Counts there are already. Cells then go where fewer of these have to change rather than at random, unless the
         expectation lies close to the other side.
@@ -76,7 +75,7 @@ def controlled(expected: Floats, rng: np.random.Generator, toward: Counts | None
     -------
     array of int, same shape
         Whole counts with the same row sums, and column sums within one of the expected ones. Each cell is the floor
-        or the ceiling of its expectation, and equals it on average.
+        or the ceiling of its expectation, and without `toward` equals it on average.
 
     Notes
     -----
@@ -99,6 +98,7 @@ def controlled(expected: Floats, rng: np.random.Generator, toward: Counts | None
     part[part < WHOLE] = 0.0
     pull = np.zeros_like(part)
     if toward is not None:
+        # One for each row that need not change, two for each that a count lies nearer to its expectation.
         pull[:-1] = np.where(toward > base[:-1], 1.0, -1.0) + 2 * (2 * part[:-1] - 1)
     _walk(part, pull, rng)
     rounded: Counts = (base + np.rint(part))[:-1].astype(np.int64)

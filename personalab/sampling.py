@@ -2,19 +2,22 @@
 
 Fields are drawn one after the other in the blueprint's order, each for all rows at once, and always the same way:
 
-1. rows that are alike in all that the field depends on share one distribution: `personalab.draws`;
+1. rows that are alike in all that the field depends on share one distribution: `personalab.situations`;
 2. the distribution becomes *quotas*, how many of these rows get each value: `personalab.quotas`;
 3. every row has a *key*, and is dealt a value by the rank of its key among these rows: `personalab.dealing`.
 
-That is ``quota``, with random keys, and ``balanced``, with the coordinates of a scrambled Sobol sequence, a dimension
-a field, so that unrelated fields meet more evenly than chance would have it. Margins are exact in both. ``iid`` leaves
-out the second step: each key is looked up in the distribution for itself, and counts vary as those of people drawn at
-random do. Numbers go the same way by their quantiles: keys become shares of a law, evenly spaced or not, and shares
-become values.
+`personalab.draws` does the three for one field. That is ``quota``, with random keys, and ``balanced``, with the
+coordinates of a scrambled Sobol sequence, a dimension a field, so that unrelated fields meet more evenly than chance
+would have it. Roots are exact in both; a child is within about one person in every group, and over the groups too
+unless its table is very large. ``iid`` leaves out the second step: each key is looked up in the distribution for
+itself, and counts vary as those of people drawn at random do.
+
+Whole numbers of many people are dealt like categories; real ones, and whole ones of few people, by quantiles: keys
+become shares of a law, evenly spaced or for ``iid`` independent, and shares become values.
 
 Constraints are kept while drawing. A field is restricted, row by row, to what lets every constraint hold that speaks
-of it, given what is drawn and what can still be drawn; parents stay as they are. Rows that are left no value so are
-rescued, or refused by the constraint's name: `personalab.rescue`.
+of it, given what is drawn and what can still be drawn; parents stay as they are. A row left without any value is
+rescued (`personalab.rescue`); if nothing helps, the error names the constraint.
 
 More than 2²⁰ people are drawn in chunks of as many, each a function of blueprint, seed and its own number, so that
 they may be drawn anywhere and in any order. The roots' quotas are split over the chunks beforehand.
@@ -93,10 +96,11 @@ def sample(
     seed : int, optional
         A number of 0 or more that fixes the draw; without it one is made up and recorded.
     method : {"balanced", "quota", "iid"}, optional
-        How people are drawn. ``"balanced"``, the default up to 20,000 people: counts as exact as whole people can
-        have them, and unrelated fields meet more evenly than by chance, for panels that should look like their
-        blueprint. ``"quota"``, the default beyond: the same counts, arranged by chance. ``"iid"``: independent draws,
-        for whatever rests on sampling error, such as standard errors, power analyses and χ² tests.
+        How people are drawn. ``"balanced"``, the default up to 20,000 people: roots' counts are as exact as whole
+        people can have them, children's within about one in every group, and unrelated fields meet more evenly than
+        by chance, for panels that should look like their blueprint. ``"quota"``, the default beyond: the same counts,
+        arranged by chance. ``"iid"``: independent draws, for whatever rests on sampling error, such as standard
+        errors, power analyses and χ² tests.
     rounding : {"nearest", "unbiased"}
         How the shares of fields without parents become counts: the closest there are, so that of 10 people none has
         a value of 3 %; or up or down at random so that each is right on average, for many small panels that will be
@@ -125,9 +129,10 @@ def sample(
     Except by ``"iid"``, counts are not left to chance, so that statistics vary from seed to seed less than those of
     random samples do: standard errors computed from such a frame are too large, and tests reject too rarely.
 
-    A field is drawn from the seed and its own name. Editing, renaming or appending one changes no column that neither
-    descends from it nor shares a constraint with it; for ``"balanced"``, inserting, removing and reordering do, because
-    a field's place decides its dimension. To carry a population over to an edited blueprint with the fewest changes,
+    A field is drawn from the seed and its own name. Editing, renaming or appending one changes no column that is not
+    tied to it by descent or constraint; for ``"balanced"``, inserting, removing and reordering do, because a field's
+    place decides its dimension. Where constraints leave a row no value, all that hangs together with them is drawn
+    again for that row, parents included. To carry a population over to an edited blueprint with the fewest changes,
     use `update`.
 
     Examples

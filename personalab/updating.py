@@ -8,9 +8,8 @@ people keep what they have as far as the edited blueprint lets them, field by fi
   what is missing.
 
 So an edited field changes as many people as its distribution moved, and a field below it only those whose parents
-changed. Who leaves is not left to chance: the leavers are a small image of those they leave, so that the
-distributions of the fields below stay right among those who remain. A number is counted by slices of equal
-probability, as sampling spreads it.
+changed. Who leaves is chosen by `personalab.moves`. A number is counted by slices of equal probability, as sampling
+spreads it. Independent draws have no quotas: there each value is kept or replaced by itself, `personalab.coupling`.
 
 No function of blueprint and seed alone could do this: it would change up to twice as many (Bavarian et al. 2020).
 """
@@ -56,32 +55,36 @@ def update(frame: pd.DataFrame, before: Blueprint, after: Blueprint, *, seed: in
     Parameters
     ----------
     frame : pandas.DataFrame
-        A population drawn from `before`, perhaps already written.
+        A population drawn from `before`, perhaps already written. Its ``attrs`` say by which method and rounding; a
+        frame without them, as from a file, is taken for ``"quota"`` and ``"nearest"``.
     before, after : Blueprint
         What it was drawn from, and what it shall follow.
     seed : int, optional
-        Decides who changes, where others might as well; by default the seed in the frame's ``attrs``.
+        Decides who changes, where others might as well; by default the seed in the frame's ``attrs``, else one is made
+        up and recorded.
 
     Returns
     -------
     pandas.DataFrame
         The same people, who follow `after` as closely as a sample would: quotas, limits and constraints. In an edited
-        field as many have changed as its distribution moved, n times the total variation distance, up to rounding; in
-        a field below only people whose parents have changed. Texts of people of whom nothing changed are kept, those
-        of the others are missing, for `write` to write anew. A field that was only renamed keeps its values; a new
-        one is drawn.
+        field as many have changed as its distribution moved, n times the total variation distance, up to rounding
+        (for ``"iid"`` on average; a number is counted by at most 64 slices); in a field below only people whose
+        parents have changed. Texts of people of whom nothing changed are kept, those of the others are missing, for
+        `write` to write anew. A field that was only renamed keeps its values; a new one is drawn.
 
     Raises
     ------
     RequestError
-        If the frame lacks a field of `before`, or holds a value that the field does not have.
+        If the frame has no rows, lacks a field of `before`, has a column twice, holds a value that the field does not
+        have, or has a column of its own that a new field is called like; or its ``attrs`` are not what `sample` writes.
     BlueprintError
         If `after` has errors, or leaves some row without any value.
 
     Notes
     -----
-    The result depends on the arguments alone: an afternoon of edits is reproduced from the first frame, the first
-    blueprint and the last.
+    With a seed the result depends on the arguments alone: an afternoon of edits is reproduced from the first frame,
+    the first blueprint and the last. Unrelated fields of a ``"balanced"`` frame meet somewhat less evenly afterwards
+    than in a fresh sample.
 
     Examples
     --------

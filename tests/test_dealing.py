@@ -61,7 +61,7 @@ def quotas(part: Array, shares: Array, rng: np.random.Generator) -> Array:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_a_whole_number_is_looked_up_as_a_search_would(shape: tuple[int, int, int]) -> None:
+def test_a_whole_key_is_looked_up_as_a_search_would(shape: tuple[int, int, int]) -> None:
     """Every row gets the value whose stretch of [0, 1) its key lies in."""
     parts, values, n = shape
     rng = np.random.default_rng(n)
