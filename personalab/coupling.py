@@ -19,10 +19,10 @@ ATTEMPTS = 1 << 12  # numbers drawn at once by those who leave
 ROUNDS = 64  # of attempts; then any number of the new law will do
 
 
-def pairs_of(kind: Array, shares: Floats, was: Array, previous: Floats) -> tuple[Array, list[tuple[Floats, Floats]]]:
+def pairs_of(case: Array, shares: Floats, was: Array, previous: Floats) -> tuple[Array, list[tuple[Floats, Floats]]]:
     """Number the pairs of distributions that rows have now and had before; and list them."""
-    pair, member = numbered([(kind, len(shares)), (was, len(previous))], len(kind))
-    return pair, [(shares[kind[row]], previous[was[row]]) for row in member]
+    pair, member = numbered([(case, len(shares)), (was, len(previous))], len(case))
+    return pair, [(shares[case[row]], previous[was[row]]) for row in member]
 
 
 def coupled(
@@ -66,13 +66,13 @@ def _mass(draw: Draw, x: Array) -> tuple[Floats, Mask]:
     if draw.choices is not None:
         shares, place = draw.choices.shares, np.rint(x) - draw.least
         inside = (place >= 0) & (place < shares.shape[1]) & (x == np.rint(x))
-        return inside * shares[draw.choices.kind, np.where(inside, place, 0).astype(np.intp)], is_atom
+        return inside * shares[draw.choices.case, np.where(inside, place, 0).astype(np.intp)], is_atom
     mass = np.empty(draw.n)
-    for law, rows in zip(draw.laws, members(draw.part, len(draw.laws)), strict=True):
+    for law, rows in zip(draw.laws, members(draw.branch_of, len(draw.laws)), strict=True):
         is_atom[rows] = law.is_discrete or law.is_integer
         mass[rows] = _density(law, x[rows])
     if draw.windows is not None:
-        at = draw.windows.kind
+        at = draw.windows.case
         inside = (draw.windows.low[at] <= x) & (x <= draw.windows.high[at])
         width, end = draw.windows.width[at], draw.windows.end[at]
         mass = np.where(inside, mass, 0.0) / np.where(width > 0, width, 1.0)

@@ -1,6 +1,6 @@
 """Draws: one field, dealt to all rows at once, given the fields before it.
 
-What the field may be, and how often, is worked out once for each situation, or kind, of `personalab.situations`, and
+What the field may be, and how often, is worked out once for each situation, or case, of `personalab.situations`, and
 only then dealt to the rows, of which there may be a million.
 """
 
@@ -34,18 +34,18 @@ class Choices:
 
     Attributes
     ----------
-    kind : array of int, shape (rows,)
-        Each row's kind.
-    shares : array of float, shape (kinds, values)
-        Each kind's shares of the values.
-    is_stuck : array of bool, shape (kinds,)
-        The kinds that the constraints leave no value.
-    home : array of int, shape (kinds,), optional
-        The situation that each kind is part of; None where the constraints take nothing from anyone, and kinds are
+    case : array of int, shape (rows,)
+        Each row's case: rows of one case have one row of `shares`.
+    shares : array of float, shape (cases, values)
+        Each case's shares of the values.
+    is_stuck : array of bool, shape (cases,)
+        The cases that the constraints leave no value.
+    home : array of int, shape (cases,), optional
+        The situation that each case is part of; None where the constraints take nothing from anyone, and cases are
         situations, or for numbers branches.
     """
 
-    kind: Array
+    case: Array
     shares: Floats
     is_stuck: Mask
     home: Array | None = None
@@ -53,12 +53,12 @@ class Choices:
 
 @dataclass(frozen=True)
 class Windows:
-    """Between which shares of its law each row's number lies, by kinds: from `below` on, `width` wide.
+    """Between which shares of its law each row's number lies, by cases: from `below` on, `width` wide.
 
     `low` and `high` are the same in numbers, and `end` is what remains where the window has no width.
     """
 
-    kind: Array
+    case: Array
     below: Floats
     width: Floats
     low: Floats
@@ -102,19 +102,19 @@ class Draw(Situations):
         if choices is None or (self._is_sparse and self.method != "iid"):
             return self.at_share(self._u)
         if self.method == "iid":
-            codes = by_share(choices.kind, key, choices.shares, rng)
+            codes = by_share(choices.case, key, choices.shares, rng)
         elif isinstance(self.field, CategoricalField):
             part, counts = self.quotas(choices)
             codes = by_rank(part, key, counts, rng)
         else:
-            sizes = np.bincount(choices.kind, minlength=len(choices.shares))
-            codes = by_rank(choices.kind, key, systematic(sizes[:, None] * choices.shares, rng), rng)
+            sizes = np.bincount(choices.case, minlength=len(choices.shares))
+            codes = by_rank(choices.case, key, systematic(sizes[:, None] * choices.shares, rng), rng)
         return self._valued(codes), self._stuck(choices)
 
     def at_share(self, u: Floats) -> tuple[Array, Mask]:
         """A number for each row, below which a share `u` of what it may be lies; and which rows may be nothing."""
         if self.choices is not None:
-            codes = by_share(self.choices.kind, u, self.choices.shares, self.rng)
+            codes = by_share(self.choices.case, u, self.choices.shares, self.rng)
             return self._valued(codes), self._stuck(self.choices)
         x = self._numbers(u)
         stuck = np.isnan(x)
@@ -133,12 +133,12 @@ class Draw(Situations):
             low, table = self._table
             if table is None:
                 return None
-            values, laws = np.arange(low, low + table.shape[1]), [law_of(each) for each in found]
+            values, laws = np.arange(low, low + table.shape[1]), self.laws
             at, asked = branch, table
             may = np.array([(law.points[0] <= values) & (values <= law.points[-1]) for law in laws])
             # Where what is allowed has no mass that a double can see, the value nearest to the law is all there is.
             best = 1 / (1 + np.abs(values - np.array([law.mean for law in laws])[:, None]))
-            plain = Choices(self.part, table, np.zeros(len(table), dtype=bool))
+            plain = Choices(self.branch_of, table, np.zeros(len(table), dtype=bool))
         if not self.keep:
             return plain
         _, view, home = self.views
@@ -151,17 +151,17 @@ class Draw(Situations):
         left = np.where(allowed, asked[of], 0.0)
         bare = np.flatnonzero(left.sum(axis=1) <= 0)
         left[bare, np.where(allowed, best[of], -1.0)[bare].argmax(axis=1)] = 1.0
-        return Choices(self.kind, left / left.sum(axis=1, keepdims=True), stuck, home)
+        return Choices(self.case, left / left.sum(axis=1, keepdims=True), stuck, home)
 
     def _stuck(self, choices: Choices) -> Mask:
-        return choices.is_stuck[choices.kind] if choices.is_stuck.any() else np.zeros(self.n, dtype=bool)
+        return choices.is_stuck[choices.case] if choices.is_stuck.any() else np.zeros(self.n, dtype=bool)
 
     def _valued(self, codes: Array) -> Array:
         """What stands in the column for places in the list of values."""
         if isinstance(self.field, CategoricalField):
             return codes
         numbers = codes.astype(np.int64)
-        numbers += self._table[0]
+        numbers += self.least
         return numbers
 
     def quotas(self, choices: Choices) -> tuple[Array, Counts]:
@@ -177,7 +177,7 @@ class Draw(Situations):
         pattern = np.unique(packed.view(f"V{packed.shape[1]}").ravel(), return_inverse=True)[1].reshape(-1)
         axes = [(choices.home, len(branch)), (pattern, int(pattern.max()) + 1)]
         part, first = numbered(axes, len(pattern))
-        of, rows = choices.home[first], part[choices.kind]
+        of, rows = choices.home[first], part[choices.case]
         sizes = np.bincount(rows, minlength=len(first))
         dealt = np.empty((len(first), asked.shape[1]), dtype=np.int64)
         for number, mine in enumerate(members(of, len(branch))):
@@ -213,10 +213,10 @@ class Draw(Situations):
 
     def _numbers(self, u: Floats) -> Floats:
         """Quantiles of each row's law, inside its window; nan where there is none."""
-        laws, part = [law_of(each) for each in self.found[2]], self.part
+        laws, part = self.laws, self.branch_of
         if self.windows is None:
             return quantiles(part, u, laws)
-        at, window = self.windows.kind, self.windows
+        at, window = self.windows.case, self.windows
         place = u * np.take(window.width, at, mode="clip")
         place += np.take(window.below, at, mode="clip")
         x = quantiles(part, place, laws)
@@ -236,7 +236,7 @@ class Draw(Situations):
 
     @cached_property
     def windows(self) -> Windows | None:
-        """What linear constraints leave of each kind's law; None where nothing has to be kept."""
+        """What linear constraints leave of each case's law; None where nothing has to be kept."""
         if not self.keep:
             return None
         _, view, home = self.views
@@ -248,7 +248,7 @@ class Draw(Situations):
             low[rows], high[rows] = law.reach(low[rows], high[rows])
             below[rows], upto, end[rows] = law.window(low[rows], high[rows])
             width[rows] = upto - below[rows]
-        return Windows(self.kind, below, width, low, high, end)
+        return Windows(self.case, below, width, low, high, end)
 
     @property
     def _is_sparse(self) -> bool:
@@ -266,17 +266,18 @@ class Draw(Situations):
         """For each row the share of its law that lies below its value: even in each branch, or independent."""
         if self.method == "iid":
             return self.rng.random(self.n)
-        return evenly(self.part, np.bincount(self.part, minlength=len(self.found[2])), self.key, self.rng)
+        return evenly(
+            self.branch_of, np.bincount(self.branch_of, minlength=len(self.found.branches)), self.key, self.rng
+        )
 
     @cached_property
     def _table(self) -> tuple[int, Floats | None]:
         """The least whole number and each branch's shares from there on; no shares where a table would not do."""
-        _, branch, found = self.found
-        laws = [law_of(each) for each in found]
+        branch, laws = self.found.branch, self.laws
         if not laws or not all(law.is_discrete and law.is_integer for law in laws):
             return 0, None
         low, high = min(law.points[0] for law in laws), max(law.points[-1] for law in laws)
-        rows = len(self.views[2]) if self.keep else len(branch)
+        rows = len(self.views.home) if self.keep else len(branch)
         if (high - low + 1) * rows > MOST_CELLS:
             return 0, None
         shares = np.zeros((len(laws), int(high - low) + 1))
@@ -287,7 +288,7 @@ class Draw(Situations):
     @property
     def laws(self) -> list[numerics.Law]:
         """The laws of a numeric field's branches."""
-        return [law_of(each) for each in self.found[2]]
+        return [law_of(each) for each in self.found.branches]
 
     @property
     def least(self) -> int:
@@ -301,9 +302,9 @@ class Draw(Situations):
 
     def _between(self, u: Floats, low: Floats, high: Floats) -> Floats:
         """Values below which a share `u` of each row's law between its bounds lies; nan where nothing is between."""
-        found = self.found[2]
+        found = self.found.branches
         x = np.empty(self.n)
-        for each, rows in zip(found, members(self.part, len(found)), strict=True):
+        for each, rows in zip(found, members(self.branch_of, len(found)), strict=True):
             x[rows] = law_of(each).between(u[rows], low[rows], high[rows])
         return x
 
@@ -321,7 +322,7 @@ class Draw(Situations):
 
     def _candidate(self, row: int, low: float, high: float) -> float:
         """One of a row's values that fit, listed from end to end."""
-        law, u = law_of(self.found[2][self.part[row]]), (np.arange(CANDIDATES) + 0.5) / CANDIDATES
+        law, u = law_of(self.found.branches[self.branch_of[row]]), (np.arange(CANDIDATES) + 0.5) / CANDIDATES
         grid = law.points if law.is_discrete else law.between(u, np.full_like(u, low), np.full_like(u, high))
         fits = self.of(np.full(len(grid), row)).can_hold(grid) & (grid >= low) & (grid <= high)
         mass = np.diff(law.cumulative, prepend=0.0) * fits if law.is_discrete else fits.astype(float)

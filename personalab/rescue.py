@@ -7,12 +7,13 @@ either, they give way. Only what nothing can meet is refused. No row spoils the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from personalab.blueprint import Blueprint
 from personalab.columns import Array
 from personalab.dealing import random_keys
 from personalab.draws import Draw
@@ -26,6 +27,19 @@ PARTNERS = 64  # rows at least with which those without a value may exchange a r
 TRIES = 16  # of a row whose root has been exchanged
 
 Held = dict[str, Array]  # the columns drawn so far
+
+
+def settled(draw: Draw, kept: Sequence[Restriction], column: Callable[[Draw], tuple[Array, Mask]]) -> Held:
+    """The columns with the field's own, each row having a value; those before it are changed where a row had none.
+
+    `column` draws the field and tells the rows without a value; it may be asked twice.
+    """
+    made, stuck = column(draw)
+    if stuck.any():
+        draw = replace(draw, columns=rescued(draw, stuck, kept))
+        made, stuck = column(draw)
+        draw.demand(stuck)
+    return {**draw.columns, draw.field.name: made}
 
 
 def rescued(draw: Draw, stuck: Mask, kept: Sequence[Restriction]) -> Held:
@@ -53,19 +67,21 @@ def rescued(draw: Draw, stuck: Mask, kept: Sequence[Restriction]) -> Held:
     """
     columns, left = dict(draw.columns), np.flatnonzero(stuck)
     roots = frozenset(field.name for field in draw.bp.roots if field.name in columns)
-    if draw.method == "iid" or not roots & _loose(draw, frozenset(), kept):
+    if draw.method == "iid" or not roots & _loose(draw.bp, draw.field.name, frozenset(), kept):
         columns, failed = _attempted(draw, columns, left, frozenset(), kept)
-        draw.demand(stuck if len(failed) else np.zeros(0, dtype=bool))
+        if len(failed):
+            draw.demand(stuck)
         return columns
     columns, left = _attempted(draw, columns, left, roots, kept)
-    for root in sorted(roots & _loose(draw, frozenset(), kept)):
+    for root in sorted(roots & _loose(draw.bp, draw.field.name, frozenset(), kept)):
         vain = 0
         while len(left) and vain < ROUNDS:
             columns, rest = _exchanged(draw, columns, left, root, kept)
             vain = 0 if len(rest) < len(left) else vain + 1
             left = rest
     columns, failed = _attempted(draw, columns, left, frozenset(), kept)
-    draw.demand(stuck if len(failed) else np.zeros(0, dtype=bool))
+    if len(failed):
+        draw.demand(stuck)
     return columns
 
 
@@ -73,7 +89,7 @@ def _attempted(
     draw: Draw, columns: Held, left: NDArray[np.intp], held: frozenset[str], kept: Sequence[Restriction]
 ) -> tuple[Held, NDArray[np.intp]]:
     """Draw rows again, many times each, and keep the first attempt that leaves the field a value; and who has none."""
-    loose, vain = _loose(draw, held, kept), 0
+    loose, vain = _loose(draw.bp, draw.field.name, held, kept), 0
     while len(left) and vain < ROUNDS and loose - {draw.field.name}:
         many = min(max(ATTEMPTS, len(left)) << vain, MOST_ATTEMPTS)
         copies = np.repeat(left, max(1, many // len(left)))
@@ -95,7 +111,7 @@ def _exchanged(
     rows still left.
     """
     roots = frozenset(field.name for field in draw.bp.roots if field.name in columns)
-    loose = _loose(draw, roots - {root}, kept) | _loose(replace(draw, field=sampled(draw.bp, root)), roots, kept)
+    loose = _loose(draw.bp, draw.field.name, roots - {root}, kept) | _loose(draw.bp, root, roots, kept)
     many = max(PARTNERS, min(len(left), MOST_ATTEMPTS // TRIES // 4))
     one = np.tile(np.resize(draw.rng.permutation(left), many), 2)
     other = np.concatenate([draw.rng.choice(left, many), draw.rng.integers(draw.n, size=many)])
@@ -142,11 +158,11 @@ def _with(columns: Held, rows: NDArray[np.intp], new: Mapping[str, Array]) -> He
     return changed
 
 
-def _loose(draw: Draw, held: frozenset[str], kept: Sequence[Restriction]) -> frozenset[str]:
-    """The fields that hang together with the draw's own by constraint and descent, on ways that pass no field held."""
-    links = [each.fields for each in kept] + [{field.name, *field.parents} for field in draw.bp.sampled]
-    loose, before = {draw.field.name}, 0
+def _loose(bp: Blueprint, name: str, held: frozenset[str], kept: Sequence[Restriction]) -> frozenset[str]:
+    """The fields that hang together with a field by constraint and descent, on ways that pass no field held."""
+    links = [each.fields for each in kept] + [{field.name, *field.parents} for field in bp.sampled]
+    loose, before = {name}, 0
     while len(loose) > before:
         before = len(loose)
-        loose |= {name for link in links if link & loose for name in link if name not in held}
+        loose |= {each for link in links if link & loose for each in link if each not in held}
     return frozenset(loose)

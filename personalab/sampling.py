@@ -42,7 +42,7 @@ from personalab.dealing import Keys, random_keys
 from personalab.draws import Draw, Method, Rounding, rounded, shares
 from personalab.errors import RequestError
 from personalab.quotas import Counts, controlled
-from personalab.rescue import rescued
+from personalab.rescue import settled
 from personalab.situations import concerned, restrictions, sampled
 from personalab.sobol import keys, stream
 
@@ -252,13 +252,7 @@ class Plan:
             draw = Draw(
                 bp, sampled(bp, name), columns, len(rows), keep, self.method, self.rounding, key, rng, quotas.get(name)
             )
-            column, stuck = draw.column()
-            if stuck.any():
-                columns = rescued(draw, stuck, kept)
-                draw = replace(draw, columns=columns)
-                column, stuck = draw.column()
-                draw.demand(stuck)
-            columns[name] = column
+            columns = settled(draw, kept, Draw.column)
         return columns
 
 

@@ -2,7 +2,7 @@
 
 Rows that are alike in a field's parents form a *situation*; situations with one and the same distribution form a
 *branch*. Constraints may tell rows of one situation apart: rows that are alike also in what these speak of form a
-*kind*. There are few of each, however many the rows, and what follows from a distribution or a constraint is worked
+*case*. There are few of each, however many the rows, and what follows from a distribution or a constraint is worked
 out for each of these once.
 """
 
@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,8 @@ from personalab.errors import BlueprintError, NotApplicableError
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-MOST_CELLS = 1 << 20  # of kinds and values that are laid out as a table
-CROWD = 64  # rows a situation, or a kind, above which it is worth looking at all that can be
+MOST_CELLS = 1 << 20  # of cases and values that are laid out as a table
+CROWD = 64  # rows a situation, or a case, above which it is worth looking at all that can be
 FEW_NUMBERS = 1 << 12  # whole numbers a field may have to be told apart one by one
 
 
@@ -64,6 +64,22 @@ def concerned(bp: Blueprint, name: str, drawn: Columns, kept: Sequence[Restricti
 def sampled(bp: Blueprint, name: str) -> SampledField:
     """A field that is drawn, not written."""
     return cast(SampledField, bp[name])
+
+
+class Found(NamedTuple):
+    """Each row's situation, each situation's branch, and the branches."""
+
+    situation: Array
+    branch: NDArray[np.intp]
+    branches: list[Branch]
+
+
+class Views(NamedTuple):
+    """What tells cases apart, with how many there are of each; one row for each case; and each case's situation."""
+
+    axes: list[tuple[Array, int]]
+    rows: Situations
+    home: Array
 
 
 @dataclass(frozen=True)
@@ -103,7 +119,7 @@ class Situations:
         )
 
     @cached_property
-    def found(self) -> tuple[Array, NDArray[np.intp], list[Branch]]:
+    def found(self) -> Found:
         """Each row's situation, each situation's branch, and the branches."""
         if not self.field.parents:
             root = Lookup(self.bp, self.field).branch({})
@@ -111,7 +127,7 @@ class Situations:
                 raise BlueprintError(
                     f"no distribution of {self.field.name!r} is stated", hint="add a base distribution"
                 )
-            return np.zeros(self.n, dtype=np.int8), np.zeros(1, dtype=np.intp), [root]
+            return Found(np.zeros(self.n, dtype=np.int8), np.zeros(1, dtype=np.intp), [root])
         situation, places = self._places()
         lookup, number = Lookup(self.bp, self.field), dict[Branch, int]()
         found = [lookup.branch(at) for at in places]
@@ -123,7 +139,7 @@ class Situations:
                     hint="add a base distribution",
                 )
         of = [0 if each is None else number.setdefault(each, len(number)) for each in found]
-        return situation, np.array(of, dtype=np.intp), list(number)
+        return Found(situation, np.array(of, dtype=np.intp), list(number))
 
     def _places(self) -> tuple[Array, list[dict[str, Any]]]:
         """Each row's situation, and the parents' values in each: those that occur, or all where rows are many."""
@@ -136,41 +152,41 @@ class Situations:
         return situation, values_at(self.bp, self.field.parents, self.columns, member)
 
     @cached_property
-    def part(self) -> Array:
+    def branch_of(self) -> Array:
         """Each row's branch."""
         situation, branch, found = self.found
         return situation if len(found) == len(branch) else np.take(branch, situation, mode="clip")
 
     @cached_property
-    def kind(self) -> Array:
-        """Each row's kind: rows of one kind are alike also in what the constraints speak of."""
-        return combined(self.views[0])
+    def case(self) -> Array:
+        """Each row's case: rows of one case are alike also in what the constraints speak of."""
+        return combined(self.views.axes)
 
     @cached_property
-    def views(self) -> tuple[list[tuple[Array, int]], Self, Array]:
-        """What tells kinds apart, one row for each kind, and each kind's situation.
+    def views(self) -> Views:
+        """What tells cases apart, one row for each, and the situation of each.
 
-        Where the constraints speak of real numbers every row is a kind of its own.
+        Where the constraints speak of real numbers every row is a case of its own.
         """
         situation, branch, _ = self.found
         if not (self.keep and self._involved):
-            return [(situation, len(branch))], replace(self, columns={}, n=len(branch)), np.arange(len(branch))
+            return Views([(situation, len(branch))], replace(self, columns={}, n=len(branch)), np.arange(len(branch)))
         others = sorted(self._involved - set(self.field.parents) if self._has_all_places else self._involved)
         found = {name: self._exactly(name) for name in others}
         sizes = [len(branch), *(size for _, size, _ in found.values())]
         if 0 in sizes:
-            return [(np.arange(self.n), self.n)], self, situation
+            return Views([(np.arange(self.n), self.n)], self, situation)
         axes = [(situation, len(branch)), *((codes, size) for codes, size, _ in found.values())]
         firsts = [first for _, _, first in found.values() if first is not None]
         if not self._has_all_places or len(firsts) < len(found) or CROWD * math.prod(sizes) > self.n:
-            kind, member = numbered(axes, self.n)
-            return [(kind, len(member))], self.of(member), situation[member]
+            case, member = numbered(axes, self.n)
+            return Views([(case, len(member))], self.of(member), situation[member])
         # All that can be, rather than what there is: then nothing need be looked for among many rows.
         home, *codes = np.unravel_index(np.arange(math.prod(sizes)), sizes)
         columns = {name: code + first for name, code, first in zip(found, codes, firsts, strict=True)}
         lists = [len(self.bp[name].values) for name in self.field.parents]  # type: ignore[union-attr]
         columns |= dict(zip(self.field.parents, np.unravel_index(home, lists), strict=True)) if lists else {}
-        return axes, replace(self, columns=columns, n=len(home)), home
+        return Views(axes, replace(self, columns=columns, n=len(home)), home)
 
     @cached_property
     def _has_all_places(self) -> bool:
@@ -202,12 +218,12 @@ class Situations:
     @property
     def situation(self) -> Array:
         """Each row's situation."""
-        return self.found[0]
+        return self.found.situation
 
     @property
     def situations(self) -> int:
         """How many situations there are."""
-        return len(self.found[1])
+        return len(self.found.branch)
 
     def of(self, rows: NDArray[np.intp]) -> Self:
         """The same for some of the rows, or for some of them many times."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -36,7 +36,7 @@ from personalab.errors import RequestError
 from personalab.moves import Cells, Moves
 from personalab.numerics import Law
 from personalab.quotas import Counts
-from personalab.rescue import rescued
+from personalab.rescue import settled
 from personalab.sampling import one_of, whole
 from personalab.situations import Floats, Mask, concerned, restrictions, sampled
 from personalab.sobol import keys, stream
@@ -138,13 +138,7 @@ class Change:
             if earlier is not None and self._is_untouched(draw, earlier, origin):
                 columns[name] = self.old[earlier.field.name]
                 continue
-            column, stuck = self._column(draw, earlier)
-            if stuck.any():
-                columns = rescued(draw, stuck, kept)
-                draw = replace(draw, columns=columns)
-                column, stuck = self._column(draw, earlier)
-                draw.demand(stuck)
-            columns[name] = column
+            columns = settled(draw, kept, partial(self._column, earlier))
         return columns
 
     @cached_property
@@ -154,7 +148,8 @@ class Change:
     @cached_property
     def _past(self) -> dict[str, Draw]:
         """For each field the draw that its old column came from."""
-        was, no_key = restrictions(self.before), np.zeros(self.n, dtype=np.uint16)
+        was = restrictions(self.before)
+        no_key = np.zeros(self.n, dtype=np.uint16)  # nothing is drawn, only asked what might have been
         past: dict[str, Draw] = {}
         columns: dict[str, Array] = {}
         for name in (name for name in self.before.order if name in self.old):
@@ -177,7 +172,7 @@ class Change:
             for name in heirs
         )
 
-    def _column(self, draw: Draw, earlier: Draw | None) -> tuple[Array, Mask]:
+    def _column(self, earlier: Draw | None, draw: Draw) -> tuple[Array, Mask]:
         if earlier is None:
             return draw.column()
         old = self.old[earlier.field.name]
@@ -192,9 +187,9 @@ class Change:
         code = new[old]
         previous = np.zeros((len(was.shares), len(values) + 1))
         previous[:, new] = was.shares
-        pair, law = pairs_of(now.kind, now.shares, was.kind, previous[:, :-1])
-        can_stay = (code >= 0) & (now.shares[now.kind, code] > 0)
-        stuck = now.is_stuck[now.kind]
+        pair, law = pairs_of(now.case, now.shares, was.case, previous[:, :-1])
+        can_stay = (code >= 0) & (now.shares[now.case, code] > 0)
+        stuck = now.is_stuck[now.case]
         if self.method == "iid":
             return coupled(pair, law, code, can_stay, draw.rng), stuck
         is_held = can_stay & np.array([np.allclose(p, q, atol=1e-9) for p, q in law])[pair]
@@ -202,7 +197,7 @@ class Change:
         toward = np.bincount(at, minlength=draw.situations * len(values)).reshape(draw.situations, len(values))
         part, counts = replace(draw, toward=toward).quotas(now)
         may, (whose, first) = np.zeros(counts.shape, dtype=bool), np.unique(part, return_index=True)
-        may[whose] = now.shares[now.kind[first]] > 0
+        may[whose] = now.shares[now.case[first]] > 0
         moved = Moves(part, code, can_stay, is_held, counts, may, draw, self._below(draw, earlier))
         return moved.codes(), stuck
 
@@ -211,7 +206,7 @@ class Change:
         if self.method == "iid":
             return coupled_numbers(draw, earlier, old)
         low, high, can_stay, is_same = _standing(draw, earlier, old)
-        part = draw.part.astype(np.intp)
+        part = draw.branch_of.astype(np.intp)
         sizes = np.bincount(part, minlength=int(part.max()) + 1)
         slices = np.where(sizes <= FEW, sizes, np.clip(sizes // CROWD, FEW, SLICES)).clip(1)
         # People of one value share out the stretch of probability that the value has.
@@ -250,7 +245,7 @@ class Change:
                 there, sizes = np.bincount(cell), np.bincount(group)[group[first]]
                 asked, choices = there / sizes, self._past[child.name].choices
                 if isinstance(child, CategoricalField) and choices is not None:
-                    asked = np.where(is_new[first], asked, choices.shares[choices.kind[first], own[first]])
+                    asked = np.where(is_new[first], asked, choices.shares[choices.case[first], own[first]])
                 found.append(Cells(cell, group[first], there / sizes, asked))
         return found
 
@@ -393,16 +388,16 @@ def _standing(draw: Draw, earlier: Draw, old: Array) -> tuple[Floats, Floats, Ma
     """The stretch of probability that each old number has now, whether it may stay, and whether its law is the same."""
     if draw.choices is not None:
         return _standing_listed(draw, draw.choices, earlier, old)
-    x, upto, part = old.astype(float), np.empty(draw.n), draw.part
+    x, upto, part = old.astype(float), np.empty(draw.n), draw.branch_of
     for law, rows in zip(draw.laws, members(part, len(draw.laws)), strict=True):
         upto[rows] = law.cdf(x[rows])
     if draw.windows is not None:
-        at = draw.windows.kind
+        at = draw.windows.case
         upto = ((upto - draw.windows.below[at]) / np.maximum(draw.windows.width[at], 1e-300)).clip(0, 1)
     (bottom, top), (was_bottom, was_top) = _ends(draw), _ends(earlier)
     can_stay = draw.can_hold(old) & (bottom <= x) & (x <= top) & ((x == np.rint(x)) | (not draw.is_whole))
-    pair, member = numbered([(part, len(draw.laws)), (earlier.part, len(earlier.laws))], draw.n)
-    is_one = [_is_one(draw.laws[part[row]], earlier.laws[earlier.part[row]]) for row in member]
+    pair, member = numbered([(part, len(draw.laws)), (earlier.branch_of, len(earlier.laws))], draw.n)
+    is_one = [_is_one(draw.laws[part[row]], earlier.laws[earlier.branch_of[row]]) for row in member]
     return upto, upto, can_stay, np.array(is_one)[pair] & (bottom == was_bottom) & (top == was_top)
 
 
@@ -411,7 +406,7 @@ def _standing_listed(draw: Draw, now: Choices, earlier: Draw, old: Array) -> tup
     place = np.rint(old.astype(float)).astype(np.int64) - draw.least
     inside = (old == np.rint(old)) & (place >= 0) & (place < now.shares.shape[1])
     place = np.where(inside, place, 0)
-    share, upto = now.shares[now.kind, place], np.cumsum(now.shares, axis=1)[now.kind, place]
+    share, upto = now.shares[now.case, place], np.cumsum(now.shares, axis=1)[now.case, place]
     is_same, was = np.zeros(draw.n, dtype=bool), earlier.choices
     if was is not None:
         low = min(draw.least, earlier.least)
@@ -419,7 +414,7 @@ def _standing_listed(draw: Draw, now: Choices, earlier: Draw, old: Array) -> tup
         tables = [np.zeros((len(each.shares), wide)) for each in (now, was)]
         for table, each, least in zip(tables, (now, was), (draw.least, earlier.least), strict=True):
             table[:, least - low : least - low + each.shares.shape[1]] = each.shares
-        pair, pairs = pairs_of(now.kind, tables[0], was.kind, tables[1])
+        pair, pairs = pairs_of(now.case, tables[0], was.case, tables[1])
         is_same = np.array([np.allclose(p, q, atol=1e-9) for p, q in pairs])[pair]
     return upto - share, upto, draw.can_hold(old) & inside & (share > 0), is_same
 
@@ -431,10 +426,10 @@ def _is_one(law: Law, other: Law) -> bool:
 
 def _ends(draw: Draw) -> tuple[Floats, Floats]:
     """Between what numbers each row's law, and what constraints leave of it, lies."""
-    ends = np.array([law.points[[0, -1]] for law in draw.laws])[draw.part]
+    ends = np.array([law.points[[0, -1]] for law in draw.laws])[draw.branch_of]
     if draw.windows is None:
         return ends[:, 0], ends[:, 1]
-    at = draw.windows.kind
+    at = draw.windows.case
     return np.maximum(ends[:, 0], draw.windows.low[at]), np.minimum(ends[:, 1], draw.windows.high[at])
 
 
