@@ -224,16 +224,6 @@ def values_at(
     return [dict(zip(read, cells, strict=True)) for cells in zip(*read.values(), strict=True)]
 
 
-def winner(field: SampledField, at: Parents) -> Conditional | None:
-    """The conditional that holds at given parent values by rule 1, or None where none matches."""
-    return _Rules(field, {name for name, value in at.items() if not isinstance(value, str)}).winner(at)
-
-
-def is_tie(field: SampledField, at: Parents) -> bool:
-    """Whether only the order of the list decides which conditional holds at given parent values."""
-    return _Rules(field, {name for name, value in at.items() if not isinstance(value, str)}).is_tie(at)
-
-
 class _Rules:
     """A field's conditionals by the parents they speak of and the categories they name, most specific first."""
 

@@ -259,6 +259,7 @@ class Draw(Situations):
         choices = self.choices
         if choices is None or not isinstance(self.field, NumericField):
             return False
+        # Under constraints a case is what quantiles would be spaced within, and is what has to be large.
         return CROWD * (choices.shares.size if choices.home is None else len(choices.shares)) > self.n
 
     @cached_property

@@ -41,7 +41,8 @@ ROUNDING = 0.001  # by how much weights may miss 1 and still be renormalised
 EXACT = 1e-9  # by how much they may miss it without a word
 MOST_VALUES = 2001  # of one field that a constraint is tried on
 MOST_COMBINATIONS = 20_000  # of parent values that are looked at one by one
-RESERVED = ("persona_id", "tagline", "portrait", "system_prompt", "markdown")  # a written frame's own columns
+WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
+RESERVED = ("persona_id", *WRITTEN)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,6 @@ CROWD = 4  # people a slice, about
 FEW = 16  # people who have a slice each
 BANDS = 8  # of a number below, when leavers are made an image of those they leave
 DRAWN = "give the blueprint that the frame was drawn from"
-WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
 
 
 def update(frame: pd.DataFrame, before: Blueprint, after: Blueprint, *, seed: int | None = None) -> pd.DataFrame:
@@ -350,7 +349,7 @@ def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -
             f"the frame has a column {taken[0]!r} of its own, as the new field is called", hint="rename one of them"
         )
     for name in frame:
-        if name in texts or name in WRITTEN:
+        if name in texts or name in lint.WRITTEN:
             made[name] = frame[name].mask(is_touched)
         elif name in own:
             made[name] = frame[name]

@@ -30,6 +30,7 @@ from personalab.diversity import near_duplicates
 from personalab.errors import ProviderError, RequestError
 from personalab.facts import as_strings, contradictions
 from personalab.inference.draft import tidy
+from personalab.lint import WRITTEN
 from personalab.sheets import render_markdown, render_system_prompt, words
 from personalab.sobol import FEW, coordinates
 
@@ -47,7 +48,6 @@ LONGEST_TEXT = 360  # characters of the other texts
 CUT_OFF = 0.9  # of the room for a text; one this long that does not end has been cut off
 SHORT = 60  # characters; a text up to here needs no full stop
 MOST = 2**20  # points dealt for hidden axes; ids beyond begin again
-ADDED = ("tagline", "portrait", "system_prompt", "markdown")
 
 AXES = {
     "temperament": (
@@ -259,7 +259,7 @@ def _written(frame: pd.DataFrame, bp: Blueprint, people: list[dict[str, str]], t
     columns["system_prompt"] = [render_system_prompt(person, task.facts, bp) for person, task in pairs]
     columns["markdown"] = [render_markdown(person, task.facts, bp) for person, task in pairs]
     texts = pd.DataFrame(columns, index=frame.index, dtype="string")
-    order = [*(field.name for field in bp.fields), *ADDED]
+    order = [*(field.name for field in bp.fields), *WRITTEN]
     kept = frame.drop(columns=[name for name in columns if name in frame])
     written = pd.concat([kept, texts], axis=1)
     written = written[[*order, *(name for name in written if name not in order)]]

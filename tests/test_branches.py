@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from personalab import Blueprint
 from personalab.blueprint import Categorical, CategoricalField, Numeric
-from personalab.branches import branch, branches, interval, is_tie, label, winner
+from personalab.branches import Lookup, branch, branches, interval, label
 from personalab.columns import from_frame
 from personalab.errors import BlueprintError
 from tests.strategies import blueprints
@@ -117,7 +117,7 @@ def test_inner_interval_wins(turned: bool) -> None:
         ("conditional", 3),
         ("base", 4),
     ]
-    assert not any(is_tie(bp["child"], {"age": float(age)}) for age in range(99))
+    assert not any(Lookup(bp, bp["child"]).is_tie({"age": float(age)}) for age in range(99))
 
 
 @pytest.mark.parametrize(
@@ -135,10 +135,9 @@ def test_tie_goes_to_the_first(rules: list[dict[str, str]], parents: dict[str, A
     """Where nothing but the list's order decides, the first holds, and it is called a tie."""
     bp = made({"a": ["x", "y"], "age": range(99)}, [(when, hours(i)) for i, when in enumerate(rules)], hours(9))
     assert at(bp, **parents) == ("conditional", 0)
-    assert is_tie(bp["child"], parents)
-    assert winner(bp["child"], parents).when == rules[0]  # type: ignore[union-attr]
-    assert not is_tie(bp["child"], {"age": 60.0, "a": "y"})
-    assert winner(bp["child"], {"age": 60.0, "a": "y"}) is None
+    assert Lookup(bp, bp["child"]).is_tie(parents)
+    assert not Lookup(bp, bp["child"]).is_tie({"age": 60.0, "a": "y"})
+    assert at(bp, age=60.0, a="y") == ("base", 9)
 
 
 TIERS = ("1", "2", "3", "4", "5")
