@@ -14,8 +14,9 @@ from personalab.errors import ProviderError, RequestError
 from personalab.facts import as_strings, contradictions
 from personalab.inference.draft import EXAMPLE, wire
 from personalab.inference.repair import repaired
+from personalab.lint import WRITTEN
 from personalab.sheets import render_markdown, render_system_prompt
-from personalab.writing import ADDED, DRAWS, ROUNDS, _ended
+from personalab.writing import DRAWS, ROUNDS, _ended
 from tests.fluent import Fluent
 
 BP = repaired(wire(EXAMPLE))
@@ -51,9 +52,9 @@ def test_writing_adds_texts_and_changes_nothing():
     """Rows, index and sampled columns stay; texts and sheets are added in the blueprint's order."""
     frame = sample(BP, 5, seed=1)
     written = write(frame, BP, model=Fluent())
-    assert list(written) == [*(field.name for field in BP.fields), *ADDED]
+    assert list(written) == [*(field.name for field in BP.fields), *WRITTEN]
     pd.testing.assert_frame_equal(written[list(frame)], frame)
-    assert (written.dtypes[[*ADDED, "name", "backstory"]] == "string").all()
+    assert (written.dtypes[[*WRITTEN, "name", "backstory"]] == "string").all()
 
 
 def test_any_part_of_a_frame_can_be_written():
