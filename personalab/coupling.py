@@ -7,6 +7,8 @@ between the two, which is the least there can be (maximal coupling).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from personalab.columns import Array, numbered
@@ -49,7 +51,7 @@ def coupled_numbers(draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]
         if not len(left):
             break
         rows = np.repeat(left, max(1, ATTEMPTS // len(left)))
-        tried = draw.of(rows)
+        tried = replace(draw.of(rows), is_hasty=True)
         x, is_stuck = tried.at_share(rng.random(len(rows)))
         (now, is_atom), (was, was_atom) = _mass(tried, x), _mass(earlier.of(rows), x)
         fits = is_stuck | (is_atom != was_atom) | (rng.random(len(rows)) * now >= was)

@@ -25,7 +25,7 @@ Rounding = Literal["nearest", "unbiased"]
 
 REDRAWS = 100  # of rows whose number misses a constraint that is no interval, before candidates are listed one by one
 CANDIDATES = 2001  # quantiles looked at where a constraint is no interval and redrawing has not met it
-CAREFUL = 3000  # cells of a table that is rounded with both margins held
+CAREFUL = 3000  # cells of a table, above which rounding it cell by cell would take longer than dealing it
 
 
 @dataclass(frozen=True)
@@ -347,5 +347,7 @@ def shares(field: CategoricalField, table: Categorical) -> Floats:
 
 
 def _whole(expected: Floats, rng: np.random.Generator, toward: Counts | None) -> Counts:
-    """Whole counts for a table: with both margins held, or where it is too large for that, every row's own."""
-    return controlled(expected, rng, toward) if expected.size <= CAREFUL else systematic(expected, rng)
+    """Whole counts for a table with both margins held; the columns' nearly, where the table is large."""
+    if expected.size <= CAREFUL:
+        return controlled(expected, rng, toward)
+    return systematic(expected, rng, controlled(expected.sum(axis=0)[None, :], rng)[0])

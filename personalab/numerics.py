@@ -5,7 +5,8 @@ a normal and clipping it piles mass on the bounds; rejecting what falls outside 
 *solved* for the moments it will have:
 
 - for integers, the discrete law on the whole numbers from min to max whose weights are exp(a·k + b·k²): the normal's
-  own family, and the law of greatest entropy with these moments, so that one exists whenever any law does;
+  own family, and the law of greatest entropy with these moments; where it would have no peak (b > 0), the
+  beta-binomial, the law of counts that vary widely, such as visits or children;
 - for real numbers, the truncated normal (the same family with b < 0); where none has these moments, the Beta
   scaled to [min, max], which does whenever sd² < (mean - min)(max - mean).
 
@@ -227,13 +228,15 @@ def _keeps(found: Law, mean: float, sd: float) -> bool:
 
 def _integers(low: float, high: float, window: tuple[float, float], mean: float, sd: float) -> Law:
     support = np.arange(math.ceil(window[0]), math.floor(window[1]) + 1, dtype=float)
-    weights = _normal_integers(support, mean, sd)
+    family, weights = "discrete normal", _normal_integers(support, mean, sd)
     if weights is None:
-        weights = _extreme(support, mean, sd)
+        family, weights = "beta-binomial", _beta_binomial(support, mean, sd)
+    if weights is None:
+        family, weights = "mixture", _extreme(support, mean, sd)
     # The stated ends belong to the support, also where their mass is too small for a double.
     ends = np.array([end for end in (low, high) if not support[0] <= end <= support[-1]])
     places = np.searchsorted(support, ends)
-    return _table(np.insert(support, places, ends), np.insert(weights, places, 0.0), "discrete normal", is_integer=True)
+    return _table(np.insert(support, places, ends), np.insert(weights, places, 0.0), family, is_integer=True)
 
 
 def _normal_integers(support: Floats, mean: float, sd: float) -> Floats | None:
@@ -244,7 +247,27 @@ def _normal_integers(support: Floats, mean: float, sd: float) -> Floats | None:
         found = _tilted(_steps(t[0], t[-1], COARSE), np.ones(COARSE))
         tilt = found[0] if found else NORMAL
     found = _tilted(t, np.ones_like(t), tilt)
-    return found[1] if found else None
+    return found[1] if found and found[0][1] <= 0 else None
+
+
+def _beta_binomial(support: Floats, mean: float, sd: float) -> Floats | None:
+    """Weights of the beta-binomial law, for counts that vary more than a peak around their mean could.
+
+    Its variance is N p (1 - p) (1 + (N - 1) r), with N the steps from end to end and r = 1 / (alpha + beta + 1).
+    """
+    n = float(support[-1] - support[0])
+    p = (mean - float(support[0])) / n if n > 1 else 0.0
+    if not 0 < p < 1:
+        return None
+    rho = (sd * sd / (n * p * (1 - p)) - 1) / (n - 1)
+    if not 1e-9 < rho < 1 - 1e-9:
+        return None
+    alpha, beta = p * (1 / rho - 1), (1 - p) * (1 / rho - 1)
+    k = np.arange(n)
+    steps = log((n - k) / (k + 1)) + log((alpha + k) / (beta + n - k - 1))
+    height = np.concatenate([[0.0], np.cumsum(steps)])
+    weights: Floats = exp(height - height.max())
+    return weights
 
 
 def _reals(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:

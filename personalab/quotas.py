@@ -105,7 +105,7 @@ def controlled(expected: Floats, rng: np.random.Generator, toward: Counts | None
     return rounded
 
 
-def systematic(expected: Floats, rng: np.random.Generator) -> Counts:
+def systematic(expected: Floats, rng: np.random.Generator, totals: Counts | None = None) -> Counts:
     """Round every row of a table for itself, at random: each cell up or down, unbiased, with the row's sum held.
 
     Parameters
@@ -114,6 +114,8 @@ def systematic(expected: Floats, rng: np.random.Generator) -> Counts:
         Expected counts; each row sums to a whole number.
     rng : numpy.random.Generator
         The source of chance.
+    totals : array of int, shape (values,), optional
+        Column sums to be met as well, as far as exchanging roundings within groups can.
 
     Returns
     -------
@@ -140,6 +142,8 @@ def systematic(expected: Floats, rng: np.random.Generator) -> Counts:
     steps[:, -1] = upto[:, -1]
     rounded: Counts = whole.astype(np.int64)
     rounded[:, order] += np.diff(np.minimum(steps, upto[:, -1:]), axis=1, prepend=0).astype(np.int64)
+    if totals is not None:
+        _exchange(rounded, expected, rounded.sum(axis=0) - totals, rng)
     return rounded
 
 
@@ -180,6 +184,20 @@ def fitted(sizes: Counts, quotas: Counts, allowed: NDArray[np.bool_], weights: F
     for row in np.flatnonzero(counts.sum(axis=1) < sizes):
         counts[row] = counts[row] + largest_remainder(weights * allowed[row], int(sizes[row] - counts[row].sum()))
     return counts
+
+
+def _exchange(counts: Counts, expected: Floats, gap: Counts, rng: np.random.Generator) -> None:
+    """Round down instead of up in columns that have too many, and up instead of down in others, in place."""
+    floor = np.floor(expected + WHOLE)
+    is_up, can_rise = counts > floor, (counts <= floor) & (expected - floor > WHOLE)
+    for over in np.flatnonzero(gap > 0):
+        for under in np.flatnonzero(gap < 0):
+            many = min(gap[over], -gap[under])
+            groups = rng.permutation(np.flatnonzero(is_up[:, over] & can_rise[:, under]))[: max(many, 0)]
+            for column, step in ((over, -1), (under, 1)):
+                counts[groups, column] += step
+                gap[column] += step * len(groups)
+                is_up[groups, column], can_rise[groups, column] = step > 0, step < 0
 
 
 def _walk(part: Floats, pull: Floats, rng: np.random.Generator) -> None:

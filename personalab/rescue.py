@@ -17,7 +17,7 @@ from personalab.blueprint import Blueprint
 from personalab.columns import Array
 from personalab.dealing import random_keys
 from personalab.draws import Draw
-from personalab.situations import Mask, Restriction, concerned, sampled
+from personalab.situations import Mask, Restriction, concerned, held_by, sampled
 
 ATTEMPTS = 4096  # rows tried at least in place of those that are left no value
 MOST_ATTEMPTS = 1 << 20  # rows tried at once at most, or one for each row that is left no value
@@ -145,7 +145,9 @@ def _survivors(draw: Draw, columns: Held, n: int, kept: Sequence[Restriction]) -
         column, stuck = one.column()
         columns = {name: each[~stuck] for name, each in (columns | {name: column}).items()}
         alive = alive[~stuck]
-    return columns, alive
+    # A root that was exchanged has not been held against the columns that stayed.
+    fine = held_by(bp, columns, len(alive), kept)
+    return {name: each[fine] for name, each in columns.items()}, alive[fine]
 
 
 def _with(columns: Held, rows: NDArray[np.intp], new: Mapping[str, Array]) -> Held:

@@ -125,6 +125,29 @@ def comparison(constraint: Constraint) -> Apply:
     return Apply(constraint.op, (parse(constraint.lhs), parse(constraint.rhs)))
 
 
+def pieces(node: Apply) -> list[Apply]:
+    """Comparisons that hold together where one does: ``abs(x) <= y`` is ``x <= y`` and ``-x <= y``.
+
+    So each side of ``max(…) <= y``, ``min(…) >= y`` and ``abs(…) <= y`` comes to stand alone, which leaves intervals
+    where the whole does not.
+
+    Examples
+    --------
+    >>> [piece.args[0] for piece in pieces(Apply("<=", (Apply("max", (Name("a"), Name("b"))), Number(3.0))))]
+    [Name(field='a'), Name(field='b')]
+    """
+    left, right = node.args
+    if node.op in (">", ">="):
+        return pieces(Apply({">": "<", ">=": "<="}[node.op], (right, left)))
+    if node.op in ("<", "<="):
+        if isinstance(left, Apply) and left.op in ("max", "abs"):
+            below = left.args if left.op == "max" else (left.args[0], Apply("-", (Number(0.0), left.args[0])))
+            return [piece for each in below for piece in pieces(Apply(node.op, (each, right)))]
+        if isinstance(right, Apply) and right.op == "min":
+            return [piece for each in right.args for piece in pieces(Apply(node.op, (left, each)))]
+    return [node]
+
+
 def names(node: Node) -> frozenset[str]:
     """The fields a tree speaks of."""
     if isinstance(node, Name):

@@ -43,7 +43,10 @@ class Restriction:
 
 
 def restrictions(bp: Blueprint) -> list[Restriction]:
-    """The constraints that can be judged; the others are the linter's to report."""
+    """The constraints that can be judged, in pieces where that makes intervals of them.
+
+    The others are the linter's to report.
+    """
     kept = []
     for constraint in bp.constraints:
         tree = rules.comparison(constraint)
@@ -51,7 +54,8 @@ def restrictions(bp: Blueprint) -> list[Restriction]:
             rules.check(tree, bp)
         except NotApplicableError:
             continue
-        kept.append(Restriction(constraint.name, str(constraint), tree, rules.names(tree)))
+        pieces = rules.pieces(tree)
+        kept += [Restriction(constraint.name, str(constraint), piece, rules.names(piece)) for piece in pieces]
     return kept
 
 
@@ -59,6 +63,24 @@ def concerned(bp: Blueprint, name: str, drawn: Columns, kept: Sequence[Restricti
     """Those that a field can break: they speak of it, or of a field still to be drawn that depends on it."""
     children = {field.name for field in bp.sampled if name in field.parents and field.name not in drawn}
     return [each for each in kept if name in each.fields or each.fields & children]
+
+
+def held_by(bp: Blueprint, columns: Columns, n: int, kept: Sequence[Restriction]) -> Mask:
+    """Which of `n` rows hold every constraint whose fields are all drawn."""
+    fine = np.ones(n, dtype=bool)
+    for each in kept:
+        if each.fields <= set(columns):
+            known = {name: drawn(sampled(bp, name), columns[name]) for name in each.fields}
+            fine &= rules.holds(each.tree, known, n)
+    return fine
+
+
+def drawn(field: SampledField, column: Array) -> rules.Interval | rules.Drawn:
+    """A column as constraints see it."""
+    if isinstance(field, CategoricalField):
+        return rules.Drawn(field.values, column)
+    values = column.astype(float, copy=False)
+    return values, values
 
 
 def sampled(bp: Blueprint, name: str) -> SampledField:
@@ -275,10 +297,7 @@ class Situations:
         """What is known of a field: its column where drawn, else all that its parents, or nothing, leave open."""
         field = sampled(self.bp, name)
         if name in columns:
-            if isinstance(field, CategoricalField):
-                return rules.Drawn(field.values, columns[name])
-            values = columns[name].astype(float, copy=False)
-            return values, values
+            return drawn(field, columns[name])
         if isinstance(field, NumericField) and field.parents and set(field.parents) <= set(columns):
             found, which = branches(self.bp, field, columns)
             reach = np.array([law_of(each).points[[0, -1]] if each else (-np.inf, np.inf) for each in found])

@@ -41,8 +41,8 @@ from personalab.sampling import one_of, whole
 from personalab.situations import Floats, Mask, concerned, restrictions, sampled
 from personalab.sobol import keys, stream
 
-SLICES = 64  # of a number's distribution that are counted, at most
-CROWD = 4  # people a slice, about
+SLICES = 256  # of a number's distribution that are counted, at most
+CROWD = 4  # people a slice, at least
 FEW = 16  # people who have a slice each
 BANDS = 8  # of a number below, when leavers are made an image of those they leave
 DRAWN = "give the blueprint that the frame was drawn from"
@@ -67,7 +67,7 @@ def update(frame: pd.DataFrame, before: Blueprint, after: Blueprint, *, seed: in
     pandas.DataFrame
         The same people, who follow `after` as closely as a sample would: quotas, limits and constraints. In an edited
         field as many have changed as its distribution moved, n times the total variation distance, up to rounding
-        (for ``"iid"`` on average; a number is counted by at most 64 slices); in a field below only people whose
+        (for ``"iid"`` on average; a number is counted by at most 256 slices); in a field below only people whose
         parents have changed. Texts of people of whom nothing changed are kept, those of the others are missing, for
         `write` to write anew. A field that was only renamed keeps its values; a new one is drawn.
 
@@ -207,7 +207,8 @@ class Change:
         low, high, can_stay, is_same = _standing(draw, earlier, old)
         part = draw.branch_of.astype(np.intp)
         sizes = np.bincount(part, minlength=int(part.max()) + 1)
-        slices = np.where(sizes <= FEW, sizes, np.clip(sizes // CROWD, FEW, SLICES)).clip(1)
+        crowd = np.where(sizes <= FEW, 1, np.maximum(CROWD, -(-sizes // SLICES)))
+        slices = (sizes // crowd).clip(1)  # equally large but for a few, so that where the rest goes hardly matters
         # People of one value share out the stretch of probability that the value has.
         alike, _ = numbered([(part, len(sizes)), (np.unique(old, return_inverse=True)[1], len(old))], self.n)
         among = evenly(alike, np.bincount(alike), draw.key, draw.rng)
