@@ -299,6 +299,10 @@ Drawn = tuple[list[Branch], NDArray[np.intp]]  # the branches that occur, and ea
 
 def _read(frame: pd.DataFrame, bp: Blueprint) -> tuple[pd.DataFrame, dict[str, str]]:
     """The sampled fields of a frame, categories in the blueprint's order, numbers as floats; and what is absent."""
+    if not isinstance(frame, pd.DataFrame):
+        raise RequestError(
+            f"a {type(frame).__name__} is no pandas frame", hint="give one; Dask's becomes one by .compute()"
+        )
     if not len(frame):
         raise RequestError("the frame has no rows, and nobody is like no blueprint", hint="sample at least one")
     if not frame.columns.is_unique:

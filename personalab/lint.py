@@ -492,6 +492,33 @@ def _verdicts(bp: Blueprint) -> Iterator[Finding]:
             )
         elif certain > 0:
             yield Finding("note", path, f"{constraint} always holds, whatever is drawn", "it may be removed")
+        else:
+            ranges = {name: known(bp, bp[name]) for name in rules.names(tree)}
+            places = [where for name in sorted(ranges) for where in _excluded(bp, tree, ranges, name)]
+            if places:
+                yield Finding(
+                    "warning",
+                    path,
+                    f"{constraint} can never hold, so that there will be nobody, at {_some(places)}",
+                    "ease the constraint, or change the distribution there",
+                )
+
+
+def _excluded(
+    bp: Blueprint, tree: rules.Apply, ranges: Mapping[str, rules.Interval | rules.Drawn], name: str
+) -> Iterator[str]:
+    """The branches of a number, or the values of a category, with which a constraint cannot hold."""
+    field, places = bp[name], list[tuple[str, rules.Interval | rules.Drawn]]()
+    if isinstance(field, NumericField):
+        stated = [(label(rule.when), rule.numeric) for rule in field.conditionals]
+        places += [(f"{where} ({name} {d.min:g} to {d.max:g})", (d.min, d.max)) for where, d in stated]
+    elif isinstance(field, CategoricalField):
+        likely = known(bp, field)
+        values = likely.values if isinstance(likely, rules.Drawn) else ()
+        places += [(f"{name}={value}", rules.Drawn((value,), np.zeros(1, dtype=int))) for value in values]
+    for where, range_ in places:
+        if not float(np.max(rules.evaluate(tree, {**ranges, name: range_})[1])) > 0:
+            yield where
 
 
 def _spread(field: AnyField, known: rules.Interval | rules.Drawn) -> rules.Interval | rules.Drawn:

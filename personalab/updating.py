@@ -55,7 +55,8 @@ def update(frame: pd.DataFrame, before: Blueprint, after: Blueprint, *, seed: in
     ----------
     frame : pandas.DataFrame
         A population drawn from `before`, perhaps already written. Its ``attrs`` say by which method and rounding; a
-        frame without them, as from a file, is taken for ``"quota"`` and ``"nearest"``.
+        frame without them, as from a file, is taken for ``"quota"`` and ``"nearest"``: where it was drawn otherwise,
+        set them first.
     before, after : Blueprint
         What it was drawn from, and what it shall follow.
     seed : int, optional
@@ -290,7 +291,9 @@ def _is_same(field: SampledField, old: SampledField, origin: Mapping[str, str]) 
 def _read(frame: pd.DataFrame, bp: Blueprint) -> dict[str, Array]:
     """The frame's sampled columns, or RequestError."""
     if not isinstance(frame, pd.DataFrame):
-        raise RequestError(f"a {type(frame).__name__} is no frame", hint="give what `sample` returned")
+        raise RequestError(
+            f"a {type(frame).__name__} is no pandas frame", hint="give one; Dask's becomes one by .compute()"
+        )
     if not len(frame):
         raise RequestError("the frame has no rows", hint="sample at least one person")
     if not frame.columns.is_unique:
@@ -349,9 +352,10 @@ def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -
         raise RequestError(
             f"the frame has a column {taken[0]!r} of its own, as the new field is called", hint="rename one of them"
         )
+    renamed = _renamed_text(before, after)
     for name in frame:
-        if name in texts or name in lint.WRITTEN:
-            made[name] = frame[name].mask(is_touched)
+        if name in texts or name in renamed or name in lint.WRITTEN:
+            made[renamed.get(name, name)] = frame[name].mask(is_touched)
         elif name in own:
             made[name] = frame[name]
     if [field.name for field in before.fields] == [field.name for field in after.fields]:
@@ -366,6 +370,15 @@ def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -
         if key in frame.attrs:
             made.attrs[key] = [each for each in _ids(key, frame.attrs[key]) if str(each) not in ids]
     return made
+
+
+def _renamed_text(before: Blueprint, after: Blueprint) -> dict[Any, str]:
+    """The new name of the one text field that has another name and is otherwise the same; empty where none is."""
+    gone = [field for field in before.texts if field.name not in {each.name for each in after.fields}]
+    new = [field for field in after.texts if field.name not in {each.name for each in before.fields}]
+    if len(gone) == len(new) == 1 and gone[0].model_copy(update={"name": new[0].name}) == new[0]:
+        return {gone[0].name: new[0].name}
+    return {}
 
 
 def _ids(key: str, value: Any) -> list[Any]:

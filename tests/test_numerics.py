@@ -349,3 +349,15 @@ def test_bounds_hold_no_more_than_the_law_puts_there(stated: dict[str, Any]) -> 
     below, upto = found.cdf(ends)
     assert np.mean(drawn == stated["min"]) <= below + 1e-4
     assert np.mean(drawn == stated["max"]) <= 1 - upto + 1e-4
+
+
+@pytest.mark.parametrize("moments", [(0, 1000, 3.2, 9), (0, 60, 3, 6), (0, 10**9, 5, 30), (0, 100, 0.02, 0.3)], ids=str)
+def test_counts_that_vary_widely_fall_off_smoothly(moments: tuple[float, float, float, float]) -> None:
+    """Where no peak can have the moments, shares fall from the mode on instead of piling up at the far end."""
+    low, high, mean, sd = moments
+    found = law(Numeric(min=low, max=high, mean=mean, sd=sd, integer=True))
+    shares = np.diff(found.cumulative, prepend=0.0)[:-1]
+    assert found.family == "beta-binomial"
+    assert found.mean == pytest.approx(mean, rel=1e-3)
+    assert found.sd == pytest.approx(sd, rel=1e-2)
+    assert (np.diff(shares[int(np.argmax(shares)) :]) <= 1e-12).all()

@@ -593,6 +593,47 @@ def test_what_independent_draws_can_keep_is_never_refused(bp: Blueprint, seed: i
     assert violations(sample(bound, 50, seed=seed), bound) == 0
 
 
+@pytest.mark.parametrize("n", [10, 1000])
+def test_an_exchanged_root_is_held_against_those_that_stay(n: int) -> None:
+    """Three roots that may not be equal, of which the third leaves room for two values only."""
+    thirds = {"A": 1 / 3, "B": 1 / 3, "C": 1 / 3}
+    fields = (choice("x", thirds), choice("y", thirds), choice("z", {"A": 0.5, "B": 0.5}))
+    bp = blueprint(*fields, rules=("x != y", "z != x", "z != y"))
+    for method in ("balanced", "quota", "iid"):
+        assert violations(sample(bp, n, seed=1, method=method), bp) == 0
+
+
+def test_more_kinds_than_values_are_refused() -> None:
+    """Of three fields with two values each, two must be equal."""
+    halves = {"A": 0.5, "B": 0.5}
+    bp = blueprint(*(choice(name, halves) for name in "xyz"), rules=("x != y", "y != z", "x != z"))
+    for method in ("balanced", "quota", "iid"):
+        with pytest.raises(BlueprintError, match="no value that keeps"):
+            sample(bp, 50, seed=1, method=method)
+
+
+@pytest.mark.parametrize("rule", ["abs(a - b) <= 0.001", "max(a, b) <= 20", "min(a, b) >= 70", "50 < abs(a) + 3"])
+def test_a_narrow_way_is_found_in_pieces(rule: str) -> None:
+    """What leaves a thousandth of a law is no lump and no dead end."""
+    bp = blueprint(number("a", 0, 100, 50, 20), number("b", 0, 100, 50, 20), rules=(rule,))
+    for method in ("balanced", "iid"):
+        frame = sample(bp, 2000, seed=2, method=method)
+        assert violations(frame, bp) == 0
+        assert frame["b"].nunique() == 2000
+
+
+def test_a_large_table_keeps_its_columns() -> None:
+    """Of 1,000 situations with one distribution but for five, four values come as often as is asked, to the person."""
+    rng = np.random.default_rng(1)
+    parents = [categorical("a", 50, rng), categorical("b", 20, rng)]
+    rules = [{"when": {"a": f"a_{i}"}, "categorical": table(list("wxyz"), rng)} for i in range(5)]
+    child = choice("c", {"w": 0.1, "x": 0.2, "y": 0.3, "z": 0.4}, "a", "b", conditionals=rules)
+    bp = blueprint(*parents, child)
+    for n in (100, 1000, 10_000):
+        achieved, least = margin(bp, bp["c"], sample(bp, n, seed=n))  # type: ignore[arg-type]
+        assert achieved <= 1.5 * least + 2 / n
+
+
 # The same seed, the same frame
 
 

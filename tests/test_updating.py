@@ -394,7 +394,7 @@ def test_text_fields_come_and_go() -> None:
 
 FRAME = sample(COINS, 20, seed=1)
 WRONG: dict[str, tuple[Any, str]] = {
-    "no frame": (FRAME.to_dict(), "a dict is no frame"),
+    "no frame": (FRAME.to_dict(), "a dict is no pandas frame"),
     "nobody": (FRAME.head(0), "no rows"),
     "a column too few": (FRAME.drop(columns="side"), "no column 'side'"),
     "a column twice": (pd.concat([FRAME, FRAME[["side"]]], axis=1), "two columns called 'side'"),
@@ -443,3 +443,23 @@ def test_a_rule_that_nobody_can_keep_is_refused_by_name() -> None:
     frame = sample(blueprint(*BOUNDS), 10, seed=1)
     with pytest.raises(PersonalabError, match="rule_1"):
         update(frame, blueprint(*BOUNDS), after)
+
+
+@pytest.mark.parametrize("edit", [{"mean": 52}, {"sd": 8}], ids=str)
+@pytest.mark.parametrize("integer", [False, True], ids=["real", "whole"])
+def test_an_edited_number_has_its_new_moments(edit: dict[str, float], integer: bool) -> None:
+    """Over 10 seeds the mean and the sd lie within a hundredth of the sd of those asked for, as a sample's do."""
+    bp = blueprint(number("x", 0, 100, 50, 10, integer=integer))
+    after = bp.replace("x", **edit)
+    drawn = [update(sample(bp, 1000, seed=seed), bp, after)["x"].astype(float) for seed in range(10)]
+    assert np.mean([x.mean() for x in drawn]) == pytest.approx(edit.get("mean", 50), abs=0.15)
+    assert np.mean([x.std() for x in drawn]) == pytest.approx(edit.get("sd", 10), abs=0.15)
+
+
+def test_a_renamed_text_keeps_its_texts() -> None:
+    """They cost money, and nobody changed."""
+    bio = {"name": "bio", "kind": "text", "description": "a life"}
+    side = choice("side", {"head": 0.5, "tail": 0.5})
+    before, after = (blueprint(side, bio | {"name": name}, order=["side"]) for name in ("bio", "story"))
+    frame = sample(before, 4, seed=1).assign(bio=["a", "b", "c", "d"])
+    assert update(frame, before, after)["story"].tolist() == ["a", "b", "c", "d"]
