@@ -44,7 +44,7 @@ def persona_ids(n: int, *, first: int = 1, of: int | None = None) -> pd.Index[st
     tails = [b"%03d" % i for i in range(BLOCK)]
     heads = (b"p_%0*d" % (width - 3, i) for i in range(first // BLOCK, last // BLOCK + 1))
     text = b"".join([head + head.join(tails) for head in heads])
-    return _ids(text[(first % BLOCK) * (width + 2) :], n, width + 2)
+    return _ids(text, (first % BLOCK) * (width + 2), n, width + 2)
 
 
 def to_frame(bp: Blueprint, columns: Columns, index: pd.Index[str]) -> pd.DataFrame:
@@ -133,12 +133,12 @@ def _array(field: SampledField, column: pd.Series[Any]) -> Array:
     return column.to_numpy(dtype=np.int64 if pd.api.types.is_integer_dtype(column.dtype) else np.float64)
 
 
-def _ids(text: bytes, n: int, width: int) -> pd.Index[str]:
-    """An index of `n` strings of one width that stand one after the other."""
+def _ids(text: bytes, start: int, n: int, width: int) -> pd.Index[str]:
+    """An index of `n` strings of one width that stand one after the other, from a place in a text on."""
     import pyarrow as pa
 
-    ends = np.arange(n + 1, dtype=np.int64) * width
-    array = pa.LargeStringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(text))
+    ends = np.arange(0, (n + 1) * width, width, dtype=np.int64)
+    array = pa.LargeStringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(text).slice(start, n * width))
     if pd.Index([""], dtype="str").dtype == object:  # before pandas 3
         index: pd.Index[str] = pd.Index(array.to_numpy(zero_copy_only=False), name="persona_id")
     else:
