@@ -179,6 +179,12 @@ class CategoricalField(Value):
         named = (value for table in tables if table for value in table.weights)
         return tuple(dict.fromkeys([*(self.ordered_values or ()), *named]))
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy the field as pydantic does, but find its values anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("values", None)
+        return copied
+
 
 class NumericField(Value):
     """A field whose values are numbers.

@@ -123,10 +123,10 @@ class Draw(Situations):
     @cached_property
     def choices(self) -> Choices | None:
         """The values that rows may get and their shares; None for numbers that are too many to list."""
-        situation, branch, found = self.found
+        situation, branch, _ = self.found
         if isinstance(self.field, CategoricalField):
             values = np.arange(len(self.field.values))
-            asked = np.array([shares(self.field, cast(Categorical, each.distribution)) for each in found])
+            asked = self._asked
             at, may, best = branch, asked > 0, asked
             plain = Choices(situation, asked[branch], np.zeros(len(branch), dtype=bool))
         else:
@@ -167,7 +167,7 @@ class Draw(Situations):
     def quotas(self, choices: Choices) -> tuple[Array, Counts]:
         """Each row's part, and how many rows of each part get each value."""
         situation, branch, _ = self.found
-        asked = choices.shares if choices.home is None else self._unrestricted
+        asked = self._asked[branch]
         counts = self._counts(asked)
         if choices.home is None:
             return situation, counts
@@ -185,12 +185,11 @@ class Draw(Situations):
                 dealt[mine] = fitted(sizes[mine], counts[number], allowed[first[mine]], asked[number])
         return rows, dealt
 
-    @property
-    def _unrestricted(self) -> Floats:
-        """Each situation's shares of a categorical field's values before any constraint."""
-        _, branch, found = self.found
+    @cached_property
+    def _asked(self) -> Floats:
+        """Each branch's shares of a categorical field's values, before any constraint."""
         field = cast(CategoricalField, self.field)
-        return np.array([shares(field, cast(Categorical, each.distribution)) for each in found])[branch]
+        return np.array([shares(field, cast(Categorical, each.distribution)) for each in self.found.branches])
 
     def _counts(self, asked: Floats) -> Counts:
         """How many rows of each situation get each value, given the situations' shares."""

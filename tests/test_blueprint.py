@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalab import Blueprint
-from personalab.blueprint import Categorical, Numeric, nearest
+from personalab.blueprint import Categorical, CategoricalField, Numeric, nearest
 from personalab.errors import BlueprintError, RequestError
 from tests.conftest import LEAGUE
 from tests.strategies import ODD_VALUES, blueprints
@@ -354,3 +354,11 @@ def test_repr_is_brief(league: Blueprint) -> None:
 def test_nearest_finds_misspellings(league: Blueprint, word: str, close: str | None) -> None:
     """A slip of a letter or of case finds its value; something else finds nothing."""
     assert nearest(word, league["rank"].values) == close  # type: ignore[union-attr]
+
+
+def test_a_copied_field_has_its_own_values() -> None:
+    """Values that were asked for before the copy do not outlive the weights that named them."""
+    field = CategoricalField(name="side", categorical=Categorical(weights={"head": 0.5, "tail": 0.5}))
+    assert field.values == ("head", "tail")
+    copied = field.model_copy(update={"categorical": Categorical(weights={"edge": 1.0})})
+    assert copied.values == ("edge",)
