@@ -1,0 +1,105 @@
+// What the page knows: the state that the kernel sent, and the commands that it has not answered yet.
+//
+// The kernel decides. A control shows at once what was typed or dragged and sends a command; while one command is
+// under way, later ones wait, and of several with the same `key` only the last is sent, so that a burst of key presses
+// is neither lost nor queued up. The answer is a patch of the state, or a refusal for the control to show.
+
+const SILENCE = 4000; // ms without an answer after which the page says so
+
+class Store {
+  constructor(model) {
+    this.model = model;
+    this.state = structuredClone(model.get("state"));
+    this.selected = this.state.names?.[0] ?? null; // a field's name, or "" for the rules, or "about"
+    this.silent = false;
+    this.listeners = new Set();
+    this.waiting = []; // commands not yet sent
+    this.underway = null;
+    this.last = 0;
+    this.gestures = 0;
+    model.on("msg:custom", (message) => this.receive(message));
+  }
+
+  /** Call `then` now and whenever one of `keys` of the state changes, for as long as `element` is in use. */
+  on(element, keys, then) {
+    const listener = { element, keys, then, seen: false };
+    this.listeners.add(listener);
+    then();
+  }
+
+  /** Tell those who show one of `keys`. */
+  changed(...keys) {
+    for (const listener of [...this.listeners]) {
+      if (listener.element.isConnected) listener.seen = true;
+      else if (listener.seen) { this.listeners.delete(listener); continue; } // it has been taken off the page
+      if (listener.keys.some((key) => keys.includes(key))) listener.then();
+    }
+  }
+
+  field(name) { return this.state.fields[name]; }
+
+  select(name) { this.selected = name; this.changed("selected"); }
+
+  /** A new gesture: commands that carry its number are one step to undo. */
+  gesture() { return ++this.gestures; }
+
+  /** Send a command; resolves to the kernel's answer. A later command of the same `key` replaces one that waits. */
+  send(op, args = {}, { key = null, gesture = null } = {}) {
+    return new Promise((resolve) => {
+      const command = { id: ++this.last, op, ...args, ...(gesture === null ? {} : { gesture }) };
+      const same = key === null ? -1 : this.waiting.findIndex((each) => each.key === key);
+      if (same >= 0) this.waiting.splice(same, 1)[0].resolve({ replaced: true });
+      this.waiting.push({ command, key, resolve });
+      this.next();
+    });
+  }
+
+  /** Whether a command with this key waits or is under way, so that what is shown is newer than the state. */
+  isPending(key) {
+    return this.underway?.key === key || this.waiting.some((each) => each.key === key);
+  }
+
+  next() {
+    if (this.underway || !this.waiting.length) return;
+    this.underway = this.waiting.shift();
+    this.model.send(this.underway.command);
+    const { id } = this.underway.command;
+    setTimeout(() => { if (this.underway?.command.id === id) { this.silent = true; this.changed("silent"); } }, SILENCE);
+  }
+
+  receive(message) {
+    if (this.silent) { this.silent = false; this.changed("silent"); }
+    const answered = message.ack !== undefined && this.underway?.command.id === message.ack ? this.underway : null;
+    if (answered) this.underway = null;
+    if (message.patch) this.apply(message.patch);
+    if (answered) { answered.resolve(message); this.next(); }
+  }
+
+  /** Lay a patch over the state: `fields`, `people` and `panels` by name, every other key whole. */
+  apply(patch) {
+    const { fields, people, panels, ...rest } = patch;
+    Object.assign(this.state, rest);
+    for (const [key, part] of Object.entries({ fields, people, panels })) {
+      if (part === undefined) continue;
+      if (part === null || this.state[key] === null) this.state[key] = part;
+      else Object.assign(this.state[key], part);
+      const names = this.state.names;
+      if (this.state[key]) for (const name of Object.keys(this.state[key])) if (!names.includes(name)) delete this.state[key][name];
+    }
+    if (!this.state.names.includes(this.selected) && this.selected !== "" && this.selected !== "about") {
+      this.selected = patch.select ?? this.state.names[0] ?? "about";
+      this.changed("selected", ...Object.keys(patch));
+    } else if (patch.select && patch.select !== this.selected) {
+      this.selected = patch.select;
+      this.changed("selected", ...Object.keys(patch));
+    } else this.changed(...Object.keys(patch));
+  }
+}
+
+const stores = new WeakMap();
+
+/** The one store of a model, whatever number of views show it. */
+function storeOf(model) {
+  if (!stores.has(model)) stores.set(model, new Store(model));
+  return stores.get(model);
+}
