@@ -33,7 +33,7 @@ ORDER = [
     *("diversity", "facts", "sheets", "writing", "reports", "fidelity", "charts", "population", "cli"),
 ]
 FRONTS = ("cli", "__init__", "__main__")  # thin fronts, which may import anything
-SLOW = ("openai", "instructor", "altair", "ipywidgets", "dask")
+SLOW = ("openai", "instructor", "altair", "ipywidgets", "anywidget", "dask")
 SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
