@@ -122,6 +122,7 @@ def test_a_step_has_a_short_name(op: str, args: dict[str, Any], told: str) -> No
         ("about", {"key": "notes", "text": "x"}, "'domain', 'rationale' or 'sources'"),
         ("set_parents", {"field": "rank", "parents": "region"}, "list"),
         ("describe", {"field": "rnak", "text": "x"}, "'rnak' is no field"),
+        ("describe", {"field": "rank", "text": "\ud83d"}, "half a character"),
     ],
 )
 def test_what_is_asked_for_wrongly_is_refused(league: Blueprint, op: str, args: dict[str, Any], reason: str) -> None:
@@ -532,6 +533,7 @@ def test_prose_is_stored_as_written(league: Blueprint) -> None:
         ("age >= 18", ("age", ">=", "18")),
         ("tier!='<= high'", ("tier", "!=", "'<= high'")),
         ("(age < 60)", ("age", "<", "60")),
+        ("age <\n60", ("age", "<", "60")),
         ("((age - 1) * 2 <= (hours))", ("(age - 1) * 2", "<=", "(hours)")),
         ("(tier == 'low') <= (hours <= 10)", ("(tier == 'low')", "<=", "(hours <= 10)")),
         ("tier == 'ä' < (age > 3)", None),
@@ -571,6 +573,8 @@ def test_constraints_come_change_and_go() -> None:
         ("age >= 18 and age < 60", "compares more than once"),
         ("age + 1", "compares nothing"),
         ("", "is not a comparison"),
+        ("age is 18", "compares nothing"),
+        ("age >= 18 # adults", "holds a comment"),
         ("agee >= 18", "'agee' is no field, did you mean 'age'"),
         ("tier == 'hihg'", "did you mean 'high'"),
         ("age ** 2 > 4", "holds BinOp"),
@@ -584,6 +588,21 @@ def test_a_constraint_that_means_nothing_is_refused(text: str, reason: str) -> N
     """As a sentence that says why."""
     with pytest.raises(PersonalabError, match=reason.replace("*", r"\*")):
         edits.apply(workers(), "add_constraint", {"name": "r", "text": text})
+
+
+@pytest.mark.parametrize(("text", "hint"), [("age = 18", "=="), ("age ≥ 18", ">="), ("(age", "age >= 18")])
+def test_a_slip_in_a_constraint_is_answered_by_how_to_write_it(text: str, hint: str) -> None:
+    """The hint shows the sign that is meant, or an example."""
+    with pytest.raises(RequestError) as error:
+        edits.comparison(workers(), "r", text)
+    assert hint in error.value.__notes__[0]
+
+
+def test_a_value_that_a_constraint_has_no_room_for_is_refused() -> None:
+    """An expression has a greatest length."""
+    bp = blueprint(choice("side", {"head": 0.5, "tail": 0.5}), rules=("side != 'tail'",))
+    with pytest.raises(RequestError, match="'rule_0' has no room"):
+        edits.apply(bp, "rename_value", {"field": "side", "value": "tail", "to": "x" * 300})
 
 
 def test_constraints_have_names_of_their_own() -> None:
