@@ -127,10 +127,10 @@ function panelFrame(plot, columns) {
   const data = dataTable(columns);
   plot.setAttribute("role", "img");
   const element = h("article.pl-panel", {}, h("header", {}, name, numbers), plot, data.element);
-  const show = (field, line, told, rows) => {
+  const show = (field, line, words, rows) => {
     lettered(name, field);
     lettered(numbers, line);
-    patched(plot, { "aria-label": told });
+    patched(plot, { "aria-label": words });
     patched(element, { "data-field": field });
     data.show(field, rows);
   };
@@ -141,7 +141,7 @@ function panelFrame(plot, columns) {
 function dataTable(columns) {
   const summary = h("summary", {}, "as a table");
   const body = h("tbody");
-  const caption = h("caption.pl-unseen");
+  const caption = h("caption.pl-sr");
   const head = h("thead", {}, h("tr", {}, ...columns.map((column) => h("th", { scope: "col" }, column))));
   const scroller = h("div.pl-scroller", { tabIndex: 0, role: "region" }, h("table.pl-data", {}, caption, head, body));
   const element = h("details.pl-details", { ontoggle: () => fill() }, summary, scroller);

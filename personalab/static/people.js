@@ -56,7 +56,7 @@ function wholeBox(store, key, least) {
     if (value === store.state.population[key]) { box.value = shown; return; }
     const answer = await store.send("resample", { n, seed, [key]: value }, { key: `resample:${key}` });
     wrong.say(refusalTold(answer));
-    if (!answer.refused && !answer.replaced) { box.value = shown; }
+    if (!answer.refused && !answer.replaced) box.value = shown;
   });
   return { box, wrong, show };
 }
@@ -102,8 +102,8 @@ function pager(store, size, what) {
   const place = h("span.pl-place", { role: "status" });
   const show = (shown) => {
     const { first, n } = store.state.population;
-    const told = (each) => each.toLocaleString("en");
-    lettered(place, shown ? `people ${told(first + 1)}–${told(first + shown)} of ${told(n)}` : "nobody");
+    const [from, to, all] = [first + 1, first + shown, n].map((each) => each.toLocaleString("en"));
+    lettered(place, shown ? `people ${from}–${to} of ${all}` : "nobody");
     patched(back, { "aria-disabled": turned(-1) === null }); // a disabled button would lose the focus at the end
     patched(on, { "aria-disabled": turned(1) === null });
   };
@@ -114,7 +114,7 @@ function pager(store, size, what) {
 function peopleView(store) {
   const head = h("tr");
   const body = h("tbody");
-  const caption = h("caption.pl-unseen", {}, "the head of the population");
+  const caption = h("caption.pl-sr", {}, "the head of the population");
   const table = h("table.pl-people", {}, caption, h("thead", {}, head), body);
   const pages = pager(store, ROWS, "rows");
   const view = h("section.pl-people-view", { "aria-label": "people" },
