@@ -11,12 +11,12 @@ function initialize({ model }) { storeOf(model); }
 /** Show the editor in `el`; returns what takes it away again. */
 function render({ model, el }) {
   const store = storeOf(model);
-  const root = h("section.personalab-editor", { "data-lm-suppress-shortcuts": "true" });
+  const root = h("section.personalab-editor", { [SUPPRESSED]: "true" });
   root.append(editorHead(store), noticesOf(store), editorMain(store), populationPart(store));
   el.append(root);
   store.on(root, ["domain"], () => root.setAttribute("aria-label", `Blueprint editor: ${store.state.domain || "none yet"}`));
   followKeys(root, store);
-  const ends = [followTheme(root), followRest(root, store)];
+  const ends = [followTheme(root), keepKeys(root), followRest(root, store)];
   return () => {
     ends.forEach((end) => end());
     store.forget(root);
@@ -46,6 +46,26 @@ function isDark(root, preferred) {
     if (opaque > 0.5) return 0.3 * red + 0.59 * green + 0.11 * blue < 110;
   }
   return preferred;
+}
+
+const SUPPRESSED = "data-lm-suppress-shortcuts";
+
+/**
+ * Keep the notebook's own keys (a, b, dd, arrows, Shift+Enter) from acting on cells while the editor has the focus.
+ * JupyterLab's shortcuts match the focused element before they look at what holds it, so that element is marked too,
+ * and before Lab's listener runs. What is pressed with Ctrl or Cmd, such as Save, stays Lab's where it is not ours.
+ */
+function keepKeys(root) {
+  const mark = (event) => {
+    if (!root.contains(event.target)) return;
+    const theirs = (event.ctrlKey || event.metaKey) && !historyKey(event) && event.key !== "Enter";
+    for (const each of [root, event.target]) {
+      if (theirs) each.removeAttribute(SUPPRESSED);
+      else each.setAttribute(SUPPRESSED, "true");
+    }
+  };
+  window.addEventListener("keydown", mark, true);
+  return () => window.removeEventListener("keydown", mark, true);
 }
 
 const WRITTEN = "textarea, input:not([type='range'], [type='checkbox'], [type='radio'])";

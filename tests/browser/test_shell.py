@@ -301,7 +301,21 @@ def test_escape_closes_then_gives_the_keys_back(show: Any) -> None:
     expect(steps).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.locator("body")).to_be_focused()
-    assert page.locator("[data-lm-suppress-shortcuts='true']").count() == 1
+
+
+def test_a_notebooks_keys_do_not_act_on_cells(show: Any) -> None:
+    """The focused element is marked as JupyterLab asks before it sees a key; with Ctrl only what is the editor's."""
+    page = show(full(), kernel()[1])
+    page.evaluate("""() => {
+      window.kept = [];
+      const seen = ({target, key}) => window.kept.push([key, target.hasAttribute("data-lm-suppress-shortcuts")]);
+      document.addEventListener("keydown", seen, true);
+    }""")
+    page.get_by_role("button", name="Steps").focus()
+    for keys in ("b", "Shift+ArrowDown", "Control+z", "Control+k"):
+        page.keyboard.press(keys)
+    kept = dict(page.evaluate("window.kept"))
+    assert (kept["b"], kept["ArrowDown"], kept["z"], kept["k"]) == (True, True, True, False)
 
 
 def test_a_sentence_starts_a_blueprint(show: Any) -> None:
