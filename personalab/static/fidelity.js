@@ -14,7 +14,7 @@ const DIAMOND = "M0-6 6 0 0 6-6 0Z";
 
 /** The chart of every field's fidelity; after it is redrawn the editor's root says for which revision. */
 function fidelityView(store) {
-  const panels = h("div.pl-panels");
+  const panels = h("div.pl-facets");
   const legend = fidelityLegend();
   const caption = h("p.pl-caption");
   const view = h("section.pl-fidelity", { "aria-label": "requested and achieved" }, legend.element, panels, caption);
@@ -109,24 +109,24 @@ function axisOf(height) {
 
 /** A tick where it was requested, and a dot where it came to be. */
 function tickAndDot() {
-  const tick = svg("svg", { class: "pl-at" }, svg("rect", { class: "pl-tick", x: -1, y: -7, width: 2, height: 14 }));
-  const shape = svg("path", { class: "pl-dot", d: DOT });
+  const tick = svg("svg", { class: "pl-at" }, svg("rect", { class: "pl-requested", x: -1, y: -7, width: 2, height: 14 }));
+  const shape = svg("path", { class: "pl-achieved", d: DOT });
   const dot = svg("svg", { class: "pl-at" }, shape);
   const show = (requested, achieved, isOutside = false) => {
     patched(tick, { x: along(requested) });
     patched(dot, { x: along(achieved) });
-    patched(shape, isOutside ? { d: DIAMOND, class: "pl-dot pl-outside" } : { d: DOT, class: "pl-dot" });
+    patched(shape, isOutside ? { d: DIAMOND, class: "pl-achieved pl-beyond" } : { d: DOT, class: "pl-achieved" });
   };
   return { elements: [tick, dot], show };
 }
 
 /** What all panels have: a name, a line of numbers, a drawing that says what it shows, and the same as a table. */
 function panelFrame(plot, columns) {
-  const name = h("h4.pl-panel-name");
-  const numbers = h("p.pl-panel-numbers");
+  const name = h("h4.pl-facet-name");
+  const numbers = h("p.pl-facet-numbers");
   const data = dataTable(columns);
   plot.setAttribute("role", "img");
-  const element = h("article.pl-panel", {}, h("header", {}, name, numbers), plot, data.element);
+  const element = h("article.pl-facet", {}, h("header", {}, name, numbers), plot, data.element);
   const show = (field, line, words, rows) => {
     lettered(name, field);
     lettered(numbers, line);
@@ -207,19 +207,19 @@ function shareColumn(values) {
   const axis = axisOf(height);
   const lines = values.map((value, at) => shareLine(value, at));
   const labels = h("div.pl-labels", {}, ...lines.map((line) => line.label));
-  const drawing = svg("svg", { class: "pl-drawing", width: "100%", height: height + SCALE }, axis.element, ...lines.map((line) => line.element));
-  return { element: h("div.pl-lines", {}, labels, drawing), axis, lines };
+  const drawing = svg("svg", { class: "pl-chart", width: "100%", height: height + SCALE }, axis.element, ...lines.map((line) => line.element));
+  return { element: h("div.pl-share-column", {}, labels, drawing), axis, lines };
 }
 
 /** One value: its name, its band, its tick and its dot. */
 function shareLine(value, at) {
   const label = h("span", {}, value);
   const title = svg("title");
-  const band = svg("rect", { class: "pl-band", y: 3, height: LINE - 6 });
+  const band = svg("rect", { class: "pl-honest", y: 3, height: LINE - 6 });
   const marks = tickAndDot();
   const place = svg("svg", { class: "pl-at", y: LINE / 2 }, ...marks.elements);
   const hit = svg("rect", { class: "pl-hit", width: "100%", height: LINE });
-  const element = svg("svg", { class: "pl-line", y: at * LINE, height: LINE, "data-value": value }, title, hit, band, place);
+  const element = svg("svg", { class: "pl-share", y: at * LINE, height: LINE, "data-value": value }, title, hit, band, place);
   const show = (cell, end, n) => {
     const [, requested, achieved, low, high] = cell;
     lettered(title, shareTold(cell, n));
@@ -262,10 +262,10 @@ function sharesTold(panel) {
 /** A numeric field's panel: the requested spread as an area, the achieved one as bars, and the two means. */
 function numbersPanel() {
   const bars = svg("g");
-  const area = svg("path", { class: "pl-area", "vector-effect": "non-scaling-stroke" });
+  const area = svg("path", { class: "pl-spread", "vector-effect": "non-scaling-stroke" });
   const means = tickAndDot();
   const axis = axisOf(HEIGHT + LINE);
-  const drawing = svg("svg", { class: "pl-drawing", width: "100%", height: HEIGHT + LINE + SCALE },
+  const drawing = svg("svg", { class: "pl-chart", width: "100%", height: HEIGHT + LINE + SCALE },
     axis.element,
     svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", width: "100%", height: HEIGHT }, area),
     bars,
@@ -309,7 +309,7 @@ function outline(bins, place, top) {
 function histogramBar() {
   const title = svg("title");
   const hit = svg("rect", { class: "pl-hit", y: 0, height: HEIGHT });
-  const bar = svg("rect", { class: "pl-bar" });
+  const bar = svg("rect", { class: "pl-column" });
   const show = (bin, place, top) => {
     const [x0, x1, requested, achieved] = bin;
     const width = place(x1) - place(x0);
@@ -340,12 +340,12 @@ function fidelityLegend() {
   const at = (mark) => svg("svg", { class: "pl-at", x: 11, y: 7 }, mark);
   const item = (kind, text, mark) => h("li", { "data-kind": kind }, sign(mark), text);
   const items = [
-    item("both", "requested", at(svg("rect", { class: "pl-tick", x: -1, y: -7, width: 2, height: 14 }))),
-    item("both", "achieved", at(svg("path", { class: "pl-dot", d: DOT }))),
-    item("shares", "achieved, outside the band", at(svg("path", { class: "pl-dot pl-outside", d: DIAMOND }))),
-    item("shares", "95 % of honest draws fall here", svg("rect", { class: "pl-band", y: 1, width: 22, height: 12 })),
-    item("numbers", "spread requested", svg("path", { class: "pl-area", d: "M1 14V6H7V2H15V8H21V14Z" })),
-    item("numbers", "spread achieved", svg("path", { class: "pl-bar", d: "M3 14V7H5V14ZM9 14V3H12V14ZM16 14V9H18V14Z" })),
+    item("both", "requested", at(svg("rect", { class: "pl-requested", x: -1, y: -7, width: 2, height: 14 }))),
+    item("both", "achieved", at(svg("path", { class: "pl-achieved", d: DOT }))),
+    item("shares", "achieved, outside the band", at(svg("path", { class: "pl-achieved pl-beyond", d: DIAMOND }))),
+    item("shares", "95 % of honest draws fall here", svg("rect", { class: "pl-honest", y: 1, width: 22, height: 12 })),
+    item("numbers", "spread requested", svg("path", { class: "pl-spread", d: "M1 14V6H7V2H15V8H21V14Z" })),
+    item("numbers", "spread achieved", svg("path", { class: "pl-column", d: "M3 14V7H5V14ZM9 14V3H12V14ZM16 14V9H18V14Z" })),
   ];
   const show = (kinds) => {
     for (const each of items) each.hidden = each.dataset.kind !== "both" && !kinds.has(each.dataset.kind);

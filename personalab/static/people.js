@@ -7,18 +7,18 @@ const CARDS = 6; // and for the cards
 function summaryLine(store) {
   const size = wholeBox(store, "n", 1);
   const seed = wholeBox(store, "seed", 0);
-  const changed = h("span.pl-changes", { role: "status" });
+  const changed = h("span.pl-effect", { role: "status" });
   const again = h("button", { type: "button", onclick: () => store.send("resample").then(answered) }, icon("dice"), "Resample");
   const write = h("button", { type: "button", onclick: () => store.send("write").then(answered) });
-  const cost = h("span.pl-note", { id: fresh("cost") });
+  const cost = h("span.pl-soft", { id: fresh("cost") });
   write.setAttribute("aria-describedby", cost.id);
   const wrong = complaint(again);
   const answered = (answer) => wrong.say(refusalTold(answer));
   const summary = h("p.pl-summary");
-  const view = h("section.pl-population", { "aria-label": "population" },
-    h("div.pl-population-line", {}, h("label", {}, size.box, " personas"), h("label", {}, "seed ", seed.box), changed, again),
+  const view = h("section.pl-draw", { "aria-label": "population" },
+    h("div.pl-draw-line", {}, h("label", {}, size.box, " personas"), h("label", {}, "seed ", seed.box), changed, again),
     size.wrong, seed.wrong, wrong,
-    h("div.pl-population-line", {}, write, cost),
+    h("div.pl-draw-line", {}, write, cost),
     summary);
   store.on(view, ["population", "work", "model"], () => {
     const { population, work, model } = store.state;
@@ -40,7 +40,7 @@ const refusalTold = ({ refused }) => (refused ? [refused.message, refused.hint].
 
 /** A box for the population's `n` or `seed`: taken over on Enter or when it is left. */
 function wholeBox(store, key, least) {
-  const box = h("input.pl-whole", { type: "text", inputMode: "numeric", autocomplete: "off", "aria-label": key === "n" ? "number of personas" : "seed" });
+  const box = h("input.pl-draw-box", { type: "text", inputMode: "numeric", autocomplete: "off", "aria-label": key === "n" ? "number of personas" : "seed" });
   const wrong = complaint(box);
   let shown = "";
   const show = () => {
@@ -186,7 +186,7 @@ function personaCard() {
   let before = "";
   const show = (card, isWritten) => {
     if (before === (before = JSON.stringify([card, isWritten]))) return;
-    const id = card.name && card.name !== card.id ? h("span.pl-note", {}, card.id) : null;
+    const id = card.name && card.name !== card.id ? h("span.pl-soft", {}, card.id) : null;
     const facts = h("dl", {}, ...card.facts.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, cellTold(value))]));
     arrange(element, [h("header", {}, h("h4", {}, card.name || card.id), id), facts, ...personaTexts(card, isWritten)]);
   };
