@@ -24,7 +24,7 @@ function fidelityView(store) {
     const shown = selectedFirst(store);
     view.hidden = !shown.length;
     const drawings = panelOf(shown.map((panel) => `${panel.kind}:${panel.field}`));
-    drawings.forEach((drawing, at) => drawing.show(shown[at], store.state.population?.n ?? 0));
+    drawings.forEach((drawing, at) => drawing.show(shown[at], store.state.population?.n ?? 0, isWhole(store.field(shown[at].field))));
     drawings.forEach((drawing, at) => markSelected(drawing.element, shown[at].field === store.selected));
     arrange(panels, drawings.map((drawing) => drawing.element));
     legend.show(new Set(shown.map((panel) => panel.kind)));
@@ -42,6 +42,9 @@ function selectedFirst(store) {
   const order = names.filter((name) => panels?.[name]);
   return [...order.filter((name) => name === store.selected), ...order.filter((name) => name !== store.selected)].map((name) => panels[name]);
 }
+
+/** Whether a numeric field has whole numbers only. */
+const isWhole = (field) => Boolean((field?.base ?? field?.rows?.[0])?.integer);
 
 function markSelected(element, isSelected) {
   if (element.classList.contains("pl-selected") !== isSelected) element.classList.toggle("pl-selected", isSelected);
@@ -127,8 +130,8 @@ function panelFrame(plot, columns) {
   const data = dataTable(columns);
   plot.setAttribute("role", "img");
   const element = h("article.pl-facet", {}, h("header", {}, name, numbers), plot, data.element);
-  const show = (field, line, words, rows) => {
-    lettered(name, field);
+  const show = ({ field, title }, line, words, rows) => {
+    lettered(name, title || field);
     lettered(numbers, line);
     patched(plot, { "aria-label": words });
     patched(element, { "data-field": field });
@@ -169,7 +172,7 @@ function fillRows(body, rows) {
 /** A categorical field's panel: a line a value. */
 function sharesPanel() {
   const plot = h("div.pl-plot");
-  const frame = panelFrame(plot, ["value", "requested", "achieved", "band", "outside"]);
+  const frame = panelFrame(plot, ["value", "requested", "achieved", "band"]);
   let before = null;
   let lines = [];
   let columns = [];
@@ -189,7 +192,7 @@ function sharesPanel() {
     end = axisEnd(Math.max(...panel.cells.flatMap(([, ...shares]) => shares), 0), end);
     for (const { axis } of columns) axis.show(axisTicks(0, end), (share) => share / end, (share) => inPercent(share));
     panel.cells.forEach((cell, at) => lines[at].show(cell, end, n));
-    frame.show(panel.field, distanceLine(panel), sharesTold(panel), () => panel.cells.map(shareRow));
+    frame.show(panel, distanceLine(panel), sharesTold(panel), () => panel.cells.map(shareRow));
   };
   return { element: frame.element, show };
 }
@@ -241,7 +244,7 @@ function shareTold(cell, n) {
   return `${value}: requested ${inPercent(requested)}, achieved ${inPercent(achieved)}${people}${where}${bandTold(cell)}`;
 }
 
-const shareRow = (cell) => [cell[0], inPercent(cell[1]), inPercent(cell[2]), bandTold(cell), isOutside(cell) ? "outside" : "no"];
+const shareRow = (cell) => [cell[0], inPercent(cell[1]), inPercent(cell[2]), bandTold(cell) + (isOutside(cell) ? ", outside" : "")];
 
 /** "TVD 0.08 (at best 0.08, 0.26 by chance)". */
 function distanceLine({ tvd, limit, expected }) {
@@ -255,7 +258,7 @@ function distanceLine({ tvd, limit, expected }) {
 function sharesTold(panel) {
   const outside = panel.cells.filter(isOutside).length;
   const [value, requested, achieved] = panel.cells.reduce((worst, cell) => (Math.abs(cell[2] - cell[1]) > Math.abs(worst[2] - worst[1]) ? cell : worst));
-  return `${panel.field}: ${distanceLine(panel)}; ${outside} of ${panel.cells.length} values outside the band; `
+  return `${panel.title || panel.field}: ${distanceLine(panel)}; ${outside} of ${panel.cells.length} values outside the band; `
     + `furthest off ${value}, requested ${inPercent(requested)}, achieved ${inPercent(achieved)}`;
 }
 
@@ -274,7 +277,7 @@ function numbersPanel() {
   const barAt = keyed(() => histogramBar());
   let before = null;
   let top = 0;
-  const show = (panel) => {
+  const show = (panel, n, isWhole) => {
     if (panel === before) return;
     before = panel;
     const place = placing(panel);
@@ -282,10 +285,10 @@ function numbersPanel() {
     axis.show(axisTicks(panel.min, panel.max), place, (value) => told(value, 4));
     patched(area, { d: outline(panel.bins, place, top) });
     const shown = barAt(panel.bins.map((_, at) => at));
-    shown.forEach((bar, at) => bar.show(panel.bins[at], place, top));
+    shown.forEach((bar, at) => bar.show(panel.bins[at], place, top, isWhole));
     arrange(bars, shown.map((bar) => bar.element));
     means.show(place(panel.requested.mean), place(panel.achieved.mean));
-    frame.show(panel.field, momentsLine(panel), numbersTold(panel), () => panel.bins.map(binRow));
+    frame.show(panel, momentsLine(panel), numbersTold(panel), () => panel.bins.map((bin) => [...binEnds(bin, isWhole).map((end) => told(end)), inPercent(bin[2]), inPercent(bin[3])]));
   };
   return { element: frame.element, show };
 }
@@ -310,18 +313,20 @@ function histogramBar() {
   const title = svg("title");
   const hit = svg("rect", { class: "pl-hit", y: 0, height: HEIGHT });
   const bar = svg("rect", { class: "pl-column" });
-  const show = (bin, place, top) => {
+  const show = (bin, place, top, isWhole) => {
     const [x0, x1, requested, achieved] = bin;
     const width = place(x1) - place(x0);
     const height = (HEIGHT * achieved) / top;
-    lettered(title, `${told(x0)} to ${told(x1)}: requested ${inPercent(requested)}, achieved ${inPercent(achieved)}`);
+    lettered(title, `${binTold(bin, isWhole)}: requested ${inPercent(requested)}, achieved ${inPercent(achieved)}`);
     patched(hit, { x: along(place(x0)), width: along(width) });
     patched(bar, { x: along(place(x0) + width / 4), width: along(width / 2), y: (HEIGHT - height).toFixed(2), height: height.toFixed(2) });
   };
   return { element: svg("g", {}, title, hit, bar), show };
 }
 
-const binRow = ([x0, x1, requested, achieved]) => [told(x0), told(x1), inPercent(requested), inPercent(achieved)];
+/** A bin's ends as numbers that are in it: bins of whole numbers begin and end halfway between two. */
+const binEnds = ([x0, x1], isWhole) => (isWhole ? [Math.ceil(x0), Math.floor(x1)] : [x0, x1]);
+const binTold = (bin, isWhole) => [...new Set(binEnds(bin, isWhole).map((end) => told(end)))].join(" to ");
 
 /** "mean 23.1 → 23, sd 4 → 4.1". */
 function momentsLine({ requested, achieved }) {
@@ -343,9 +348,9 @@ function fidelityLegend() {
     item("both", "requested", at(svg("rect", { class: "pl-requested", x: -1, y: -7, width: 2, height: 14 }))),
     item("both", "achieved", at(svg("path", { class: "pl-achieved", d: DOT }))),
     item("shares", "achieved, outside the band", at(svg("path", { class: "pl-achieved pl-beyond", d: DIAMOND }))),
-    item("shares", "95 % of honest draws fall here", svg("rect", { class: "pl-honest", y: 1, width: 22, height: 12 })),
-    item("numbers", "spread requested", svg("path", { class: "pl-spread", d: "M1 14V6H7V2H15V8H21V14Z" })),
-    item("numbers", "spread achieved", svg("path", { class: "pl-column", d: "M3 14V7H5V14ZM9 14V3H12V14ZM16 14V9H18V14Z" })),
+    item("shares", "band: 95 % of honest draws", svg("rect", { class: "pl-honest", y: 1, width: 22, height: 12 })),
+    item("numbers", "requested spread", svg("path", { class: "pl-spread", d: "M1 14V6H7V2H15V8H21V14Z" })),
+    item("numbers", "achieved spread", svg("path", { class: "pl-column", d: "M3 14V7H5V14ZM9 14V3H12V14ZM16 14V9H18V14Z" })),
   ];
   const show = (kinds) => {
     for (const each of items) each.hidden = each.dataset.kind !== "both" && !kinds.has(each.dataset.kind);

@@ -68,22 +68,23 @@ function wholeTyped(text) {
   return Number.isSafeInteger(value) ? value : NaN;
 }
 
-/** "this edit changed 80, since the start 120 · 12 texts to write again". */
+/** "this edit changed 80, since the start 120 · texts of 12 personas to write again". */
 function changesTold({ changed, edited, texts, written }) {
   const people = changed || edited
     ? `this edit changed ${(edited ?? 0).toLocaleString("en")}, since the start ${changed.toLocaleString("en")}`
     : "as at the start";
-  return [people, written && texts ? `${count(texts, "text")} to write again` : ""].filter(Boolean).join(" · ");
+  return [people, written && texts ? `texts of ${count(texts, "persona")} to write again` : ""].filter(Boolean).join(" · ");
 }
 
-function writeTold({ texts }) {
-  return texts ? `Write texts (${texts.toLocaleString("en")})` : "Write texts";
-}
+/** How many personas have a text to be written: all of them, where nothing ever was. */
+const unwrittenOf = ({ n, texts, written }) => (written ? texts : n);
 
-function costTold({ texts, written }, work, model) {
+const writeTold = (population) => (unwrittenOf(population) ? `Write texts (${unwrittenOf(population).toLocaleString("en")})` : "Write texts");
+
+function costTold(population, work, model) {
   if (work) return "The model is at work.";
-  if (written && !texts) return "Every text is written.";
-  return `Asks ${model || "the model"} for ${texts ? count(texts, "text") : "the texts"}, which takes time and costs tokens.`;
+  if (!unwrittenOf(population)) return "Every text is written.";
+  return `Asks ${model || "the model"} for the texts of ${count(unwrittenOf(population), "persona")}, which takes time and costs tokens.`;
 }
 
 /** "people 1–8 of 1,000" with a button to either side; `size` people a page. */

@@ -30,9 +30,9 @@ def test_the_line_tells_what_an_edit_did(show: Any) -> None:
     """How many people changed, by this edit and since the start, and how many texts are out of date."""
     page = shown(show)
     line = page.locator(".pl-effect")
-    assert line.text_content() == "this edit changed 80, since the start 120 · 12 texts to write again"
+    assert line.text_content() == "this edit changed 80, since the start 120 · texts of 12 personas to write again"
     patch(page, edited=1, changed=1001, texts=1)
-    assert line.text_content() == "this edit changed 1, since the start 1,001 · 1 text to write again"
+    assert line.text_content() == "this edit changed 1, since the start 1,001 · texts of 1 persona to write again"
     patch(page, edited=0, changed=0, texts=0)
     assert line.text_content() == "as at the start"
 
