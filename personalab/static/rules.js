@@ -69,7 +69,7 @@ function ruleBoxes(store, known) {
   const text = h("input.pl-ruletext.pl-mono", { type: "text", autocomplete: "off", placeholder: "age >= tenure + 18" });
   name.spellcheck = text.spellcheck = false;
   const wrong = complaint(text);
-  const note = h("p.pl-note", { role: "status", hidden: true });
+  const note = h("p.pl-checked", { role: "status", hidden: true });
   const boxes = {
     name, text, wrong, note,
     values: () => [name.value.trim(), text.value.trim()],

@@ -12,7 +12,7 @@ function initialize({ model }) { storeOf(model); }
 function render({ model, el }) {
   const store = storeOf(model);
   const root = h("section.personalab-editor", { "data-lm-suppress-shortcuts": "true" });
-  root.append(editorHead(store), promptForm(store), noticesOf(store), editorMain(store), populationPart(store));
+  root.append(editorHead(store), noticesOf(store), editorMain(store), populationPart(store));
   el.append(root);
   store.on(root, ["domain"], () => root.setAttribute("aria-label", `Blueprint editor: ${store.state.domain || "none yet"}`));
   followKeys(root, store);
@@ -126,9 +126,9 @@ function editorHead(store) {
   const status = h("p.pl-status.pl-soft", { role: "status" });
   store.on(title, ["domain", "has_blueprint"], () => { title.textContent = store.state.domain || "A new blueprint"; });
   tellSteps(store, status);
-  const drawers = [stepsDrawer(store), changesDrawer(store), fileDrawer(store)];
+  const drawers = [promptDrawer(store), stepsDrawer(store), changesDrawer(store), fileDrawer(store)];
   const bar = h("div.pl-bar", { role: "group", "aria-label": "What was done" },
-    historyButton(store, "undo"), historyButton(store, "redo"), ...drawers.map(({ button }) => button));
+    historyButton(store, "undo"), historyButton(store, "redo"), ...drawers.slice(1).map(({ button }) => button), drawers[0].button);
   const head = h("div.pl-head", {}, h("div.pl-titles", {}, title, status), bar, ...drawers.map(({ panel }) => panel));
   oneOpen(drawers);
   return head;
@@ -137,6 +137,7 @@ function editorHead(store) {
 /** Say what an answer did, for the eye and the ear. */
 function tellSteps(store, status) {
   let before = { ...store.state };
+  status.textContent = before.has_blueprint ? `${count(before.names.length, "field")}, ${count(before.constraints.length, "rule")}` : "Infer one from a sentence, or open a file.";
   store.on(status, ["rev"], () => {
     if (before.rev !== store.state.rev) status.textContent = tidings(before, store.state);
     before = { ...store.state };
@@ -175,7 +176,7 @@ function historyButton(store, op) {
 
 /** A button and the panel that it opens. */
 function drawer(label, ...content) {
-  const panel = h("div.pl-panel", { id: fresh("panel"), hidden: true, role: "group", "aria-label": label }, ...content);
+  const panel = h("div.pl-leaf", { id: fresh("leaf"), hidden: true, role: "group", "aria-label": label }, ...content);
   const button = h("button.pl-quiet.pl-drawer", { type: "button", "aria-expanded": "false", "aria-controls": panel.id }, label);
   return { button, panel };
 }
@@ -183,7 +184,7 @@ function drawer(label, ...content) {
 /** Open one panel of several at a time. */
 function oneOpen(drawers) {
   const show = (wanted) => drawers.forEach(({ button, panel }) => {
-    panel.hidden = panel !== wanted;
+    panel.hidden = panel !== wanted && !panel.stays;
     button.setAttribute("aria-expanded", String(panel === wanted));
   });
   for (const { button, panel } of drawers) button.addEventListener("click", () => show(panel.hidden ? panel : null));
@@ -218,7 +219,7 @@ function stepsDrawer(store) {
 }
 
 function changesDrawer(store) {
-  const list = h("ul.pl-changes.pl-mono");
+  const list = h("ul.pl-diff.pl-mono");
   const none = h("p.pl-soft", {}, "Nothing differs from the blueprint that this editor opened with.");
   const made = drawer("Changes", none, list);
   store.on(made.panel, ["diff"], () => {
@@ -240,7 +241,7 @@ function fileDrawer(store) {
     wrong.say(refused ? sentenceOf(refused) : null);
   };
   const button = (op) => h("button", { type: "button", onclick: () => act(op) }, capital(op));
-  const made = drawer("File", h("div.pl-line", {}, h("label", { for: path.id }, "YAML file"), path, button("save"), button("open")), wrong, saved);
+  const made = drawer("File", h("div.pl-together", {}, h("label", { for: path.id }, "YAML file"), path, button("save"), button("open")), wrong, saved);
   store.on(made.panel, ["saved"], () => {
     if (store.state.saved && (!path.value || path.value === saved.path)) path.value = store.state.saved;
     saved.path = store.state.saved;
@@ -251,7 +252,7 @@ function fileDrawer(store) {
 
 // -- a sentence to start from --
 
-function promptForm(store) {
+function promptDrawer(store) {
   const prompt = h("textarea", { id: fresh("prompt"), rows: 2, placeholder: "10 League of Legends players from around the globe" });
   const number = h("input", { id: fresh("count"), type: "number", min: 1, step: 1, value: "10" });
   const grounding = h("select", { id: fresh("grounding") });
@@ -260,7 +261,7 @@ function promptForm(store) {
   const model = h("span.pl-soft");
   const form = h("form.pl-prompt", { "aria-label": "New from a sentence", novalidate: true },
     h("label", { for: prompt.id }, "Who are the people?"), prompt, wrong.prompt,
-    h("div.pl-line", {}, h("label", { for: number.id }, "How many"), number,
+    h("div.pl-together", {}, h("label", { for: number.id }, "How many"), number,
       h("label", { for: grounding.id }, "Grounding"), grounding, infer, model), wrong.number);
   const submit = async () => {
     const n = typed(number.value);
@@ -279,22 +280,23 @@ function promptForm(store) {
 
 /** The form stands open where there is no blueprint yet, else behind a button. */
 function foldedPrompt(store, form, { grounding, infer, model }) {
-  const made = drawer("New from a sentence", form);
-  oneOpen([made]);
-  made.button.classList.add("pl-new");
-  store.on(made.panel, ["groundings"], () => {
-    const { groundings } = store.state;
+  const made = drawer("New", form);
+  made.button.setAttribute("aria-label", "New from a sentence");
+  made.panel.setAttribute("aria-label", "New from a sentence");
+  store.on(made.panel, ["groundings", "model", "work"], () => {
+    const { groundings, work } = store.state;
     refill(grounding, groundings, () => h("option"), (option, name) => { option.value = option.textContent = name; });
+    model.textContent = store.state.model ? `asks ${store.state.model}` : "";
+    infer.setAttribute("aria-disabled", String(Boolean(work)));
   });
-  store.on(made.panel, ["model"], () => { model.textContent = store.state.model ? `asks ${store.state.model}` : ""; });
-  store.on(made.panel, ["work"], () => infer.setAttribute("aria-disabled", String(Boolean(store.state.work))));
   store.on(made.panel, ["has_blueprint"], () => {
     const first = !store.state.has_blueprint;
-    made.button.hidden = first;
+    if (made.panel.stays === first) return;
+    made.panel.stays = made.button.hidden = first;
     made.panel.hidden = !first;
     made.button.setAttribute("aria-expanded", "false");
   });
-  return h("div.pl-start", {}, made.button, made.panel);
+  return made;
 }
 
 // -- what the kernel says --
@@ -382,7 +384,7 @@ const KIND_SIGNS = { categorical: "cat", numeric: "num", text: "txt" };
 function navigation(store) {
   const make = () => h("li", {}, h("button.pl-quiet.pl-go", { type: "button", onclick: (event) => store.select(event.currentTarget.goal) }));
   const fields = h("ul", { "aria-label": "Fields" });
-  const whole = h("ul.pl-whole", { "aria-label": "The blueprint as a whole" }, make(), make());
+  const whole = h("ul.pl-goals", { "aria-label": "The blueprint as a whole" }, make(), make());
   const nav = h("nav.pl-nav", { "aria-label": "Parts of the blueprint" }, fields, addFieldForm(store), whole);
   const goals = () => [...nav.querySelectorAll(".pl-go")];
   nav.addEventListener("keydown", (event) => stepThrough(event, goals()));
@@ -409,11 +411,11 @@ function dressGoal(store, button, goal, content) {
 function fieldSigns({ name, kind, parents, changed }) {
   const words = [kind, parents.length ? `from ${parents.join(" and ")}` : "", changed ? "changed" : ""].filter(Boolean).join(", ");
   return [
-    h("span.pl-kind", { "aria-hidden": "true", title: kind }, KIND_SIGNS[kind] ?? kind),
-    h("span.pl-name", {}, name),
+    h("span.pl-gokind", { "aria-hidden": "true", title: kind }, KIND_SIGNS[kind] ?? kind),
+    h("span.pl-goname", {}, name),
     h("span.pl-sr", {}, ` (${words})`),
-    changed ? h("span.pl-dot", { "aria-hidden": "true", title: "changed" }, "●") : null,
-    parents.length ? h("span.pl-from", { "aria-hidden": "true" }, `← ${parents.join(", ")}`) : null,
+    changed ? h("span.pl-godot", { "aria-hidden": "true", title: "changed" }, "●") : null,
+    parents.length ? h("span.pl-gofrom", { "aria-hidden": "true" }, `← ${parents.join(", ")}`) : null,
   ].filter(Boolean);
 }
 
@@ -434,7 +436,7 @@ function addFieldForm(store) {
     [["categorical", "categories"], ["numeric", "number"], ["text", "text"]].map(([value, word]) => h("option", { value }, word)));
   name.spellcheck = false;
   const wrong = complaint(name);
-  const form = h("form.pl-add", {}, name, h("div.pl-line", {}, kind, h("button", { type: "submit" }, "Add")), wrong);
+  const form = h("form.pl-add", {}, name, h("div.pl-together", {}, kind, h("button", { type: "submit" }, "Add")), wrong);
   const made = drawer("Add field", form);
   made.button.prepend(icon("add"));
   oneOpen([made]);
@@ -487,13 +489,13 @@ function isDetail({ state }, key) {
 function detailOf(store) {
   if (store.selected === "") return rulesEditor(store);
   if (store.selected === "about" || !store.field(store.selected)) return aboutEditor(store);
-  return fieldEditor(store, store.selected);
+  return h("div", {}, h("h3.pl-sr", {}, store.selected), fieldEditor(store, store.selected));
 }
 
 // -- the people --
 
 function populationPart(store) {
-  const part = h("div.pl-population");
+  const part = h("div.pl-peoplepart");
   let built = false;
   store.on(part, ["population"], () => {
     part.hidden = !store.state.population;
