@@ -20,7 +20,7 @@ function lawEditor(store, field, row, tools = null) {
 
 /** How a row came to hold, in a word or two. */
 function originOf(row) {
-  return { stated: "stated", inherited: `from ${row.from}`, interpolated: "interpolated", base: "from the base" }[row.origin];
+  return { stated: "stated", inherited: `from ${row.from}`, interpolated: "interpolated", base: "from base" }[row.origin];
 }
 
 /** The three largest shares in words: "rotating 72 %, nights only 16 %, days only 12 %". */
@@ -30,11 +30,12 @@ function largest(values, weights, most = 3) {
 }
 
 /** A small bar a value; `most` is the share that fills the height, one for all rows so that they compare. */
-function bars(values, weights, most, [width, height] = [132, 22]) {
-  const step = Math.min(width / values.length, 16);
+function bars(values, weights, most, [room, height] = [132, 22]) {
+  const step = Math.min(room / values.length, 16);
+  const width = Math.ceil(step * values.length);
   const heights = weights.map((weight) => Math.max(weight > 0 ? 1 : 0, (weight / most) * (height - 1)));
   return svg("svg", { class: "pl-bars", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": largest(values, weights) },
-    svg("line", { class: "pl-ground", x1: 0, x2: step * values.length, y1: height - 0.5, y2: height - 0.5 }),
+    svg("line", { class: "pl-ground", x1: 0, x2: width, y1: height - 0.5, y2: height - 0.5 }),
     heights.map((tall, at) => svg("rect", {
       class: "pl-bar", x: at * step, y: height - tall, width: Math.max(1, step - (step > 4 ? 2 : 1)), height: tall,
     }, svg("title", {}, `${values[at]} ${percent(weights[at])}`))));
@@ -57,7 +58,7 @@ class RowTable {
     this.filter = h("input.pl-box", { type: "search", placeholder: "filter rows", "aria-label": `${name}: filter rows`, oninput: () => this.draw() });
     this.stated = h("input", { type: "checkbox", onchange: () => this.draw() });
     this.tally = h("span.pl-soft", { role: "status" });
-    this.more = h("button.pl-button", { type: "button", onclick: () => { this.shown += PAGE; this.draw(); } });
+    this.more = h("button", { type: "button", onclick: () => { this.shown += PAGE; this.draw(); } });
     this.table = h("table.pl-rows", { "aria-label": `${name}: rows` });
     this.finding = h("div.pl-finding", {}, this.filter, h("label.pl-check", {}, this.stated, "only stated"), this.tally);
     this.adding = h("div");
@@ -82,8 +83,8 @@ class RowTable {
     this.views([]);
     const titles = [...this.field.parents, "holds", this.field.kind === "numeric" ? "distribution" : "shares"];
     this.head = h("thead", {}, h("tr", {},
-      h("th", { scope: "col" }, h("span.pl-unseen", {}, "open")), titles.map((title) => h("th", { scope: "col" }, title)),
-      this.people && h("th.pl-right", { scope: "col" }, "people"), h("th", { scope: "col" }, h("span.pl-unseen", {}, "state or remove"))));
+      h("th", { scope: "col" }, h("span.pl-sr", {}, "open")), titles.map((title) => h("th", { scope: "col" }, title)),
+      this.people && h("th.pl-right", { scope: "col" }, "people"), h("th", { scope: "col" }, h("span.pl-sr", {}, "state or remove"))));
     const open = this.field.parents.length > 1 || this.field.parents.some((name) => this.store.field(name)?.kind === "numeric");
     this.adding.replaceChildren(...(open ? [rowForm(this)] : []));
   }
@@ -132,7 +133,7 @@ class RowTable {
   /** Send a command about a row; what the kernel says against it, or null. */
   async ask(op, args) {
     const answer = await this.store.send(op, { field: this.name, ...args });
-    return answer.refused?.message ?? null;
+    return answer.refused ? sentenceOf(answer.refused) : null;
   }
 }
 
@@ -142,8 +143,8 @@ class RowView {
     const { field } = table;
     const row = field.rows.find((each) => JSON.stringify(each.when) === JSON.stringify(when));
     this.where = `${table.name} where ${row.label}`;
-    this.toggle = h("button.pl-tool", { type: "button", "aria-expanded": "false", "aria-label": `${this.where}: edit`, onclick: () => this.open(this.inner.hidden) }, icon("down"));
-    this.act = h("button.pl-button", { type: "button", onclick: () => this.change() });
+    this.toggle = h("button.pl-quiet.pl-tool", { type: "button", "aria-expanded": "false", "aria-label": `${this.where}: edit`, onclick: () => this.open(this.inner.hidden) }, icon("down"));
+    this.act = h("button", { type: "button", onclick: () => this.change() });
     this.wrong = complaint(this.act);
     this.origin = h("td.pl-origin");
     this.law = h("td.pl-law");
@@ -201,7 +202,7 @@ class RowView {
     this.row = row;
     const stated = row.origin === "stated";
     this.element.className = `pl-${row.origin}`;
-    this.origin.textContent = originOf(row);
+    this.origin.textContent = this.origin.title = originOf(row);
     this.law.replaceChildren(...this.drawn(row));
     if (this.people) this.people.textContent = people === undefined ? "" : people.toLocaleString("en");
     for (const { box, text } of this.intervals ?? []) [box.hidden, text.hidden] = [!stated, stated];
@@ -252,7 +253,7 @@ function rowForm(table) {
   const { store, name, field } = table;
   const controls = field.parents.map((parent) => [parent, conditionControl(store, name, parent)]);
   const first = controls[0][1];
-  const add = h("button.pl-button", { type: "submit" }, icon("add"), "row");
+  const add = h("button", { type: "submit" }, icon("add"), "row");
   const wrong = complaint(first);
   const submit = async (event) => {
     event.preventDefault();

@@ -19,12 +19,19 @@ function follow(store, element, name, then, keys = ["fields"]) {
 }
 
 /** A button that shows an icon and says what it does. */
-const iconButton = (kind, label, onclick) => h("button.pl-tool", { type: "button", title: label, "aria-label": label, onclick }, icon(kind));
+function iconButton(kind, label, then) {
+  const onclick = () => { if (made.getAttribute("aria-disabled") !== "true") then(); };
+  const made = h("button.pl-quiet.pl-tool", { type: "button", title: label, "aria-label": label, onclick }, icon(kind));
+  return made;
+}
+
+/** Whether a button can do anything just now; it stays in place, so that the focus does too. */
+const able = (button, can) => button.setAttribute("aria-disabled", String(!can));
 
 /** Send a command and say beside `wrong` what the kernel has against it; whether it was accepted. */
 async function attempt(store, wrong, op, args, options = {}) {
   const { refused } = await store.send(op, args, options);
-  wrong.say(refused?.message ?? null);
+  wrong.say(refused ? sentenceOf(refused) : null);
   return !refused;
 }
 
@@ -52,7 +59,8 @@ function fieldHead(store, name) {
   return follow(store, element, name, (field) => {
     kind.textContent = field.kind;
     const at = store.state.names.indexOf(name);
-    [up.disabled, down.disabled] = [at <= 0, at >= store.state.names.length - 1];
+    able(up, at > 0);
+    able(down, at < store.state.names.length - 1);
   }, ["fields", "names"]);
 }
 
@@ -74,8 +82,8 @@ function removeField(store, name, { asked, wrong, remove }) {
   const gone = () => attempt(store, wrong, "remove_field", { field: name });
   if (!field.depends.length && !field.mentioned.length) { gone(); return; }
   const keep = () => { asked.hidden = true; remove.focus(); };
-  const no = h("button.pl-button", { type: "button", onclick: keep }, "Keep");
-  const yes = h("button.pl-button.pl-danger", { type: "button", onclick: () => { asked.hidden = true; gone(); } }, "Remove anyway");
+  const no = h("button", { type: "button", onclick: keep }, "Keep");
+  const yes = h("button.pl-danger", { type: "button", onclick: () => { asked.hidden = true; gone(); } }, "Remove anyway");
   asked.replaceChildren(h("p", {}, dependence(field)), h("span.pl-line", {}, yes, no));
   asked.hidden = false;
   onEscape(no, () => true, keep);
@@ -143,7 +151,7 @@ function parentOption(store, name, other, wrong) {
     const why = field.parents.includes(other) ? null : field.barred?.[other];
     option.barred = Boolean(why);
     Object.assign(box, { checked: field.parents.includes(other), disabled: option.barred });
-    reason.textContent = why ?? "";
+    reason.textContent = why ? `(${why})` : "";
     option.element.title = why ?? "";
   };
   return option;
@@ -168,7 +176,7 @@ function distributionParts(store, field) {
   const child = field.parents.length > 0;
   const parts = [baseEditor(store, field, child)];
   if (field.kind === "categorical") parts.push(valuesForm(store, field.name));
-  if (child) parts.push(h("h4", {}, `Where ${listed(field.parents, 4)} ${field.parents.length > 1 ? "have" : "has"} a certain value`), conditionalsTable(store, field));
+  if (child) parts.push(h("h4", {}, `By ${listed(field.parents, 4)}`), conditionalsTable(store, field));
   return parts;
 }
 
@@ -176,7 +184,7 @@ function distributionParts(store, field) {
 function baseEditor(store, field, child) {
   const { name, base, kind } = field;
   const title = h("h4", {}, child ? "Where no row holds" : kind === "numeric" ? "Distribution" : "Shares");
-  const toggle = h("button.pl-button", { type: "button" }, base ? "Remove the base" : "Add a base");
+  const toggle = h("button", { type: "button" }, base ? "Remove the base" : "Add a base");
   const wrong = complaint(toggle);
   toggle.addEventListener("click", () => attempt(store, wrong, base ? "remove_base" : "add_base", { field: name }));
   const tools = (row) => valueTools(store, name, row);
@@ -211,7 +219,9 @@ function valueTools(store, name, row) {
   const tools = h("span.pl-tools", {}, rename, up, down, remove);
   return follow(store, tools, name, ({ values }) => {
     const at = values.indexOf(row.value);
-    [up.disabled, down.disabled, remove.disabled] = [at === 0, at === values.length - 1, values.length < 2];
+    able(up, at > 0);
+    able(down, at < values.length - 1);
+    able(remove, values.length > 1);
   });
 }
 
@@ -252,7 +262,7 @@ function valuesForm(store, name) {
   const ordered = h("input", { type: "checkbox", "aria-label": `${name}: ordered` });
   ordered.addEventListener("change", () => attempt(store, wrong, "set_ordered", { field: name, ordered: ordered.checked }));
   onEscape(input, () => input.value, () => { input.value = ""; wrong.say(null); });
-  const element = h("form.pl-valuesform", { onsubmit: submit }, input, h("button.pl-button", { type: "submit" }, icon("add"), "value"),
+  const element = h("form.pl-valuesform", { onsubmit: submit }, input, h("button", { type: "submit" }, icon("add"), "value"),
     h("label.pl-check", {}, ordered, h("span", {}, "ordered"), h("span.pl-soft", {}, "least first; fields that depend on it are interpolated between stated rows")), wrong);
   return follow(store, element, name, (field) => { ordered.checked = Boolean(field.ordered); });
 }

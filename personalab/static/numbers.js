@@ -44,6 +44,12 @@ function stepFor(width) {
   return power * [1, 2, 5, 10].find((each) => each * power >= (width / 100) * 0.99);
 }
 
+/** The multiple of `digit` nearest to a value that still lies between the ends. */
+function within(value, [low, high], digit) {
+  const at = clamp(Math.round(value / digit), Math.ceil(low / digit - AGREED), Math.floor(high / digit + AGREED));
+  return clamp(at * digit, low, high);
+}
+
 /** A number as a box shows it: without the digits that only arithmetic left there. */
 const plain = (value) => String(Number(value.toPrecision(12)));
 
@@ -194,8 +200,7 @@ class NumberForm {
   slide(key, to) {
     const law = this.law();
     const digit = stepFor(this.sliders[key].max - this.sliders[key].min) / 10;
-    const rounded = Math.round(to / digit) * digit;
-    this.put(key, clamp(rounded, ...(key === "mean" ? this.means(law) : [0, widest({ ...law, ...this.read() })])));
+    this.put(key, within(to, key === "mean" ? this.means(law) : [0, widest({ ...law, ...this.read() })], digit));
   }
 
   /** The means that leave room for the sd: nearer to an end of the range nothing is spread so widely. */
@@ -247,7 +252,7 @@ class NumberForm {
     const args = { field: this.name, when: this.when, ...law };
     const answer = await this.store.send("set_numeric", args, { key: this.key, gesture: this.gesture.now() });
     if (answer.replaced || this.timer || this.store.isPending(this.key)) return;
-    if (answer.refused) { this.complain([this.touched, answer.refused.message]); return; }
+    if (answer.refused) { this.complain([this.touched, sentenceOf(answer.refused)]); return; }
     if (this.fault(this.read())) return;
     this.typing = false;
     this.take();

@@ -63,7 +63,7 @@ function renormalised(base, at, to, locked) {
   const total = sum(others.map((i) => base[i]));
   const next = base.map((weight, i) => (i === at ? to : weight));
   for (const i of others) next[i] = total > 1e-12 ? (base[i] / total) * rest : rest / others.length;
-  return exact(next, [at, ...others]);
+  return exact(next, rest > 0 && others.length ? others : [at]); // so that what was set is what was meant
 }
 
 /** The weights with what rounding left over or took put on the largest of the free ones. */
@@ -127,7 +127,7 @@ class WeightTable {
   }
 
   head() {
-    const even = h("button.pl-button.pl-even", {
+    const even = h("button.pl-even", {
       type: "button", onclick: () => this.even(), "aria-label": `${this.where}: even shares`, title: "Equal shares for all that are not locked",
     }, "Even");
     return (this.top = h("div.pl-weighthead", {}, h("span", {}, "value"), h("span", {}, "share"), h("span.pl-right", {}, "%"), even));
@@ -230,7 +230,7 @@ class WeightTable {
     if (!answer.refused || this.store.isPending(this.key)) return;
     this.weights = [];
     this.take();
-    (row ?? this.rows[0]).refuse(answer.refused.message);
+    (row ?? this.rows[0]).refuse(sentenceOf(answer.refused));
   }
 
   toggle(row) {
@@ -252,7 +252,7 @@ class WeightRow {
       type: "text", inputmode: "decimal", autocomplete: "off", oninput: () => this.type(),
       onblur: () => this.commit(), onkeydown: (event) => this.key(event, this.box),
     }));
-    this.lock = h("button.pl-tool", { type: "button", onclick: () => table.toggle(this) });
+    this.lock = h("button.pl-quiet.pl-tool", { type: "button", onclick: () => table.toggle(this) });
     this.wrong = complaint(this.box);
     this.label = h("span.pl-value");
     this.sent = null; // what was typed and sent, to be shown again if the kernel refuses it
