@@ -84,7 +84,9 @@ class Store {
       if (part === null || this.state[key] === null) this.state[key] = part;
       else Object.assign(this.state[key], part);
       const names = this.state.names;
-      if (this.state[key]) for (const name of Object.keys(this.state[key])) if (!names.includes(name)) delete this.state[key][name];
+      for (const [name, each] of Object.entries(this.state[key] ?? {})) {
+        if (each === null || !names.includes(name)) delete this.state[key][name]; // gone, with its field or without it
+      }
     }
     if (!this.state.names.includes(this.selected) && this.selected !== "" && this.selected !== "about") {
       this.selected = patch.select ?? this.state.names[0] ?? "about";
