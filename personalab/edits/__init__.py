@@ -19,6 +19,7 @@ it did. `dependents`, `barred` and `rows` tell beforehand what an edit would mee
 from __future__ import annotations
 
 import inspect
+import json
 import reprlib
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -159,7 +160,12 @@ def _demand(op: str, args: Mapping[str, Any]) -> dict[str, Any]:
     if stray or missing:
         reason = f"takes no {stray[0]!r}" if stray else f"needs {missing[0]!r}"
         raise RequestError(f"{op!r} {reason}", hint=f"give it {list(known)}")
-    return {name: _typed(op, name, value) for name, value in args.items()}
+    asked = {name: _typed(op, name, value) for name, value in args.items()}
+    try:
+        json.dumps(asked, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise RequestError("a text holds half a character, which no file can keep", hint="type it again") from error
+    return asked
 
 
 def _typed(op: str, name: str, value: Any) -> Any:
@@ -168,7 +174,7 @@ def _typed(op: str, name: str, value: Any) -> Any:
     except ValidationError as error:
         told = error.errors(include_url=False)[-1]["msg"].removeprefix("Value error, ")
         reason = f"{name!r} of {op!r} is {reprlib.repr(value)}: {told[:1].lower()}{told[1:]}"
-        raise RequestError(reason, hint="give it what the edit takes") from error
+        raise RequestError(reason, hint=f"see help(personalab.edits.{op})") from error
 
 
 @cache

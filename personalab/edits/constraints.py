@@ -20,6 +20,9 @@ from personalab.edits.wire import Wire, demand_free, instead, read
 from personalab.errors import BlueprintError, RequestError
 
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+EXAMPLE = "write it like age >= 18"
+MISTAKES = {"[≤≥≠]": "write <=, >= or !=", "[^<>=!]=[^=]": "write == for equal"}
+SHOWN = 60  # characters of a text in a message
 MOST = 2 * rules.MAX_LENGTH + 10  # characters of both sides and what stands between
 Spot = tuple[int, int]  # where in a text something begins and ends, in bytes of UTF-8
 
@@ -82,7 +85,7 @@ def comparison(bp: Blueprint, name: str, text: str) -> Constraint:
     >>> comparison(bp, "one_way", "side != '<='")
     Constraint(name='one_way', lhs='side', op='!=', rhs="'<='")
     """
-    lhs, op, rhs = _split(text.strip())
+    lhs, op, rhs = _split(re.sub(r"[\r\n]+", " ", text).strip())
     rule = Constraint(name=name, lhs=lhs, op=op, rhs=rhs)
     rules.check(rules.comparison(rule), bp)
     return rule
@@ -123,8 +126,10 @@ def revalued(rule: Wire, field: str, old: str, new: str) -> Wire:
         side: _replaced(rule[side], [_spot(rule[side].strip(), node) for node in nodes], lambda was: _quoted(new, was))
         for side, nodes in (("lhs", left), ("rhs", right))
     }
-    for text in requoted.values():
-        rules.parse(text)
+    if any(len(text) > rules.MAX_LENGTH for text in requoted.values()):
+        raise RequestError(
+            f"the constraint {rule['name']!r} has no room for {_brief(new)}", hint="choose a shorter name"
+        )
     return rule | requoted
 
 
@@ -141,12 +146,12 @@ def _split(text: str) -> tuple[str, str, str]:
         raise RequestError(f"a constraint of {len(text)} characters is too long", hint="write several short ones")
     tree = _parsed(text)
     if isinstance(tree, ast.BoolOp) or (isinstance(tree, ast.Compare) and len(tree.ops) > 1):
-        raise RequestError(f"{text!r} compares more than once", hint="write a constraint for each comparison")
-    if not isinstance(tree, ast.Compare):
-        raise RequestError(f"{text!r} compares nothing", hint="write it like age >= 18")
+        raise RequestError(f"{_brief(text)} compares more than once", hint="write a constraint for each comparison")
     found = _outer(text)
-    if not found:  # the whole of it stands in brackets
-        return _split(text[1:-1].strip())
+    if isinstance(tree, ast.Compare) and not found and text.startswith("("):
+        return _split(text[1:-1].strip())  # the whole of it stands in brackets
+    if not isinstance(tree, ast.Compare) or not found:
+        raise RequestError(f"{_brief(text)} compares nothing", hint=EXAMPLE)
     start, end = found[0]
     return text[:start].strip(), text[start:end], text[end:].strip()
 
@@ -157,8 +162,12 @@ def _parsed(text: str) -> ast.expr:
             warnings.simplefilter("ignore")  # about odd but legal spellings, which personalab.rules decides on
             return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        hint = "write == for equal" if re.search(r"[^<>=!]=[^=]", text) else "write it like age >= 18"
-        raise RequestError(f"{text!r} is not a comparison", hint=hint) from error
+        hint = next((hint for sign, hint in MISTAKES.items() if re.search(sign, text)), EXAMPLE)
+        raise RequestError(f"{_brief(text)} is not a comparison", hint=hint) from error
+
+
+def _brief(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
 
 
 def _outer(text: str) -> list[tuple[int, int]]:
@@ -166,12 +175,13 @@ def _outer(text: str) -> list[tuple[int, int]]:
     starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
     depth, found = 0, []
     for token in tokenize.generate_tokens(io.StringIO(text, newline="").readline):
-        if token.type != tokenize.OP:
-            continue
-        depth += (token.string in "([{") - (token.string in ")]}")
-        if depth == 0 and token.string in COMPARISONS:
-            start = starts[token.start[0] - 1] + token.start[1]
-            found.append((start, start + len(token.string)))
+        if token.type == tokenize.COMMENT:
+            raise RequestError(f"{_brief(text)} holds a comment", hint="leave out # and what follows")
+        if token.type == tokenize.OP:
+            depth += (token.string in "([{") - (token.string in ")]}")
+            if depth == 0 and token.string in COMPARISONS:
+                start = starts[token.start[0] - 1] + token.start[1]
+                found.append((start, start + len(token.string)))
     return found
 
 
