@@ -99,7 +99,9 @@ class Store {
     }
     const names = new Set(this.state.names);
     for (const key of ["fields", "people", "panels"]) {
-      for (const name of Object.keys(this.state[key] ?? {})) if (!names.has(name)) delete this.state[key][name];
+      for (const [name, each] of Object.entries(this.state[key] ?? {})) {
+        if (each === null || !names.has(name)) delete this.state[key][name]; // gone, with its field or without it
+      }
     }
     if (!this.state.names.includes(this.selected) && this.selected !== "" && this.selected !== "about") {
       this.selected = patch.select ?? this.state.names[0] ?? "about";
