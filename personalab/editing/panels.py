@@ -150,9 +150,9 @@ def curve(numeric: Numeric, heights: int = 64) -> list[float]:
     if not high > low:
         return [1.0] * heights
     law = numerics.law(numeric)
-    if numeric.integer and high - low < heights:
-        at = np.rint(np.linspace(low, high, heights))
-        tall: Array = law.cdf(at + 0.25) - law.cdf(at - 0.75)
+    if numeric.integer:  # equally many whole numbers at each place, else the outline has teeth
+        at, aside = np.rint(np.linspace(low, high, heights)), (high - low) // (2 * heights)
+        tall: Array = law.cdf(at + aside + 0.25) - law.cdf(at - aside - 0.75)
     else:
         tall = np.diff(_upto(law, np.linspace(low, high, heights + 1)))
     peak = float(tall.max())
