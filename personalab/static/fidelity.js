@@ -14,7 +14,7 @@ const DIAMOND = "M0-6 6 0 0 6-6 0Z";
 
 /** The chart of every field's fidelity; after it is redrawn the editor's root says for which revision. */
 function fidelityView(store) {
-  const panels = h("div.pl-panels");
+  const panels = h("div.pl-facets");
   const legend = fidelityLegend();
   const caption = h("p.pl-caption");
   const view = h("section.pl-fidelity", { "aria-label": "requested and achieved" }, legend.element, panels, caption);
@@ -24,7 +24,7 @@ function fidelityView(store) {
     const shown = selectedFirst(store);
     view.hidden = !shown.length;
     const drawings = panelOf(shown.map((panel) => `${panel.kind}:${panel.field}`));
-    drawings.forEach((drawing, at) => drawing.show(shown[at], store.state.population?.n ?? 0));
+    drawings.forEach((drawing, at) => drawing.show(shown[at], store.state.population?.n ?? 0, isWhole(store.field(shown[at].field))));
     drawings.forEach((drawing, at) => markSelected(drawing.element, shown[at].field === store.selected));
     arrange(panels, drawings.map((drawing) => drawing.element));
     legend.show(new Set(shown.map((panel) => panel.kind)));
@@ -42,6 +42,9 @@ function selectedFirst(store) {
   const order = names.filter((name) => panels?.[name]);
   return [...order.filter((name) => name === store.selected), ...order.filter((name) => name !== store.selected)].map((name) => panels[name]);
 }
+
+/** Whether a numeric field has whole numbers only. */
+const isWhole = (field) => Boolean((field?.base ?? field?.rows?.[0])?.integer);
 
 function markSelected(element, isSelected) {
   if (element.classList.contains("pl-selected") !== isSelected) element.classList.toggle("pl-selected", isSelected);
@@ -109,26 +112,26 @@ function axisOf(height) {
 
 /** A tick where it was requested, and a dot where it came to be. */
 function tickAndDot() {
-  const tick = svg("svg", { class: "pl-at" }, svg("rect", { class: "pl-tick", x: -1, y: -7, width: 2, height: 14 }));
-  const shape = svg("path", { class: "pl-dot", d: DOT });
+  const tick = svg("svg", { class: "pl-at" }, svg("rect", { class: "pl-requested", x: -1, y: -7, width: 2, height: 14 }));
+  const shape = svg("path", { class: "pl-achieved", d: DOT });
   const dot = svg("svg", { class: "pl-at" }, shape);
   const show = (requested, achieved, isOutside = false) => {
     patched(tick, { x: along(requested) });
     patched(dot, { x: along(achieved) });
-    patched(shape, isOutside ? { d: DIAMOND, class: "pl-dot pl-outside" } : { d: DOT, class: "pl-dot" });
+    patched(shape, isOutside ? { d: DIAMOND, class: "pl-achieved pl-beyond" } : { d: DOT, class: "pl-achieved" });
   };
   return { elements: [tick, dot], show };
 }
 
 /** What all panels have: a name, a line of numbers, a drawing that says what it shows, and the same as a table. */
 function panelFrame(plot, columns) {
-  const name = h("h4.pl-panel-name");
-  const numbers = h("p.pl-panel-numbers");
+  const name = h("h4.pl-facet-name");
+  const numbers = h("p.pl-facet-numbers");
   const data = dataTable(columns);
   plot.setAttribute("role", "img");
-  const element = h("article.pl-panel", {}, h("header", {}, name, numbers), plot, data.element);
-  const show = (field, line, words, rows) => {
-    lettered(name, field);
+  const element = h("article.pl-facet", {}, h("header", {}, name, numbers), plot, data.element);
+  const show = ({ field, title }, line, words, rows) => {
+    lettered(name, title || field);
     lettered(numbers, line);
     patched(plot, { "aria-label": words });
     patched(element, { "data-field": field });
@@ -169,7 +172,7 @@ function fillRows(body, rows) {
 /** A categorical field's panel: a line a value. */
 function sharesPanel() {
   const plot = h("div.pl-plot");
-  const frame = panelFrame(plot, ["value", "requested", "achieved", "band", "outside"]);
+  const frame = panelFrame(plot, ["value", "requested", "achieved", "band"]);
   let before = null;
   let lines = [];
   let columns = [];
@@ -189,7 +192,7 @@ function sharesPanel() {
     end = axisEnd(Math.max(...panel.cells.flatMap(([, ...shares]) => shares), 0), end);
     for (const { axis } of columns) axis.show(axisTicks(0, end), (share) => share / end, (share) => inPercent(share));
     panel.cells.forEach((cell, at) => lines[at].show(cell, end, n));
-    frame.show(panel.field, distanceLine(panel), sharesTold(panel), () => panel.cells.map(shareRow));
+    frame.show(panel, distanceLine(panel), sharesTold(panel), () => panel.cells.map(shareRow));
   };
   return { element: frame.element, show };
 }
@@ -207,19 +210,19 @@ function shareColumn(values) {
   const axis = axisOf(height);
   const lines = values.map((value, at) => shareLine(value, at));
   const labels = h("div.pl-labels", {}, ...lines.map((line) => line.label));
-  const drawing = svg("svg", { class: "pl-drawing", width: "100%", height: height + SCALE }, axis.element, ...lines.map((line) => line.element));
-  return { element: h("div.pl-lines", {}, labels, drawing), axis, lines };
+  const drawing = svg("svg", { class: "pl-chart", width: "100%", height: height + SCALE }, axis.element, ...lines.map((line) => line.element));
+  return { element: h("div.pl-share-column", {}, labels, drawing), axis, lines };
 }
 
 /** One value: its name, its band, its tick and its dot. */
 function shareLine(value, at) {
   const label = h("span", {}, value);
   const title = svg("title");
-  const band = svg("rect", { class: "pl-band", y: 3, height: LINE - 6 });
+  const band = svg("rect", { class: "pl-honest", y: 3, height: LINE - 6 });
   const marks = tickAndDot();
   const place = svg("svg", { class: "pl-at", y: LINE / 2 }, ...marks.elements);
   const hit = svg("rect", { class: "pl-hit", width: "100%", height: LINE });
-  const element = svg("svg", { class: "pl-line", y: at * LINE, height: LINE, "data-value": value }, title, hit, band, place);
+  const element = svg("svg", { class: "pl-share", y: at * LINE, height: LINE, "data-value": value }, title, hit, band, place);
   const show = (cell, end, n) => {
     const [, requested, achieved, low, high] = cell;
     lettered(title, shareTold(cell, n));
@@ -241,7 +244,7 @@ function shareTold(cell, n) {
   return `${value}: requested ${inPercent(requested)}, achieved ${inPercent(achieved)}${people}${where}${bandTold(cell)}`;
 }
 
-const shareRow = (cell) => [cell[0], inPercent(cell[1]), inPercent(cell[2]), bandTold(cell), isOutside(cell) ? "outside" : "no"];
+const shareRow = (cell) => [cell[0], inPercent(cell[1]), inPercent(cell[2]), bandTold(cell) + (isOutside(cell) ? ", outside" : "")];
 
 /** "TVD 0.08 (at best 0.08, 0.26 by chance)". */
 function distanceLine({ tvd, limit, expected }) {
@@ -255,17 +258,17 @@ function distanceLine({ tvd, limit, expected }) {
 function sharesTold(panel) {
   const outside = panel.cells.filter(isOutside).length;
   const [value, requested, achieved] = panel.cells.reduce((worst, cell) => (Math.abs(cell[2] - cell[1]) > Math.abs(worst[2] - worst[1]) ? cell : worst));
-  return `${panel.field}: ${distanceLine(panel)}; ${outside} of ${panel.cells.length} values outside the band; `
+  return `${panel.title || panel.field}: ${distanceLine(panel)}; ${outside} of ${panel.cells.length} values outside the band; `
     + `furthest off ${value}, requested ${inPercent(requested)}, achieved ${inPercent(achieved)}`;
 }
 
 /** A numeric field's panel: the requested spread as an area, the achieved one as bars, and the two means. */
 function numbersPanel() {
   const bars = svg("g");
-  const area = svg("path", { class: "pl-area", "vector-effect": "non-scaling-stroke" });
+  const area = svg("path", { class: "pl-spread", "vector-effect": "non-scaling-stroke" });
   const means = tickAndDot();
   const axis = axisOf(HEIGHT + LINE);
-  const drawing = svg("svg", { class: "pl-drawing", width: "100%", height: HEIGHT + LINE + SCALE },
+  const drawing = svg("svg", { class: "pl-chart", width: "100%", height: HEIGHT + LINE + SCALE },
     axis.element,
     svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", width: "100%", height: HEIGHT }, area),
     bars,
@@ -274,7 +277,7 @@ function numbersPanel() {
   const barAt = keyed(() => histogramBar());
   let before = null;
   let top = 0;
-  const show = (panel) => {
+  const show = (panel, n, isWhole) => {
     if (panel === before) return;
     before = panel;
     const place = placing(panel);
@@ -282,10 +285,10 @@ function numbersPanel() {
     axis.show(axisTicks(panel.min, panel.max), place, (value) => told(value, 4));
     patched(area, { d: outline(panel.bins, place, top) });
     const shown = barAt(panel.bins.map((_, at) => at));
-    shown.forEach((bar, at) => bar.show(panel.bins[at], place, top));
+    shown.forEach((bar, at) => bar.show(panel.bins[at], place, top, isWhole));
     arrange(bars, shown.map((bar) => bar.element));
     means.show(place(panel.requested.mean), place(panel.achieved.mean));
-    frame.show(panel.field, momentsLine(panel), numbersTold(panel), () => panel.bins.map(binRow));
+    frame.show(panel, momentsLine(panel), numbersTold(panel), () => panel.bins.map((bin) => [...binEnds(bin, isWhole).map((end) => told(end)), inPercent(bin[2]), inPercent(bin[3])]));
   };
   return { element: frame.element, show };
 }
@@ -309,19 +312,21 @@ function outline(bins, place, top) {
 function histogramBar() {
   const title = svg("title");
   const hit = svg("rect", { class: "pl-hit", y: 0, height: HEIGHT });
-  const bar = svg("rect", { class: "pl-bar" });
-  const show = (bin, place, top) => {
+  const bar = svg("rect", { class: "pl-column" });
+  const show = (bin, place, top, isWhole) => {
     const [x0, x1, requested, achieved] = bin;
     const width = place(x1) - place(x0);
     const height = (HEIGHT * achieved) / top;
-    lettered(title, `${told(x0)} to ${told(x1)}: requested ${inPercent(requested)}, achieved ${inPercent(achieved)}`);
+    lettered(title, `${binTold(bin, isWhole)}: requested ${inPercent(requested)}, achieved ${inPercent(achieved)}`);
     patched(hit, { x: along(place(x0)), width: along(width) });
     patched(bar, { x: along(place(x0) + width / 4), width: along(width / 2), y: (HEIGHT - height).toFixed(2), height: height.toFixed(2) });
   };
   return { element: svg("g", {}, title, hit, bar), show };
 }
 
-const binRow = ([x0, x1, requested, achieved]) => [told(x0), told(x1), inPercent(requested), inPercent(achieved)];
+/** A bin's ends as numbers that are in it: bins of whole numbers begin and end halfway between two. */
+const binEnds = ([x0, x1], isWhole) => (isWhole ? [Math.ceil(x0), Math.floor(x1)] : [x0, x1]);
+const binTold = (bin, isWhole) => [...new Set(binEnds(bin, isWhole).map((end) => told(end)))].join(" to ");
 
 /** "mean 23.1 → 23, sd 4 → 4.1". */
 function momentsLine({ requested, achieved }) {
@@ -340,12 +345,12 @@ function fidelityLegend() {
   const at = (mark) => svg("svg", { class: "pl-at", x: 11, y: 7 }, mark);
   const item = (kind, text, mark) => h("li", { "data-kind": kind }, sign(mark), text);
   const items = [
-    item("both", "requested", at(svg("rect", { class: "pl-tick", x: -1, y: -7, width: 2, height: 14 }))),
-    item("both", "achieved", at(svg("path", { class: "pl-dot", d: DOT }))),
-    item("shares", "achieved, outside the band", at(svg("path", { class: "pl-dot pl-outside", d: DIAMOND }))),
-    item("shares", "95 % of honest draws fall here", svg("rect", { class: "pl-band", y: 1, width: 22, height: 12 })),
-    item("numbers", "spread requested", svg("path", { class: "pl-area", d: "M1 14V6H7V2H15V8H21V14Z" })),
-    item("numbers", "spread achieved", svg("path", { class: "pl-bar", d: "M3 14V7H5V14ZM9 14V3H12V14ZM16 14V9H18V14Z" })),
+    item("both", "requested", at(svg("rect", { class: "pl-requested", x: -1, y: -7, width: 2, height: 14 }))),
+    item("both", "achieved", at(svg("path", { class: "pl-achieved", d: DOT }))),
+    item("shares", "achieved, outside the band", at(svg("path", { class: "pl-achieved pl-beyond", d: DIAMOND }))),
+    item("shares", "band: 95 % of honest draws", svg("rect", { class: "pl-honest", y: 1, width: 22, height: 12 })),
+    item("numbers", "requested spread", svg("path", { class: "pl-spread", d: "M1 14V6H7V2H15V8H21V14Z" })),
+    item("numbers", "achieved spread", svg("path", { class: "pl-column", d: "M3 14V7H5V14ZM9 14V3H12V14ZM16 14V9H18V14Z" })),
   ];
   const show = (kinds) => {
     for (const each of items) each.hidden = each.dataset.kind !== "both" && !kinds.has(each.dataset.kind);

@@ -7,18 +7,18 @@ const CARDS = 6; // and for the cards
 function summaryLine(store) {
   const size = wholeBox(store, "n", 1);
   const seed = wholeBox(store, "seed", 0);
-  const changed = h("span.pl-changes", { role: "status" });
+  const changed = h("span.pl-effect", { role: "status" });
   const again = h("button", { type: "button", onclick: () => store.send("resample").then(answered) }, icon("dice"), "Resample");
   const write = h("button", { type: "button", onclick: () => store.send("write").then(answered) });
-  const cost = h("span.pl-note", { id: fresh("cost") });
+  const cost = h("span.pl-soft", { id: fresh("cost") });
   write.setAttribute("aria-describedby", cost.id);
   const wrong = complaint(again);
   const answered = (answer) => wrong.say(refusalTold(answer));
   const summary = h("p.pl-summary");
-  const view = h("section.pl-population", { "aria-label": "population" },
-    h("div.pl-population-line", {}, h("label", {}, size.box, " personas"), h("label", {}, "seed ", seed.box), changed, again),
+  const view = h("section.pl-draw", { "aria-label": "population" },
+    h("div.pl-draw-line", {}, h("label", {}, size.box, " personas"), h("label", {}, "seed ", seed.box), changed, again),
     size.wrong, seed.wrong, wrong,
-    h("div.pl-population-line", {}, write, cost),
+    h("div.pl-draw-line", {}, write, cost),
     summary);
   store.on(view, ["population", "work", "model"], () => {
     const { population, work, model } = store.state;
@@ -40,7 +40,7 @@ const refusalTold = ({ refused }) => (refused ? [refused.message, refused.hint].
 
 /** A box for the population's `n` or `seed`: taken over on Enter or when it is left. */
 function wholeBox(store, key, least) {
-  const box = h("input.pl-whole", { type: "text", inputMode: "numeric", autocomplete: "off", "aria-label": key === "n" ? "number of personas" : "seed" });
+  const box = h("input.pl-draw-box", { type: "text", inputMode: "numeric", autocomplete: "off", "aria-label": key === "n" ? "number of personas" : "seed" });
   const wrong = complaint(box);
   let shown = "";
   const show = () => {
@@ -68,22 +68,23 @@ function wholeTyped(text) {
   return Number.isSafeInteger(value) ? value : NaN;
 }
 
-/** "this edit changed 80, since the start 120 · 12 texts to write again". */
+/** "this edit changed 80, since the start 120 · texts of 12 personas to write again". */
 function changesTold({ changed, edited, texts, written }) {
   const people = changed || edited
     ? `this edit changed ${(edited ?? 0).toLocaleString("en")}, since the start ${changed.toLocaleString("en")}`
     : "as at the start";
-  return [people, written && texts ? `${count(texts, "text")} to write again` : ""].filter(Boolean).join(" · ");
+  return [people, written && texts ? `texts of ${count(texts, "persona")} to write again` : ""].filter(Boolean).join(" · ");
 }
 
-function writeTold({ texts }) {
-  return texts ? `Write texts (${texts.toLocaleString("en")})` : "Write texts";
-}
+/** How many personas have a text to be written: all of them, where nothing ever was. */
+const unwrittenOf = ({ n, texts, written }) => (written ? texts : n);
 
-function costTold({ texts, written }, work, model) {
+const writeTold = (population) => (unwrittenOf(population) ? `Write texts (${unwrittenOf(population).toLocaleString("en")})` : "Write texts");
+
+function costTold(population, work, model) {
   if (work) return "The model is at work.";
-  if (written && !texts) return "Every text is written.";
-  return `Asks ${model || "the model"} for ${texts ? count(texts, "text") : "the texts"}, which takes time and costs tokens.`;
+  if (!unwrittenOf(population)) return "Every text is written.";
+  return `Asks ${model || "the model"} for the texts of ${count(unwrittenOf(population), "persona")}, which takes time and costs tokens.`;
 }
 
 /** "people 1–8 of 1,000" with a button to either side; `size` people a page. */
@@ -186,7 +187,7 @@ function personaCard() {
   let before = "";
   const show = (card, isWritten) => {
     if (before === (before = JSON.stringify([card, isWritten]))) return;
-    const id = card.name && card.name !== card.id ? h("span.pl-note", {}, card.id) : null;
+    const id = card.name && card.name !== card.id ? h("span.pl-soft", {}, card.id) : null;
     const facts = h("dl", {}, ...card.facts.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, cellTold(value))]));
     arrange(element, [h("header", {}, h("h4", {}, card.name || card.id), id), facts, ...personaTexts(card, isWritten)]);
   };

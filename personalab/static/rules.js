@@ -101,6 +101,7 @@ function checkAsTyped(store, { text, wrong, note }, known) {
       note.textContent = ok ? `Valid: ${check.message}` : "";
     }, TYPING);
   });
+  text.addEventListener("change", () => clearTimeout(timer)); // what was taken needs no check
 }
 
 /** The row for a rule to come: taken with Enter, the button, or when the focus leaves it. */

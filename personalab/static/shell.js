@@ -11,12 +11,12 @@ function initialize({ model }) { storeOf(model); }
 /** Show the editor in `el`; returns what takes it away again. */
 function render({ model, el }) {
   const store = storeOf(model);
-  const root = h("section.personalab-editor", { "data-lm-suppress-shortcuts": "true" });
+  const root = h("section.personalab-editor", { [SUPPRESSED]: "true" });
   root.append(editorHead(store), noticesOf(store), editorMain(store), populationPart(store));
   el.append(root);
   store.on(root, ["domain"], () => root.setAttribute("aria-label", `Blueprint editor: ${store.state.domain || "none yet"}`));
   followKeys(root, store);
-  const ends = [followTheme(root), followRest(root, store)];
+  const ends = [followTheme(root), keepKeys(root), followRest(root, store)];
   return () => {
     ends.forEach((end) => end());
     store.forget(root);
@@ -46,6 +46,26 @@ function isDark(root, preferred) {
     if (opaque > 0.5) return 0.3 * red + 0.59 * green + 0.11 * blue < 110;
   }
   return preferred;
+}
+
+const SUPPRESSED = "data-lm-suppress-shortcuts";
+
+/**
+ * Keep the notebook's own keys (a, b, dd, arrows, Shift+Enter) from acting on cells while the editor has the focus.
+ * JupyterLab's shortcuts match the focused element before they look at what holds it, so that element is marked too,
+ * and before Lab's listener runs. What is pressed with Ctrl or Cmd, such as Save, stays Lab's where it is not ours.
+ */
+function keepKeys(root) {
+  const mark = (event) => {
+    if (!root.contains(event.target)) return;
+    const theirs = (event.ctrlKey || event.metaKey) && !historyKey(event) && event.key !== "Enter";
+    for (const each of [root, event.target]) {
+      if (theirs) each.removeAttribute(SUPPRESSED);
+      else each.setAttribute(SUPPRESSED, "true");
+    }
+  };
+  window.addEventListener("keydown", mark, true);
+  return () => window.removeEventListener("keydown", mark, true);
 }
 
 const WRITTEN = "textarea, input:not([type='range'], [type='checkbox'], [type='radio'])";
@@ -104,15 +124,17 @@ function giveKeysBack(root) {
 
 /** Have the stored outputs follow an edit once the hands rest: the focus has left, or some seconds have passed. */
 function followRest(root, store) {
-  let rev = store.state.rev;
+  store.rested ??= store.state.rev; // of the store, so that two views of it ask once
   let timer = null;
   const rest = () => {
     clearTimeout(timer);
-    if (rev !== store.state.rev) { rev = store.state.rev; store.send("rest", {}, { key: "rest" }); }
+    if (store.rested === store.state.rev) return;
+    store.rested = store.state.rev;
+    store.send("rest", {}, { key: "rest" });
   };
   store.on(root, ["rev"], () => {
     clearTimeout(timer);
-    if (rev !== store.state.rev) timer = setTimeout(rest, REST);
+    if (store.rested !== store.state.rev) timer = setTimeout(rest, REST);
   });
   root.addEventListener("focusout", (event) => { if (!root.contains(event.relatedTarget)) rest(); });
   window.addEventListener("pagehide", rest);
@@ -154,7 +176,7 @@ function tidings(before, { steps, step, population }) {
   const again = step > before.step && before.steps[step] === steps[step] && before.steps.length === steps.length;
   const what = back ? `Undone: ${back}.` : again ? `Redone: ${steps[step]}.` : capital(`${steps[step] ?? "changed"}.`);
   if (!population) return what;
-  return `${what} ${population.edited.toLocaleString("en")} of ${count(population.n, "persona")} changed.`;
+  return `${what} ${(population.edited ?? 0).toLocaleString("en")} of ${count(population.n, "persona")} changed.`;
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -215,17 +237,21 @@ function stepsDrawer(store) {
     });
     reset.setAttribute("aria-disabled", String(step === 0));
   });
+  made.button.addEventListener("click", () => requestAnimationFrame(() => {
+    list.scrollTop = list.querySelector("[aria-current]").offsetTop - list.offsetTop - list.clientHeight / 2;
+  }));
   return made;
 }
 
 function changesDrawer(store) {
-  const list = h("ul.pl-diff.pl-mono");
+  const list = h("ul.pl-diff.pl-mono", { tabindex: "0", "aria-label": "Changes since the start" });
   const none = h("p.pl-soft", {}, "Nothing differs from the blueprint that this editor opened with.");
   const made = drawer("Changes", none, list);
   store.on(made.panel, ["diff"], () => {
     const { diff } = store.state;
     made.button.textContent = diff.length ? `Changes (${diff.length.toLocaleString("en")})` : "Changes";
     none.hidden = diff.length > 0;
+    list.hidden = !diff.length;
     refill(list, diff, () => h("li"), (item, line) => { item.textContent = line; });
   });
   return made;
@@ -235,10 +261,12 @@ function fileDrawer(store) {
   const path = h("input.pl-path", { type: "text", id: fresh("path"), placeholder: "blueprint.yaml", autocomplete: "off" });
   path.spellcheck = false;
   const wrong = complaint(path);
-  const saved = h("p.pl-soft");
+  const saved = h("p.pl-soft", { role: "status" });
   const act = async (op) => {
-    const { refused } = await store.send(op, { path: path.value.trim() || path.placeholder });
+    const where = path.value.trim() || path.placeholder;
+    const { refused } = await store.send(op, { path: where });
     wrong.say(refused ? sentenceOf(refused) : null);
+    if (!refused) saved.textContent = `${op === "save" ? "Saved to" : "Opened from"} ${where} at ${new Date().toLocaleTimeString("en-GB")}.`;
   };
   const button = (op) => h("button", { type: "button", onclick: () => act(op) }, capital(op));
   const made = drawer("File", h("div.pl-together", {}, h("label", { for: path.id }, "YAML file"), path, button("save"), button("open")), wrong, saved);
@@ -384,23 +412,31 @@ const KIND_SIGNS = { categorical: "cat", numeric: "num", text: "txt" };
 function navigation(store) {
   const make = () => h("li", {}, h("button.pl-quiet.pl-go", { type: "button", onclick: (event) => store.select(event.currentTarget.goal) }));
   const fields = h("ul", { "aria-label": "Fields" });
-  const whole = h("ul.pl-goals", { "aria-label": "The blueprint as a whole" }, make(), make());
-  const nav = h("nav.pl-nav", { "aria-label": "Parts of the blueprint" }, fields, addFieldForm(store), whole);
+  const ends = h("ul.pl-goals", { "aria-label": "The blueprint as a whole" });
+  const nav = h("nav.pl-nav", { "aria-label": "Parts of the blueprint" }, fields, addFieldForm(store), ends);
   const goals = () => [...nav.querySelectorAll(".pl-go")];
   nav.addEventListener("keydown", (event) => stepThrough(event, goals()));
   store.on(nav, ["names", "fields", "constraints", "selected"], () => {
-    refill(fields, store.state.names, make, ({ firstChild }, name) => dressGoal(store, firstChild, name, fieldSigns(store.field(name))));
-    const rules = store.state.constraints.length;
-    dressGoal(store, whole.children[0].firstChild, "", [rules ? `Rules (${rules})` : "Rules"]);
-    dressGoal(store, whole.children[1].firstChild, "about", ["About"]);
+    const { names, constraints: { length } } = store.state;
+    refill(fields, names, make, ({ firstChild }, name) => dressGoal(store, firstChild, name, fieldSigns(store.field(name))));
+    const whole = [["", length ? `Rules (${length})` : "Rules"], ["about", "About"]];
+    refill(ends, whole, make, ({ firstChild }, [goal, word]) => dressGoal(store, firstChild, goal, [word]));
+    oneStop(fields);
+    oneStop(ends);
   });
   return nav;
+}
+
+/** Have the Tab key stop once in a list: at what is chosen, else at the first. */
+function oneStop(list) {
+  const goals = [...list.querySelectorAll(".pl-go")];
+  const stop = goals.find((goal) => goal.hasAttribute("aria-current")) ?? goals[0];
+  for (const goal of goals) goal.tabIndex = goal === stop ? 0 : -1;
 }
 
 function dressGoal(store, button, goal, content) {
   const current = store.selected === goal;
   button.goal = goal;
-  button.tabIndex = current ? 0 : -1;
   if (current) button.setAttribute("aria-current", "true");
   else button.removeAttribute("aria-current");
   const marks = JSON.stringify(content.map((each) => each.textContent ?? each));
@@ -462,6 +498,7 @@ function detailPane(store) {
   const show = () => {
     const key = detailKey(store);
     if (key === shown) return;
+    const at = boxesIn(pane).indexOf(document.activeElement);
     const held = pane.contains(document.activeElement);
     for (const [each, editor] of kept) {
       editor.hidden = true;
@@ -472,11 +509,14 @@ function detailPane(store) {
     kept.get(key).hidden = false;
     if (!kept.get(key).isConnected) pane.append(kept.get(key));
     pane.setAttribute("aria-label", store.selected === "" ? "Rules" : store.selected === "about" ? "About" : store.selected ?? "Nothing");
-    if (held && !pane.contains(document.activeElement)) pane.focus({ preventScroll: true });
+    if (held && !boxesIn(pane).includes(document.activeElement)) (boxesIn(pane)[at] ?? pane).focus({ preventScroll: true });
   };
   store.on(pane, ["selected", "names", "fields"], show);
   return pane;
 }
+
+/** The boxes to write in; after a renaming the focus goes on in the same one. Never a button: it would do the next thing. */
+const boxesIn = (pane) => [...pane.querySelectorAll("input[type='text'], textarea")].filter((box) => box.checkVisibility());
 
 const detailKey = ({ selected, state }) => `${state.fields[selected]?.kind ?? ""}:${selected}`;
 

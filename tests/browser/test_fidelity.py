@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+DASH = "\N{EN DASH}"
 RANKS = {"Iron": (0.15, 0.16), "Silver": (0.45, 0.44), "Gold": (0.2, 0.201), "Diamond": (0.2, 0.199)}
 
 
@@ -27,10 +28,8 @@ def numbers(field: str) -> dict[str, Any]:
     heights = [math.exp(-((x + 2.5 - 40) ** 2) / 450) for x in range(0, 100, 5)]
     bins = [[5 * at, 5 * at + 5, height / sum(heights), 1 / 20] for at, height in enumerate(heights)]
     achieved = {"mean": 50.0, "sd": 28.9, "min": 0, "max": 100}
-    requested = {"mean": 40.0, "sd": 15.0}
-    return {
-        "field": field, "kind": "numbers", "min": 0, "max": 100, "requested": requested, "achieved": achieved, "bins": bins
-    }  # fmt: skip
+    moments = {"requested": {"mean": 40.0, "sd": 15.0}, "achieved": achieved}
+    return {"field": field, "kind": "numbers", "min": 0, "max": 100, **moments, "bins": bins}
 
 
 def population(**changes: Any) -> dict[str, Any]:
@@ -75,7 +74,7 @@ def middle(page: Any, selector: str) -> float:
     found = page.evaluate(
         """(selector) => {
           const mark = document.querySelector(selector), box = mark.getBoundingClientRect();
-          const drawing = mark.closest(".pl-drawing").getBoundingClientRect();
+          const drawing = mark.closest(".pl-chart").getBoundingClientRect();
           return (box.left + box.width / 2 - drawing.left) / drawing.width;
         }""",
         selector,
@@ -89,12 +88,15 @@ def settled(page: Any) -> None:
 
 
 def watch(page: Any) -> None:
-    """From now on keep the names of the panels in which anything changes, and of what is added or taken away."""
+    """From now on keep the names of the panels in which anything changes, and the elements that there are."""
     page.evaluate("""() => {
       window.touched = [];
-      const of = (node) => (node.nodeType === 1 ? node : node.parentElement).closest(".pl-panel")?.dataset.field ?? "outside";
-      new MutationObserver((all) => all.forEach((each) => touched.push([of(each.target), each.type])))
-        .observe(document.querySelector(".pl-panels"), {subtree: true, childList: true, attributes: true, characterData: true});
+      window.elements = [...document.querySelectorAll(".pl-facets *")];
+      const element = (node) => (node.nodeType === 1 ? node : node.parentElement);
+      const of = (node) => element(node).closest(".pl-facet")?.dataset.field ?? "outside";
+      const all = {subtree: true, childList: true, attributes: true, characterData: true};
+      new MutationObserver((changes) => changes.forEach((each) => touched.push(of(each.target))))
+        .observe(document.querySelector(".pl-facets"), all);
     }""")
 
 
@@ -102,12 +104,12 @@ def watch(page: Any) -> None:
 def test_marks_stand_at_their_shares(show: Any, value: str) -> None:
     """Tick, dot and band stand at the requested share, the achieved one, and between the band's ends."""
     page = show(state(shares("rank", RANKS)))
-    line = f".pl-panel[data-field=rank] .pl-line[data-value={value}]"
+    line = f".pl-facet[data-field=rank] .pl-share[data-value={value}]"
     requested, achieved = RANKS[value]
     end = 0.6  # the axis holds the largest band, 48 %, and ends at a round number
-    assert middle(page, f"{line} .pl-tick") == pytest.approx(requested / end, abs=0.005)
-    assert middle(page, f"{line} .pl-dot") == pytest.approx(achieved / end, abs=0.005)
-    assert middle(page, f"{line} .pl-band") == pytest.approx(requested / end, abs=0.005)
+    assert middle(page, f"{line} .pl-requested") == pytest.approx(requested / end, abs=0.005)
+    assert middle(page, f"{line} .pl-achieved") == pytest.approx(achieved / end, abs=0.005)
+    assert middle(page, f"{line} .pl-honest") == pytest.approx(requested / end, abs=0.005)
 
 
 def test_the_axis_is_in_percent(show: Any) -> None:
@@ -120,25 +122,25 @@ def test_the_axis_is_in_percent(show: Any) -> None:
 def test_an_achieved_share_outside_its_band_is_a_diamond(show: Any) -> None:
     """Outside the band the shape and the colour differ; inside they do not."""
     page = show(state(shares("rank", RANKS | {"Gold": (0.2, 0.25)})))
-    path = ".pl-line[data-value={}] .pl-dot"
+    path = ".pl-share[data-value={}] .pl-achieved"
     drawn = {value: page.locator(path.format(value)) for value in ("Iron", "Gold")}
     assert drawn["Iron"].get_attribute("d") != drawn["Gold"].get_attribute("d")
     colours = {each.evaluate("(path) => getComputedStyle(path).fill") for each in drawn.values()}
     assert len(colours) == 2
-    assert page.locator(".pl-drawing .pl-outside").count() == 1
+    assert page.locator(".pl-chart .pl-beyond").count() == 1
 
 
 def test_a_line_tells_its_numbers(show: Any) -> None:
     """A value's tooltip has the shares, how many people those are, and the band."""
     page = show(state(shares("rank", RANKS)))
-    title = page.locator(".pl-line[data-value=Gold] title").text_content()
-    assert title == "Gold: requested 20 %, achieved 20.1 % (201 of 1,000), band 17.5–22.5 %"
+    title = page.locator(".pl-share[data-value=Gold] title").text_content()
+    assert title == f"Gold: requested 20 %, achieved 20.1 % (201 of 1,000), band 17.5{DASH}22.5 %"
 
 
 def test_a_panel_says_what_it_shows(show: Any) -> None:
     """A panel's name for those who do not see it has the distance, how many are outside, and the largest miss."""
     page = show(state(shares("rank", RANKS | {"Gold": (0.2, 0.25)})))
-    told = page.locator(".pl-panel[data-field=rank] [role=img]").get_attribute("aria-label")
+    told = page.locator(".pl-facet[data-field=rank] [role=img]").get_attribute("aria-label")
     assert told == (
         "rank: TVD 0.081 (at best 0.0004, 0.026 by chance); 1 of 4 values outside the band; "
         "furthest off Gold, requested 20 %, achieved 25 %"
@@ -150,8 +152,8 @@ def test_the_numbers_stand_in_a_table_too(show: Any) -> None:
     page = show(state(shares("rank", RANKS)))
     page.get_by_label("rank as a table").focus()
     page.keyboard.press("Enter")
-    row = page.locator(".pl-panel[data-field=rank] .pl-data tbody tr").nth(2)
-    assert row.locator("th, td").all_text_contents() == ["Gold", "20 %", "20.1 %", "17.5–22.5 %", "no"]
+    row = page.locator(".pl-facet[data-field=rank] .pl-data tbody tr").nth(2)
+    assert row.locator("th, td").all_text_contents() == ["Gold", "20 %", "20.1 %", f"17.5{DASH}22.5 %"]
 
 
 def test_only_the_panel_that_changed_is_touched(show: Any) -> None:
@@ -162,10 +164,9 @@ def test_only_the_panel_that_changed_is_touched(show: Any) -> None:
     after = shares("lane", RANKS | {"Gold": (0.25, 0.25), "Silver": (0.4, 0.4)})
     page.evaluate("(patch) => receive({patch})", {"rev": 2, "panels": {"lane": after}})
     settled(page)
-    assert {field for field, _ in page.evaluate("touched")} == {"lane"}
-    added = page.evaluate("touched.filter(([, type]) => type === 'childList').length")
-    assert added == page.evaluate("touched.filter(([, type]) => type === 'childList').length")
-    assert middle(page, ".pl-panel[data-field=lane] .pl-line[data-value=Gold] .pl-dot") == pytest.approx(
+    assert set(page.evaluate("touched")) == {"lane"}
+    assert page.evaluate("elements.every((each) => each.isConnected)")
+    assert middle(page, ".pl-facet[data-field=lane] .pl-share[data-value=Gold] .pl-achieved") == pytest.approx(
         0.25 / 0.6, abs=0.01
     )
 
@@ -187,7 +188,7 @@ def test_the_root_says_which_revision_is_drawn(show: Any) -> None:
     drawn = page.evaluate(
         """(patch) => { receive({patch}); return [
           document.querySelector(".personalab-editor").dataset.drawn,
-          document.querySelector(".pl-line[data-value=Gold] title").textContent]; }""",
+          document.querySelector(".pl-share[data-value=Gold] title").textContent]; }""",
         {"rev": 2, "panels": {"rank": after}},
     )
     assert drawn[0] == "2"
@@ -197,11 +198,11 @@ def test_the_root_says_which_revision_is_drawn(show: Any) -> None:
 def test_the_field_being_edited_comes_first(show: Any) -> None:
     """The selected field's panel stands first and is marked; the others keep their order."""
     page = show(state(*(shares(name, RANKS) for name in ("rank", "lane", "region"))))
-    order = "[...document.querySelectorAll('.pl-panel')].map((each) => each.dataset.field)"
+    order = "[...document.querySelectorAll('.pl-facet')].map((each) => each.dataset.field)"
     assert page.evaluate(order) == ["rank", "lane", "region"]
     page.evaluate("(patch) => receive({patch})", {"select": "region", "names": ["rank", "lane", "region"]})
     assert page.evaluate(order) == ["region", "rank", "lane"]
-    assert page.locator(".pl-panel.pl-selected").get_attribute("data-field") == "region"
+    assert page.locator(".pl-facet.pl-selected").get_attribute("data-field") == "region"
 
 
 @pytest.mark.parametrize("width", [1000, 640])
@@ -210,8 +211,8 @@ def test_fifty_values_stay_within_the_panel(show: Any, page: Any, width: int) ->
     page.set_viewport_size({"width": width, "height": 800})
     values = {f"the country with the number {at}": (0.02, 0.02) for at in range(50)}
     shown = show(state(shares("country", values)))
-    assert shown.locator(".pl-line").count() == 50
-    panel = shown.locator(".pl-panel").bounding_box()
+    assert shown.locator(".pl-share").count() == 50
+    panel = shown.locator(".pl-facet").bounding_box()
     for each in (".pl-labels span", ".pl-hit"):
         boxes = shown.locator(each).evaluate_all("(all) => all.map((each) => each.getBoundingClientRect().right)")
         assert max(boxes) <= panel["x"] + panel["width"]
@@ -221,11 +222,11 @@ def test_fifty_values_stay_within_the_panel(show: Any, page: Any, width: int) ->
 def test_a_number_is_an_area_bars_and_two_means(show: Any) -> None:
     """A numeric field shows its requested spread, a bar for each bin, and the two means at their places."""
     page = show(state(numbers("age")))
-    panel = ".pl-panel[data-field=age]"
-    assert page.locator(f"{panel} .pl-panel-numbers").text_content() == "mean 40 → 50, sd 15 → 28.9"
-    assert middle(page, f"{panel} .pl-tick") == pytest.approx(0.4, abs=0.01)
-    assert middle(page, f"{panel} .pl-drawing .pl-dot") == pytest.approx(0.5, abs=0.01)
-    heights = page.locator(f"{panel} .pl-drawing .pl-bar").evaluate_all(
+    panel = ".pl-facet[data-field=age]"
+    assert page.locator(f"{panel} .pl-facet-numbers").text_content() == "mean 40 → 50, sd 15 → 28.9"
+    assert middle(page, f"{panel} .pl-requested") == pytest.approx(0.4, abs=0.01)
+    assert middle(page, f"{panel} .pl-chart .pl-achieved") == pytest.approx(0.5, abs=0.01)
+    heights = page.locator(f"{panel} .pl-chart .pl-column").evaluate_all(
         "(all) => all.map((each) => each.getAttribute('height'))"
     )
     assert len(heights) == 20
@@ -237,9 +238,9 @@ def test_values_that_come_and_go_are_drawn(show: Any) -> None:
     page = show(state(shares("rank", RANKS), shares("lane", RANKS)))
     after = shares("rank", RANKS | {"Bronze": (0.1, 0.1), "Silver": (0.35, 0.34)})
     page.evaluate("(patch) => receive({patch})", {"rev": 2, "names": ["rank"], "panels": {"rank": after}})
-    assert page.locator(".pl-line").count() == 5
+    assert page.locator(".pl-share").count() == 5
     assert page.locator(".pl-labels span").all_text_contents()[-1] == "Bronze"
-    assert page.locator(".pl-panel").count() == 1
+    assert page.locator(".pl-facet").count() == 1
 
 
 def test_without_a_population_there_is_no_chart(show: Any) -> None:
@@ -249,14 +250,14 @@ def test_without_a_population_there_is_no_chart(show: Any) -> None:
     page.evaluate(
         "(patch) => receive({patch})", {"rev": 2, "population": population(), "panels": {"rank": shares("rank", RANKS)}}
     )
-    assert page.locator(".pl-fidelity .pl-panel").is_visible()
+    assert page.locator(".pl-fidelity .pl-facet").is_visible()
 
 
 def test_names_from_a_model_stay_text(show: Any) -> None:
     """Markup in a field's name or value is shown, never run."""
     evil = "<img src=x onerror=window.hurt=1>"
     page = show(state(shares(evil, {evil: (0.5, 0.5), "b": (0.5, 0.5)})))
-    assert page.locator(".pl-panel-name").text_content() == evil
+    assert page.locator(".pl-facet-name").text_content() == evil
     assert page.locator(".pl-fidelity img").count() == 0
     assert page.evaluate("window.hurt") is None
 
@@ -265,7 +266,7 @@ def test_marks_do_not_move_for_those_who_want_no_motion(show: Any, page: Any) ->
     """With reduced motion a mark is at its new place at once."""
     page.emulate_media(reduced_motion="reduce")
     shown = show(state(shares("rank", RANKS)))
-    moving = "getComputedStyle(document.querySelector('.pl-line .pl-at')).transitionDuration"
+    moving = "getComputedStyle(document.querySelector('.pl-share .pl-at')).transitionDuration"
     assert set(shown.evaluate(moving).split(", ")) == {"0s"}
 
 
@@ -275,3 +276,17 @@ def test_a_state_is_not_changed_by_drawing_it(show: Any) -> None:
     before = copy.deepcopy(given)
     show(given)
     assert json.dumps(given) == json.dumps(before)
+
+
+def test_bins_of_whole_numbers_are_named_by_what_is_in_them(show: Any) -> None:
+    """A bin from 12.5 to 14.5 of whole numbers is told as 13 to 14, one of a single number as that number."""
+    panel = numbers("age") | {"bins": [[12.5, 14.5, 0.6, 0.5], [14.5, 15.5, 0.4, 0.5]], "min": 13, "max": 15}
+    page = show(state(panel))
+    titles = page.locator(".pl-histogram title").all_text_contents()
+    assert titles == ["13 to 14: requested 60 %, achieved 50 %", "15: requested 40 %, achieved 50 %"]
+
+
+def test_a_child_is_named_with_its_parents(show: Any) -> None:
+    """A panel's heading is its title, which for a child has the parents."""
+    page = show(state(shares("lane", RANKS) | {"title": "lane by rank"}))
+    assert page.locator(".pl-facet-name").text_content() == "lane by rank"

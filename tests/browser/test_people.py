@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.browser.test_fidelity import RANKS, population, shares, state
+from tests.browser.test_fidelity import DASH, RANKS, population, shares, state
 
 EVIL = "<img src=x onerror=window.hurt=1>"
 
 
-def shown(show: Any, **changes: Any) -> Any:
-    """The editor of one field with a population changed in these ways."""
-    return show(state(shares("rank", RANKS), population=population(**changes)))
+def shown(show: Any, tab: str = "Fidelity", **changes: Any) -> Any:
+    """The editor of one field with a population changed in these ways, and one of its views."""
+    page = show(state(shares("rank", RANKS), population=population(**changes)))
+    page.get_by_role("tab", name=tab).click()
+    return page
 
 
 def sent(page: Any) -> list[dict[str, Any]]:
@@ -27,10 +29,10 @@ def patch(page: Any, **changes: Any) -> None:
 def test_the_line_tells_what_an_edit_did(show: Any) -> None:
     """How many people changed, by this edit and since the start, and how many texts are out of date."""
     page = shown(show)
-    line = page.locator(".pl-changes")
-    assert line.text_content() == "this edit changed 80, since the start 120 · 12 texts to write again"
+    line = page.locator(".pl-effect")
+    assert line.text_content() == "this edit changed 80, since the start 120 · texts of 12 personas to write again"
     patch(page, edited=1, changed=1001, texts=1)
-    assert line.text_content() == "this edit changed 1, since the start 1,001 · 1 text to write again"
+    assert line.text_content() == "this edit changed 1, since the start 1,001 · texts of 1 persona to write again"
     patch(page, edited=0, changed=0, texts=0)
     assert line.text_content() == "as at the start"
 
@@ -72,7 +74,7 @@ def test_a_refusal_stands_beside_the_box(show: Any) -> None:
     box = page.get_by_label("number of personas")
     box.fill("2000000")
     box.press("Enter")
-    page.locator(".pl-population").get_by_text("too many for a form → at most 100,000").wait_for()
+    page.locator(".pl-draw").get_by_text("too many for a form → at most 100,000").wait_for()
     assert box.input_value() == "2000000"
 
 
@@ -103,10 +105,10 @@ def test_writing_says_its_price_and_waits_while_the_model_works(show: Any) -> No
 
 def test_the_table_shows_the_head(show: Any) -> None:
     """Columns, rows named by their persona, numbers to the right, and a dash where nothing is."""
-    page = shown(show, rows=[["p_000", None, 20], ["p_001", "Gold", 31.5]])
+    page = shown(show, "Table", rows=[["p_000", None, 20], ["p_001", "Gold", 31.5]])
     table = page.locator(".pl-people")
     assert table.locator("thead th").all_text_contents() == ["id", "rank", "age"]
-    assert table.locator("tbody tr").nth(0).locator("th, td").all_text_contents() == ["p_000", "–", "20"]
+    assert table.locator("tbody tr").nth(0).locator("th, td").all_text_contents() == ["p_000", DASH, "20"]
     align = "(cell) => getComputedStyle(cell).textAlign"
     assert table.locator("tbody td").nth(1).evaluate(align) == "right"
     assert table.locator("tbody td").nth(0).evaluate(align) == "left"
@@ -114,7 +116,7 @@ def test_the_table_shows_the_head(show: Any) -> None:
 
 def test_cells_that_an_edit_changed_are_marked(show: Any) -> None:
     """Only the cells that differ are marked, and only until the next edit."""
-    page = shown(show)
+    page = shown(show, "Table")
     rows = [list(row) for row in population()["rows"]]
     rows[3][1] = "Silver"
     patch(page, rows=rows)
@@ -126,7 +128,7 @@ def test_cells_that_an_edit_changed_are_marked(show: Any) -> None:
 
 def test_other_people_are_not_changed_people(show: Any) -> None:
     """A new draw or another page marks nothing."""
-    page = shown(show)
+    page = shown(show, "Table")
     patch(page, seed=8, rows=[[f"p_{i:03}", "Iron", 60 + i] for i in range(8)])
     patch(page, seed=8, first=8, rows=[[f"p_{i:03}", "Gold", 20 + i] for i in range(8, 16)])
     assert page.locator(".pl-changed").count() == 0
@@ -134,7 +136,7 @@ def test_other_people_are_not_changed_people(show: Any) -> None:
 
 def test_columns_that_come_and_go(show: Any) -> None:
     """A field added or removed changes the head and the rows."""
-    page = shown(show)
+    page = shown(show, "Table")
     patch(page, columns=["id", "age"], rows=[[f"p_{i:03}", 20 + i] for i in range(8)])
     assert page.locator(".pl-people thead th").all_text_contents() == ["id", "age"]
     assert page.locator(".pl-people tbody tr").nth(7).locator("th, td").all_text_contents() == ["p_007", "27"]
@@ -142,18 +144,19 @@ def test_columns_that_come_and_go(show: Any) -> None:
 
 def test_the_pages_are_turned_by_the_kernel(show: Any) -> None:
     """The table turns by eight, the cards by six, and at the ends a button does nothing and keeps the focus."""
-    page = shown(show)
-    assert page.locator(".pl-people-view .pl-place").text_content() == "people 1–8 of 1,000"
+    page = shown(show, "Table")
+    assert page.locator(".pl-people-view .pl-place").text_content() == f"people 1{DASH}8 of 1,000"
     page.get_by_role("button", name="Previous rows").click(force=True)
     assert page.evaluate("document.activeElement.textContent") == "Previous"
     page.get_by_role("button", name="Next rows").click()
+    page.get_by_role("tab", name="Personas").click()
     page.get_by_role("button", name="Next cards").click()
     assert sent(page) == [{"op": "page", "first": 8}, {"op": "page", "first": 6}]
 
 
 def test_cards_tell_who_someone_is(show: Any) -> None:
     """A card has the name, the facts, and what was written."""
-    page = shown(show)
+    page = shown(show, "Personas")
     card = page.locator(".pl-card").nth(1)
     assert card.locator("h4").text_content() == "Mina 1"
     assert card.locator("dt, dd").all_text_contents() == ["rank", "Gold", "age", "21"]
@@ -163,7 +166,7 @@ def test_cards_tell_who_someone_is(show: Any) -> None:
 def test_a_text_out_of_date_says_so(show: Any) -> None:
     """A text that an edit made untrue is named as one to be written again."""
     cards = [{"id": "p_000", "name": "Mina", "facts": [], "tagline": "old", "portrait": None, "texts": [["why", None]]}]
-    page = shown(show, cards=cards)
+    page = shown(show, "Personas", cards=cards)
     assert page.locator(".pl-card .pl-missing").all_text_contents() == ["text to be written again"] * 2
     bare = [cards[0] | {"name": "", "tagline": None}]
     patch(page, cards=bare, written=False)
@@ -181,7 +184,9 @@ def test_what_a_model_wrote_stays_text(show: Any) -> None:
         "portrait": EVIL,
         "texts": [[EVIL, EVIL]],
     }
-    page = shown(show, cards=[card], columns=["id", EVIL], rows=[["p_000", EVIL]], summary=EVIL)
+    page = shown(show, "Table", cards=[card], columns=["id", EVIL], rows=[["p_000", EVIL]], summary=EVIL)
+    page.get_by_role("tab", name="Personas").click()
+    assert page.locator(".pl-card h4").text_content() == EVIL
     assert page.locator(".personalab-editor img").count() == 0
     assert page.evaluate("window.hurt") is None
     assert page.locator(".pl-people td").text_content() == EVIL

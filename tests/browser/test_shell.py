@@ -163,11 +163,30 @@ def test_a_click_on_a_step_jumps_there(show: Any) -> None:
     assert came[0] | {"id": 0} == {"id": 0, "op": "jump", "step": 1}
 
 
+def test_the_focus_stays_in_the_box_of_a_renamed_field(show: Any) -> None:
+    """After a renaming the editor is that of the new name, and the focus is in its name."""
+    state = full()
+    names = ["area", *state["names"][1:]]
+    answer = patch(rev=4, names=names, fields={"area": field("area")}, select="area")
+    page = show(state, kernel(rename_field=answer)[1])
+    page.get_by_role("textbox", name="region: name").fill("area")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("textbox", name="area: name")).to_be_focused()
+
+
 def test_changes_are_listed(show: Any) -> None:
     """The number of changes stands on the button, the changes behind it."""
     page = show(full(), kernel()[1])
     page.get_by_role("button", name="Changes (3)").click()
     expect(page.get_by_text("fields.motto: added")).to_be_visible()
+
+
+def test_saving_says_when(show: Any) -> None:
+    """A file saved under the same name as before is told all the same."""
+    page = show(full(), kernel()[1])
+    page.get_by_role("button", name="File").click()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved to players.yaml at")).to_be_visible()
 
 
 def test_a_file_is_saved_or_the_reason_said(show: Any) -> None:
@@ -301,7 +320,21 @@ def test_escape_closes_then_gives_the_keys_back(show: Any) -> None:
     expect(steps).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.locator("body")).to_be_focused()
-    assert page.locator("[data-lm-suppress-shortcuts='true']").count() == 1
+
+
+def test_a_notebooks_keys_do_not_act_on_cells(show: Any) -> None:
+    """The focused element is marked as JupyterLab asks before it sees a key; with Ctrl only what is the editor's."""
+    page = show(full(), kernel()[1])
+    page.evaluate("""() => {
+      window.kept = [];
+      const seen = ({target, key}) => window.kept.push([key, target.hasAttribute("data-lm-suppress-shortcuts")]);
+      document.addEventListener("keydown", seen, true);
+    }""")
+    page.get_by_role("button", name="Steps").focus()
+    for keys in ("b", "Shift+ArrowDown", "Control+z", "Control+k"):
+        page.keyboard.press(keys)
+    kept = dict(page.evaluate("window.kept"))
+    assert (kept["b"], kept["ArrowDown"], kept["z"], kept["k"]) == (True, True, True, False)
 
 
 def test_a_sentence_starts_a_blueprint(show: Any) -> None:
