@@ -149,6 +149,14 @@ class Kernel:
         for kept in (field["values"], field["base"]["weights"]):
             kept.insert(at + command["by"], kept.pop(at))
 
+    def remove_value(self, command: dict[str, Any]) -> None:
+        """Leave a value out; the others share what it had."""
+        field = self.state["fields"][command["field"]]
+        at = field["values"].index(command["value"])
+        gone = field["base"]["weights"].pop(at)
+        field["values"].pop(at)
+        field["base"]["weights"] = [weight / (1 - gone) for weight in field["base"]["weights"]]
+
     def remove_base(self, command: dict[str, Any]) -> None:
         """Leave the field without a base."""
         self.state["fields"][command["field"]]["base"] = None

@@ -110,6 +110,13 @@ def test_a_value_is_moved_with_the_focus(editor: Page) -> None:
     assert len(sent(editor)) == 2
 
 
+def test_a_value_is_removed(editor: Page) -> None:
+    """Removing a value leaves the shares at 100 and puts the focus on the next value's button."""
+    editor.get_by_role("button", name="rank: remove Gold").press("Enter")
+    expect(editor.get_by_role("button", name="rank: remove Platinum")).to_be_focused()
+    expect(editor.get_by_label("rank: percent of Silver")).to_have_value("40.0")
+
+
 def test_values_are_added_and_ordered(editor: Page) -> None:
     """A value is added by name, and the order is a tick."""
     editor.get_by_label("rank: value to add").fill("Master")
