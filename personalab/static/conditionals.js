@@ -37,7 +37,7 @@ function bars(values, weights, most, [room, height] = [132, 22]) {
   return svg("svg", { class: "pl-bars", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": largest(values, weights) },
     svg("line", { class: "pl-ground", x1: 0, x2: width, y1: height - 0.5, y2: height - 0.5 }),
     heights.map((tall, at) => svg("rect", {
-      class: "pl-bar", x: at * step, y: height - tall, width: Math.max(1, step - (step > 4 ? 2 : 1)), height: tall,
+      class: "pl-stick", x: at * step, y: height - tall, width: Math.max(1, step - (step > 4 ? 2 : 1)), height: tall,
     }, svg("title", {}, `${values[at]} ${percent(weights[at])}`))));
 }
 
@@ -70,8 +70,9 @@ class RowTable {
     const field = this.store.field(this.name);
     if (!field) return;
     const people = this.store.state.people?.[this.name] ?? null;
-    const heads = JSON.stringify([field.parents, Boolean(people)]);
-    const same = field === this.field && people === this.people;
+    const parents = field.parents.map((parent) => [parent, this.store.field(parent)?.kind, this.store.field(parent)?.values]);
+    const heads = JSON.stringify([parents, Boolean(people)]);
+    const same = field === this.field && people === this.people && heads === this.heads;
     Object.assign(this, { field, people });
     if (heads !== this.heads) this.begin(heads);
     if (!same) this.draw();
@@ -150,9 +151,12 @@ class RowView {
     this.law = h("td.pl-law");
     this.people = table.people && h("td.pl-right");
     this.cells = field.parents.map((parent) => this.cell(parent));
-    this.inner = h("tr.pl-inner", { hidden: true });
+    const [across, faults] = [this.cells.length + (this.people ? 5 : 4), (this.intervals ?? []).map((given) => given.wrong)];
+    this.room = h("td", { colSpan: across });
+    this.inner = h("tr.pl-inner", { hidden: true }, this.room);
     this.element = h("tbody", {},
-      h("tr", {}, h("td", {}, this.toggle), this.cells, this.origin, this.law, this.people, h("td.pl-act", {}, this.act, this.wrong)), this.inner);
+      h("tr", {}, h("td", {}, this.toggle), this.cells, this.origin, this.law, this.people, h("td.pl-act", {}, this.act)),
+      h("tr.pl-said", {}, h("td", { colSpan: across }, this.wrong, faults)), this.inner);
     if (table.opened.has(JSON.stringify(when))) this.open(true);
   }
 
@@ -163,11 +167,11 @@ class RowView {
     if (this.table.store.field(parent)?.kind !== "numeric") return h("td", {}, value);
     this.box = h("input.pl-box.pl-interval", { type: "text", autocomplete: "off", value, "aria-label": `${this.where}: ${parent}` });
     const wrong = complaint(this.box);
-    const given = { box: this.box, wrong, parent, text: h("span", {}, value) };
+    const given = { box: this.box, wrong, parent, text: h("span.pl-plain", {}, value) };
     this.box.addEventListener("blur", () => this.rewrite(given));
     this.box.addEventListener("keydown", (event) => this.key(event, given));
     (this.intervals ??= []).push(given);
-    return h("td", {}, given.text, given.box, wrong);
+    return h("td", {}, given.text, given.box);
   }
 
   key(event, given) {
@@ -237,8 +241,7 @@ class RowView {
     const row = lawOf(store, field.name, this.when);
     this.row ??= row;
     this.hint = h("p.pl-soft");
-    const across = field.parents.length + (this.people ? 5 : 4);
-    this.inner.append(h("td", { colSpan: across }, h("div.pl-opened", {}, this.hint, lawEditor(store, field, row))));
+    this.room.append(h("div.pl-opened", {}, this.hint, lawEditor(store, field, row)));
     this.explain();
   }
 
@@ -266,7 +269,7 @@ function rowForm(table) {
     if (!wrong.textContent) for (const [, control] of controls) control.value = "";
     else table.opened.delete(JSON.stringify(when));
   };
-  const label = ([parent, control]) => h("label.pl-labelled", {}, h("span", {}, parent), control);
+  const label = ([parent, control]) => h("label.pl-named", {}, h("span", {}, parent), control);
   return h("form.pl-rowform", { onsubmit: submit, "aria-label": `${name}: new row` }, h("span.pl-soft", {}, "where"), controls.map(label), add, wrong);
 }
 

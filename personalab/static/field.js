@@ -49,7 +49,7 @@ function fieldHead(store, name) {
   const input = h("input.pl-box.pl-name", { type: "text", autocomplete: "off", spellcheck: false, value: name, "aria-label": `${name}: name` });
   const wrong = complaint(input);
   const kind = h("span.pl-kind");
-  const asked = h("div.pl-asked", { role: "group", hidden: true, "aria-label": `${name}: remove` });
+  const asked = h("div.pl-asked", { role: "group", hidden: true, "aria-label": `${name}: what depends on it` });
   const place = (by) => attempt(store, wrong, "move_field", { field: name, by });
   const [up, down] = [iconButton("up", `${name}: move up`, () => place(-1)), iconButton("down", `${name}: move down`, () => place(1))];
   const copy = iconButton("copy", `${name}: duplicate`, () => attempt(store, wrong, "duplicate_field", { field: name }));
@@ -212,7 +212,10 @@ function valueTools(store, name, row) {
   const rename = iconButton("rename", "", () => renameValue(store, name, row, rename));
   const up = iconButton("up", "", () => send("move_value", { by: -1 }));
   const down = iconButton("down", "", () => send("move_value", { by: 1 }));
-  const remove = iconButton("remove", "", () => send("remove_value", {}));
+  const remove = iconButton("remove", "", async () => {
+    const beside = row.element.nextElementSibling ?? row.element.previousElementSibling;
+    if (await send("remove_value", {})) beside.querySelector(".pl-tools").lastChild.focus();
+  });
   const named = [[rename, "rename"], [up, "move up"], [down, "move down"], [remove, "remove"]];
   row.called = (value) => { for (const [button, what] of named) { button.title = what; button.setAttribute("aria-label", `${name}: ${what} ${value}`); } };
   row.called(row.value);

@@ -26,7 +26,7 @@ function widest(law) {
 function impossible(law, touched) {
   const [low, high] = reach(law);
   const range = `${told(law.min)} to ${told(law.max)}`;
-  if (law.min > law.max) return [touched === "min" ? "min" : "max", `the least, ${told(law.min)}, is above the greatest, ${told(law.max)}`];
+  if (law.min > law.max) return [touched === "max" ? "max" : "min", `the least, ${told(law.min)}, is above the greatest, ${told(law.max)}`];
   if (low > high) return ["max", `there is no whole number from ${range}`];
   if (law.mean < low || law.mean > high) return ["mean", `the mean ${told(law.mean)} lies outside ${told(low)} to ${told(high)}`];
   if (law.sd < 0) return ["sd", "an sd cannot be below 0"];
@@ -132,7 +132,7 @@ class NumberForm {
     if (!law || this.typing || this.store.isPending(this.key)) return;
     for (const key of PROMISES) this.fill(key, law[key]);
     this.integer.checked = law.integer;
-    this.complain(null);
+    this.complain({});
     this.range(law);
     this.draw(law);
   }
@@ -227,20 +227,21 @@ class NumberForm {
     this.take();
   }
 
-  /** What is wrong with the boxes as they stand: which one, and why; null where nothing is. */
-  fault(law) {
-    const none = PROMISES.find((key) => Number.isNaN(law[key]));
-    if (!none) return impossible(law, this.touched);
-    return [none, this.boxes[none].value.includes(",") ? "write a point, not a comma: 1.5" : "type a number, such as 12.5"];
+  /** What is wrong with the boxes as they stand, by box; empty where nothing is. */
+  faults(law) {
+    const none = PROMISES.filter((key) => Number.isNaN(law[key]));
+    const why = (key) => (this.boxes[key].value.includes(",") ? "write a point, not a comma: 1.5" : "type a number, such as 12.5");
+    const together = impossible(law, this.touched); // of numbers that are there; NaN compares with nothing
+    return Object.fromEntries([...(together ? [together] : []), ...none.map((key) => [key, why(key)])]);
   }
 
   commit() {
     clearTimeout(this.timer);
     this.timer = null;
     const law = this.read();
-    const fault = this.fault(law);
-    this.complain(fault);
-    if (fault) return;
+    const faults = this.faults(law);
+    this.complain(faults);
+    if (Object.keys(faults).length) return;
     const held = this.law();
     this.range(law);
     this.draw({ ...held, ...law });
@@ -252,18 +253,19 @@ class NumberForm {
     const args = { field: this.name, when: this.when, ...law };
     const answer = await this.store.send("set_numeric", args, { key: this.key, gesture: this.gesture.now() });
     if (answer.replaced || this.timer || this.store.isPending(this.key)) return;
-    if (answer.refused) { this.complain([this.touched, sentenceOf(answer.refused)]); return; }
-    if (this.fault(this.read())) return;
+    if (answer.refused) { this.complain({ [this.touched]: sentenceOf(answer.refused) }); return; }
+    if (Object.keys(this.faults(this.read())).length) return;
     this.typing = false;
     this.take();
   }
 
   /** Say what is wrong beside its box, and what holds meanwhile. */
-  complain(fault) {
-    for (const key of PROMISES) this.boxes[key].wrong.say(fault && fault[0] === key ? fault[1] : null);
+  complain(faults) {
+    for (const key of PROMISES) this.boxes[key].wrong.say(faults[key] ?? null);
     const law = this.law();
-    this.kept.hidden = !fault;
-    this.kept.textContent = fault && law ? `Until then this holds: ${inWords(law)}. Escape goes back to it.` : "";
-    this.drawing.classList.toggle("pl-stale", Boolean(fault));
+    const wrong = Object.keys(faults).length > 0;
+    this.kept.hidden = !wrong;
+    this.kept.textContent = wrong && law ? `Until then this holds: ${inWords(law)}. Escape goes back to it.` : "";
+    this.drawing.classList.toggle("pl-stale", wrong);
   }
 }

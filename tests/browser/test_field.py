@@ -47,7 +47,7 @@ def test_a_name_that_is_refused_stays(show: Any) -> None:
     box = page.get_by_label("rank: name", exact=True)
     box.fill("hours")
     box.press("Enter")
-    expect(page.get_by_text("'hours' is taken")).to_be_visible()
+    expect(page.get_by_text("'hours' is taken", exact=True)).to_be_visible()
     expect(box).to_have_value("hours")
     box.press("Escape")
     expect(box).to_have_value("rank")
@@ -79,7 +79,7 @@ def test_refused_parents_are_unticked(show: Any) -> None:
     """A parent that the kernel refuses is not ticked any more, and the sentence says why."""
     page = show(kernel := state(rank(), hours()), Kernel(kernel, set_parents="that would be too many rows"))
     page.get_by_label("rank: depends on hours").click()
-    expect(page.get_by_text("that would be too many rows")).to_be_visible()
+    expect(page.get_by_text("that would be too many rows", exact=True)).to_be_visible()
     expect(page.get_by_label("rank: depends on hours")).not_to_be_checked()
 
 
@@ -108,6 +108,13 @@ def test_a_value_is_moved_with_the_focus(editor: Page) -> None:
     expect(editor.get_by_label("rank: percent of Silver")).to_have_value("30.0")
     up.press("Enter")
     assert len(sent(editor)) == 2
+
+
+def test_a_value_is_removed(editor: Page) -> None:
+    """Removing a value leaves the shares at 100 and puts the focus on the next value's button."""
+    editor.get_by_role("button", name="rank: remove Gold").press("Enter")
+    expect(editor.get_by_role("button", name="rank: remove Platinum")).to_be_focused()
+    expect(editor.get_by_label("rank: percent of Silver")).to_have_value("40.0")
 
 
 def test_values_are_added_and_ordered(editor: Page) -> None:
