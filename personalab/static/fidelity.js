@@ -36,6 +36,19 @@ function fidelityView(store) {
   return view;
 }
 
+/** One field's panel alone, to stand beside its editor; nothing where there is no population. */
+function ownFidelity(store, name) {
+  const view = h("div.pl-own");
+  const panelOf = keyed((kind) => (kind === "shares" ? sharesPanel() : numbersPanel()));
+  store.on(view, ["panels", "population", "fields"], () => {
+    const panel = store.state.panels?.[name];
+    const drawings = panelOf(panel ? [panel.kind] : []);
+    for (const drawing of drawings) drawing.show(panel, store.state.population?.n ?? 0, isWhole(store.field(name)));
+    arrange(view, drawings.map((drawing) => drawing.element));
+  });
+  return view;
+}
+
 /** The panels in the blueprint's order, but for the field being edited, which comes first. */
 function selectedFirst(store) {
   const { names, panels } = store.state;

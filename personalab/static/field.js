@@ -176,6 +176,7 @@ function distributionParts(store, field) {
   const child = field.parents.length > 0;
   const parts = [baseEditor(store, field, child)];
   if (field.kind === "categorical") parts.push(valuesForm(store, field.name));
+  parts.push(ownFidelity(store, field.name));
   if (child) parts.push(h("h4", {}, `By ${listed(field.parents, 4)}`), conditionalsTable(store, field));
   return parts;
 }
