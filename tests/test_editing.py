@@ -22,6 +22,7 @@ from personalab.writing import write
 from tests.conftest import LEAGUE
 from tests.fluent import Fluent, answer
 
+TOP = {"low": 0.2, "mid": 0.3, "top": 0.5}
 BP = Blueprint.from_dict({
     "domain": "players",
     "order": ["region", "rank", "age", "hours", "spare"],
@@ -29,7 +30,7 @@ BP = Blueprint.from_dict({
         {"name": "region", "kind": "categorical", "categorical": {"weights": {"EU": 0.5, "NA": 0.3, "KR": 0.2}}},
         {"name": "rank", "kind": "categorical", "parents": ["region"], "ordered_values": ["low", "mid", "top"],
          "categorical": {"weights": {"low": 0.5, "mid": 0.3, "top": 0.2}},
-         "conditionals": [{"when": {"region": "KR"}, "categorical": {"weights": {"low": 0.2, "mid": 0.3, "top": 0.5}}}]},
+         "conditionals": [{"when": {"region": "KR"}, "categorical": {"weights": TOP}}]},
         {"name": "age", "kind": "numeric", "numeric": {"min": 16, "max": 60, "mean": 27, "sd": 7, "integer": True}},
         {"name": "hours", "kind": "numeric", "parents": ["rank"], "conditionals": [
             {"when": {"rank": "low"}, "numeric": {"min": 0, "max": 30, "mean": 8, "sd": 5}},
@@ -250,10 +251,13 @@ def test_people_can_be_drawn_later():
         {"id": 1, "op": "explode"}, {"id": 1, "op": "__init__"}, {"id": 1, "op": "undo", "gesture": []},
         {"id": 1, "op": "jump"}, {"id": 1, "op": "jump", "step": "x"}, {"id": 1, "op": "jump", "step": 99},
         {"id": 1, "op": "undo"}, {"id": 1, "op": "page", "first": -1}, {"id": 1, "op": "page", "first": 1.5},
-        {"id": 1, "op": "save", "path": 3}, {"id": 1, "op": "save", "path": "x.txt"}, {"id": 1, "op": "open", "path": "no.yaml"},
-        {"id": 1, "op": "resample", "seed": -1}, {"id": 1, "op": "resample", "n": 0}, {"id": 1, "op": "resample", "n": "9"},
+        {"id": 1, "op": "save", "path": 3}, {"id": 1, "op": "save", "path": "x.txt"},
+        {"id": 1, "op": "open", "path": "no.yaml"},
+        {"id": 1, "op": "resample", "seed": -1}, {"id": 1, "op": "resample", "n": 0},
+        {"id": 1, "op": "resample", "n": "9"},
         {"id": 1, "op": "infer", "prompt": " "}, {"id": 1, "op": "infer", "prompt": 3},
-        {"id": 1, "op": "infer", "prompt": "x", "count": 0}, {"id": 1, "op": "infer", "prompt": "x", "grounding": "web"},
+        {"id": 1, "op": "infer", "prompt": "x", "count": 0},
+        {"id": 1, "op": "infer", "prompt": "x", "grounding": "web"},
         {"id": 1, "op": "check"}, {"id": 1, "op": "set_weights"}, {"id": 1, "op": "set_weights", "field": 3},
         {"id": 1, "op": "set_weights", "field": "region", "when": None, "weights": {"EU": 2}},
         {"id": 1, "op": "set_weights", "field": "region", "when": None, "weights": {"EU": float("nan")}},
@@ -635,7 +639,7 @@ def test_a_model_that_fails_is_told_in_a_sentence():
     """The error and what to do about it stand in the state; the form goes on."""
 
     class Broken:
-        def complete(self, messages, schema):
+        def complete(self, *_):
             raise OSError("no")
 
     session = Session(BP, n=5, seed=3, model=Broken())

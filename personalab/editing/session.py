@@ -467,8 +467,9 @@ class Session:
         """Of the blueprint and its people, told once as long as both stay."""
         known = self._described
         if known is None or known[0] is not step.blueprint or known[1] is not step.source:
-            self._described = (step.blueprint, step.source, described(step.blueprint, step.source.start))
-        told, people = self._described[2], self._people(step)
+            known = (step.blueprint, step.source, described(step.blueprint, step.source.start))
+            self._described = known
+        told, people = known[2], self._people(step)
         if people is None:
             return {**told, "people": None, "population": None, "panels": {}}
         frame, previous = self._told(people), self._history.previous
