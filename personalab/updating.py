@@ -385,7 +385,7 @@ def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -
             made[renamed.get(name, name)] = frame[name].mask(is_touched)
         elif name in own:
             made[name] = frame[name]
-    if [field.name for field in before.fields] == [field.name for field in after.fields]:
+    if [field.name for field in before.fields] == [field.name for field in after.fields] and set(made) <= set(frame):
         made = made[[name for name in frame if name in made]]
     else:
         first = [field.name for field in after.fields if field.name in made]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from personalab.blueprint import Blueprint
-from personalab.editing.history import History, Source, Step
+from personalab.editing.history import History, Source, Step, is_same
 from personalab.errors import RequestError
 from personalab.lint import demand_valid
 from personalab.population import Population
@@ -37,7 +37,7 @@ def opening(bp: Any, n: int | None, seed: int | None, file: Path | None) -> Hist
     kept = Blueprint.load(file) if file is not None and file.exists() else None
     first = _population(bp, n, seed) if isinstance(bp, Population) else _blueprint(bp or kept, n, seed)
     history = History((first,))
-    if file is None or kept is None or kept == first.blueprint:
+    if file is None or kept is None or is_same(kept, first.blueprint):
         return history
     demand_valid(kept)
     return history.then(Step(f"opened {file.name}", kept, first.source))

@@ -35,12 +35,15 @@ class Texts:
 
     Attributes
     ----------
+    start : Blueprint or None
+        What their people were drawn from; the texts say nothing of people drawn from another.
     blueprint : Blueprint
         What held when they were written.
     frame : pandas.DataFrame
         The people written, with their texts.
     """
 
+    start: Blueprint | None
     blueprint: Blueprint
     frame: pd.DataFrame
 
@@ -107,7 +110,8 @@ class People:
         """The frame with the texts that are still true of whom they were written for, the newest first."""
         frame = self.frame
         for texts in written:
-            frame = self._filled(frame, texts)
+            if texts.start is self.source.start:
+                frame = self._filled(frame, texts)
         return frame
 
     def _filled(self, frame: pd.DataFrame, texts: Texts) -> pd.DataFrame:

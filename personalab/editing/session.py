@@ -17,7 +17,7 @@ import pandas as pd
 
 from personalab import edits, llm, rules
 from personalab.blueprint import Blueprint
-from personalab.editing.history import History, Source, Step, same_gesture
+from personalab.editing.history import History, Source, Step, is_same, same_gesture
 from personalab.editing.opening import drawn_from, opening
 from personalab.editing.people import People, Texts, text_columns, unwritten
 from personalab.editing.shown import State, described, difference, followed, groundings, population, refusal
@@ -271,7 +271,7 @@ class Session:
         return {"patch": {"select": new[0]}} if len(new) == 1 else {}
 
     def _step(self, name: str, bp: Blueprint, gesture: int | str | None = None) -> None:
-        if bp != self.blueprint:
+        if not is_same(bp, self.blueprint):
             source = self._history.current.source
             if source.start is None:
                 source = drawn_from(bp, source.n, self._seed)
@@ -360,7 +360,7 @@ class Session:
         self._begin(work, job, partial(self._written, bp))
 
     def _written(self, bp: Blueprint, frame: pd.DataFrame) -> None:
-        self._texts = (Texts(bp, frame), *self._texts)
+        self._texts = (Texts(self.start, bp, frame), *self._texts)
 
     def _cancel(self) -> None:
         if self._work is not None:
@@ -409,7 +409,7 @@ class Session:
         if bp is None or source.start is None or source.n is None:
             return None
         for people in self._known:
-            if people.source is source and people.blueprint == bp:
+            if people.source is source and people.blueprint is bp:
                 return people
         people = People(source, bp)
         _ = people.frame  # only people who can be had are kept
@@ -428,7 +428,7 @@ class Session:
         return self.blueprint
 
     def _told(self, people: People) -> pd.DataFrame:
-        if self._full is None or self._full[:2] != (people, len(self._texts)):
+        if self._full is None or self._full[0] is not people or self._full[1] != len(self._texts):
             self._full = (people, len(self._texts), people.told(self._texts))
         return self._full[2]
 
@@ -456,7 +456,7 @@ class Session:
             **self._told_of(step),
             "steps": self._history.names(),
             "step": self._history.at,
-            "saved": str(self.file) if self.file else path if saved == step.blueprint else "",
+            "saved": str(self.file) if self.file else path if saved is step.blueprint else "",
             "groundings": groundings(),
             "model": self._model_name(),
             "work": self._work.told() if self._work else None,
@@ -465,9 +465,11 @@ class Session:
 
     def _told_of(self, step: Step) -> State:
         """Of the blueprint and its people, told once as long as both stay."""
-        if self._described is None or self._described[:2] != (step.blueprint, step.source):
-            self._described = (step.blueprint, step.source, described(step.blueprint, step.source.start))
-        told, people = self._described[2], self._people(step)
+        known = self._described
+        if known is None or known[0] is not step.blueprint or known[1] is not step.source:
+            known = (step.blueprint, step.source, described(step.blueprint, step.source.start))
+            self._described = known
+        told, people = known[2], self._people(step)
         if people is None:
             return {**told, "people": None, "population": None, "panels": {}}
         frame, previous = self._told(people), self._history.previous
@@ -486,7 +488,7 @@ class Session:
     # ---- the file -----------------------------------------------------------------------------------------------
 
     def _save_soon(self) -> None:
-        if self.file is not None and not self._is_saving and self.blueprint not in (None, self._stored):
+        if self.file is not None and not self._is_saving and self.blueprint is not self._stored:
             self._is_saving = True
             Home().later(SAVING, self._save_now)
 
@@ -494,7 +496,7 @@ class Session:
         """Save to the file; that it cannot be written is said, and costs no edit."""
         with self._lock:
             self._is_saving = False
-            if self.file is None or self.blueprint is None or self.blueprint == self._stored:
+            if self.file is None or self.blueprint is None or self.blueprint is self._stored:
                 return
             try:
                 self.blueprint.save(self.file)

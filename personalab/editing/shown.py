@@ -1,7 +1,8 @@
 """What the page shows, as plain data: the state, and what of it has changed.
 
 The state holds nothing but JSON's own types. A patch is a part of it: of ``fields``, ``people`` and ``panels`` the
-entries that have changed (None for one that is gone while its field is still there), of all else whole keys.
+entries that have changed (None for one that is gone while its field is still there), of all else whole keys. Its
+``select`` is no part of the state: it names the field that an edit has just made, for the page to turn to.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def described(bp: Blueprint | None, start: Blueprint | None) -> State:
         "sources": list(bp.sources),
         "notes": list(bp.notes or ()),
         "names": [field.name for field in bp.fields],
-        "fields": {field.name: _field(bp, field, field != past.get(field.name)) for field in bp.fields},
+        "fields": {field.name: _field(bp, field, _is_changed(field, past.get(field.name))) for field in bp.fields},
         "constraints": [{"name": each.name, "text": edits.typed(each), "broken": None} for each in bp.constraints],
         "diff": changes(bp, start),
         "warnings": [
@@ -79,7 +80,7 @@ def followed(told: State, people: People) -> State:
 def population(people: People, frame: pd.DataFrame, first: int) -> State:
     """The people themselves: who they are, a few of them, and how they follow the blueprint."""
     bare = unwritten(frame, people.blueprint)
-    is_written = not bare.all()
+    is_written = not bare.all() or WRITTEN[0] in frame
     return {
         "n": len(frame),
         "seed": people.source.seed,
@@ -129,7 +130,8 @@ def difference(before: State, after: State) -> State:
 
 def patched(state: State, patch: State) -> State:
     """Lay a patch over a state, as the page does."""
-    laid = {**state, **{key: value for key, value in patch.items() if key not in BY_NAME}}
+    whole = {key: value for key, value in patch.items() if key not in (*BY_NAME, "select")}
+    laid = {**state, **whole}
     for key in BY_NAME:
         if key in patch and patch[key] is not None and laid[key] is not None:
             laid[key] = {**laid[key], **patch[key]}
@@ -165,6 +167,11 @@ def _field(bp: Blueprint, field: AnyField, is_changed: bool) -> State:
     rows, more = edits.rows(bp, field.name)
     told["rows"] = [_row(field, row) for row in rows]
     return told | {"more": more}
+
+
+def _is_changed(field: AnyField, past: AnyField | None) -> bool:
+    moved = isinstance(field, CategoricalField) and isinstance(past, CategoricalField) and field.values != past.values
+    return moved or field != past
 
 
 def _row(field: AnyField, row: edits.Row) -> State:

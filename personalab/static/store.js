@@ -99,8 +99,8 @@ class Store {
     }
     const names = new Set(this.state.names);
     for (const key of ["fields", "people", "panels"]) {
-      for (const [name, each] of Object.entries(this.state[key] ?? {})) {
-        if (each === null || !names.has(name)) delete this.state[key][name]; // gone, with its field or without it
+      for (const [name, part] of Object.entries(this.state[key] ?? {})) {
+        if (part === null || !names.has(name)) delete this.state[key][name]; // gone, with its field or without it
       }
     }
     if (!this.state.names.includes(this.selected) && this.selected !== "" && this.selected !== "about") {
