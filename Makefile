@@ -22,11 +22,12 @@ demo: .venv/.demo ## one sentence in, personas out: make demo PROMPT="50 small-s
 lab: .venv/.lab ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-test: .venv/.test ## run the tests
+test: .venv/.test ## run the tests; those in a browser where Chromium is found
 	$(BIN)/python -m pytest
 
 notebooks: .venv/.test ## run the notebooks offline and compare every output with the stored one
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 -p no:cacheprovider notebooks
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with=tests/sanitize.cfg \
+		--nbval-cell-timeout=60 -p no:cacheprovider notebooks
 
 lint: .venv/.dev ## check style, types and docstrings
 	$(BIN)/ruff check

@@ -1,7 +1,8 @@
-"""A blank page that runs the editor's module, with a model that answers from Python."""
+"""Chromium, a blank page that runs the editor's module with a model that answers from Python, and JupyterLab."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,12 +10,24 @@ from typing import Any
 
 import pytest
 
+from tests.browser.lab import Lab, Server, serving
+
 STATIC = Path(__file__).parents[2] / "personalab" / "static"
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+NAMES = [
+    *("chromium", "chromium-browser", "google-chrome"),
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+]
+CHROMIUM = os.environ.get("PERSONALAB_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+MISSING = (
+    "the tests in a browser found no Chromium; apt-get install chromium (Debian), snap install chromium (Ubuntu), "
+    "brew install --cask google-chrome (macOS), or name one with PERSONALAB_CHROMIUM"
+)
+HERE = Path(__file__).parent
 
 HOST = """async ({code, css, state}) => {
   const style = document.createElement("style");
@@ -39,6 +52,31 @@ HOST = """async ({code, css, state}) => {
   await module.initialize?.({model});
   await module.render({model, el});
 }"""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put these tests last, for Playwright keeps an event loop running; leave them out where no browser is."""
+    here = [item for item in items if HERE in item.path.parents]
+    others = [item for item in items if HERE not in item.path.parents]
+    if CHROMIUM is not None or not here:
+        items[:] = others + here
+    elif os.environ.get("PERSONALAB_BROWSER") == "required":
+        raise pytest.UsageError(MISSING)
+    else:
+        items[:] = others
+        config.hook.pytest_deselected(items=here)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line that tests were left out, and what to do."""
+    left_out = [item for item in terminalreporter.stats.get("deselected", []) if HERE in item.path.parents]
+    if left_out and CHROMIUM is None:
+        terminalreporter.write_line(f"{len(left_out)} skipped: {MISSING}", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def base_url() -> None:
+    """No page here has a relative address; pytest-playwright's own fixture of this name makes pytest warn."""
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +104,20 @@ def show(page: Any) -> Iterator[Callable[..., Any]]:
 
     yield shown
     assert errors == []
+
+
+@pytest.fixture(scope="session")
+def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One JupyterLab for all tests."""
+    with serving(tmp_path_factory.mktemp("lab")) as server:
+        yield server
+
+
+@pytest.fixture
+def lab(jupyter: Server, page: Any) -> Iterator[Lab]:
+    """A page of JupyterLab; whatever the test does there, nothing may go wrong unseen and no request leave."""
+    made = Lab(jupyter, page)
+    yield made
+    made.close()
+    assert made.errors == []
+    assert set(made.hosts) <= {"127.0.0.1"}
