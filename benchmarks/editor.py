@@ -30,9 +30,8 @@ from personalab import Blueprint
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # JupyterLab is driven as the tests drive it
 
-from tests.browser.lab import Lab, message_type, serving
-
 from tests.browser.conftest import CHROMIUM, FLAGS, MISSING
+from tests.browser.lab import Lab, message_type, serving
 
 FIELDS, VALUES = 10, 6
 SEED = 7

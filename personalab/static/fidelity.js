@@ -272,7 +272,7 @@ function sharesTold(panel) {
   const outside = panel.cells.filter(isOutside).length;
   const [value, requested, achieved] = panel.cells.reduce((worst, cell) => (Math.abs(cell[2] - cell[1]) > Math.abs(worst[2] - worst[1]) ? cell : worst));
   return `${panel.title || panel.field}: ${distanceLine(panel)}; ${outside} of ${panel.cells.length} values outside the band; `
-    + `furthest off ${value}, requested ${inPercent(requested)}, achieved ${inPercent(achieved)}`;
+    + (Math.abs(achieved - requested) < 1e-9 ? "every share as requested" : `furthest off ${value}, requested ${inPercent(requested)}, achieved ${inPercent(achieved)}`);
 }
 
 /** A numeric field's panel: the requested spread as an area, the achieved one as bars, and the two means. */
