@@ -9,6 +9,7 @@ True
 
 from personalab import charts
 from personalab.blueprint import Blueprint, CategoricalField, Constraint, NumericField, TextField
+from personalab.editor import edit
 from personalab.errors import PersonalabError
 from personalab.fidelity import report
 from personalab.inference import infer
@@ -29,6 +30,7 @@ __all__ = [
     "Report",
     "TextField",
     "charts",
+    "edit",
     "generate",
     "infer",
     "report",

@@ -41,6 +41,7 @@ from pydantic import (
     model_serializer,
 )
 
+from personalab import sketches
 from personalab.errors import BlueprintError, RequestError
 
 
@@ -496,6 +497,10 @@ class Blueprint(Value):
         return f"Blueprint({self.domain!r}, fields={names}, constraints={len(self.constraints)})"
 
     __str__ = __repr__
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        data = {"notes": None} | self.to_dict()
+        return {"text/plain": sketches.in_text(data), "text/html": sketches.in_html(data)}
 
 
 def write_whole(path: Path, text: str) -> Path:

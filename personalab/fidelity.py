@@ -40,7 +40,7 @@ from personalab.blueprint import (
 )
 from personalab.branches import Branch, branches
 from personalab.columns import from_frame
-from personalab.diversity import Diversity, diversity
+from personalab.diversity import Diversity, diversity, joined
 from personalab.draws import shares
 from personalab.errors import BlueprintError, NotApplicableError, RequestError
 from personalab.lint import demand_valid, known
@@ -535,10 +535,7 @@ def _interpolated(drawn: Drawn) -> int:
 
 def _diversity(frame: pd.DataFrame, bp: Blueprint) -> tuple[Diversity | None, dict[str, str]]:
     """Of the text fields joined, or of the portraits where the blueprint has none; people without any are left out."""
-    named = [field.name for field in bp.texts if field.name in frame.columns]
-    named = named or [name for name in ("portrait",) if name in frame.columns]
-    columns = [frame[name].astype("string").fillna("").tolist() for name in named]
-    written = [text for parts in zip(*columns, strict=True) if (text := " ".join(parts).strip())]
+    written = joined(frame, bp).tolist()
     if len(written) >= 2:
         return diversity(written), {}
     if len(frame) < 2:

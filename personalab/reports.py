@@ -12,17 +12,17 @@ differently, and people who break a constraint are counted exactly.
 from __future__ import annotations
 
 import dataclasses
-import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-
-import numpy as np
 
 from personalab.blueprint import FrozenDict
 from personalab.branches import Origin
 from personalab.diversity import Diversity
 from personalab.lint import Finding
+from personalab.sketches import GREY, ORANGE, as_lines, render
+from personalab.sketches import percent as percent
+from personalab.sketches import positional as positional
 
 Status = Literal["held", "violated", "not applicable"]
 Rows = list[tuple[str, ...]]
@@ -372,20 +372,21 @@ class Report:
         return "\n\n".join(part for part in parts if part)
 
     def _repr_html_(self) -> str:
-        parts = [f"<p><b>{html.escape(self.domain)}</b>: {html.escape(self.summary)}</p>"]
-        parts += [_as_html(table) for table in self.tables]
-        parts += [f"<p>{html.escape(remark)}</p>" for remark in self.remarks]
-        return "\n".join(parts)
+        return render(
+            "report.html.j2",
+            rep=self,
+            roots=[_still(root) for root in self.marginals],
+            coverage=percent(COVERAGE),
+            colours={"grey": GREY, "orange": ORANGE},
+        )
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
 
 
 def brief(value: float) -> str:
     """A distance for people: two digits that count, and never 0 unless it is."""
     return f"{value:.2g}" if value else "0"
-
-
-def percent(share: float, digits: int = 3) -> str:
-    """A share for people: ``25 %``."""
-    return f"{positional(100 * share, digits)} %"
 
 
 def change(requested: float, achieved: float, *, is_share: bool = False) -> str:
@@ -396,11 +397,6 @@ def change(requested: float, achieved: float, *, is_share: bool = False) -> str:
         if before != after or abs(requested - achieved) <= DUST * max(abs(requested), abs(achieved), 1):
             break
     return f"{before} → {after}"
-
-
-def positional(value: float, digits: int = 4) -> str:
-    """A number for people: so many digits that count, and no exponent."""
-    return np.format_float_positional(value, precision=digits, fractional=False, trim="-")
 
 
 def _plain(value: Any) -> Any:
@@ -568,15 +564,31 @@ def _method(rep: Report) -> str:
 
 
 def _as_text(table: Table) -> str:
-    shown = table.rows[:MOST_ROWS]
-    widths = [max(map(len, column)) for column in zip(table.header, *shown, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (table.header, *shown)]
-    if len(table.rows) > len(shown):
-        lines.append(f"… and {len(table.rows) - len(shown):,} more rows")
+    lines = as_lines(table.header, table.rows[:MOST_ROWS])
+    if len(table.rows) > MOST_ROWS:
+        lines.append(f"… and {len(table.rows) - MOST_ROWS:,} more rows")
     return "\n".join([table.title, *(f"  {line}" for line in lines)])
 
 
-def _as_html(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.header)
-    rows = ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows]
-    return f"<table><caption>{html.escape(table.title)}</caption><tr>{head}</tr>{''.join(rows)}</table>"
+def _still(root: Marginal) -> dict[str, Any]:
+    """A root's band, line and dot, cell by cell, in per cent of a strip that ends where the greatest share does."""
+    upto = max(max(cell.high, cell.achieved) for cell in root.cells) or 1.0
+
+    def at(share: float) -> float:
+        return round(100 * share / upto, 1)
+
+    rows = [
+        {
+            "value": cell.key,
+            "requested": percent(cell.requested),
+            "achieved": percent(cell.achieved),
+            "low": at(cell.low),
+            "width": round(at(cell.high) - at(cell.low), 1),
+            "requested_at": at(cell.requested),
+            "achieved_at": at(cell.achieved),
+            "outside": cell.is_outside,
+        }
+        for cell in root.cells
+    ]
+    told = f"TVD {brief(root.total_variation_distance)}, {root.verdict}"
+    return {"name": root.attribute, "told": told, "upto": percent(upto), "rows": rows}

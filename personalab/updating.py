@@ -262,17 +262,44 @@ class Change:
 
 
 def origins(before: Blueprint, after: Blueprint) -> dict[str, str]:
-    """Which field of the old blueprint each sampled field of the new one is, under the same name or a new one."""
+    """Which field of the old blueprint each sampled field of the new one is, under the same name or a new one.
+
+    A field under a new name is one that is gone and had the same distribution, else one of its kind that stood where it
+    stands and, of values, has half in common with it: renamed, and edited too.
+    """
     kinds = {field.name: field.kind for field in before.sampled}
     found = {field.name: field.name for field in after.sampled if kinds.get(field.name) == field.kind}
     gone = [field for field in before.sampled if field.name not in found]
-    for name in after.order:
-        if name not in found and after[name].kind != "text":
-            same = next((old for old in gone if _is_same(sampled(after, name), old, found | {name: old.name})), None)
-            if same is not None:
-                found[name] = same.name
-                gone.remove(same)
+    for is_one in (_is_renamed, _is_in_place):
+        for name in after.order:
+            if name not in found and after[name].kind != "text":
+                same = next((old for old in gone if is_one(before, after, old, sampled(after, name), found)), None)
+                if same is not None:
+                    found[name] = same.name
+                    gone.remove(same)
     return found
+
+
+def _is_renamed(_: Blueprint, __: Blueprint, old: SampledField, field: SampledField, origin: Mapping[str, str]) -> bool:
+    return _is_same(field, old, {**origin, field.name: old.name})
+
+
+def _is_in_place(
+    before: Blueprint, after: Blueprint, old: SampledField, field: SampledField, origin: Mapping[str, str]
+) -> bool:
+    """Whether two fields of one kind stand at the same place, and have at least half of their values in common."""
+    if isinstance(old, CategoricalField) and isinstance(field, CategoricalField):
+        common = len({*old.values} & {*field.values})
+        if 2 * common < max(len(old.values), len(field.values)):
+            return False
+    elif old.kind != field.kind:
+        return False
+    was, now = [each.name for each in before.fields], [each.name for each in after.fields]
+    there, here = was.index(old.name), now.index(field.name)
+    beside = [now[here - 1] if here else None, now[here + 1] if here + 1 < len(now) else None]
+    neighbours = [was[there - 1] if there else None, was[there + 1] if there + 1 < len(was) else None]
+    is_between = [origin.get(name, name) if name else None for name in beside] == neighbours
+    return is_between or (there == here and len(was) == len(now))
 
 
 def _is_same(field: SampledField, old: SampledField, origin: Mapping[str, str]) -> bool:
@@ -358,7 +385,7 @@ def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -
             made[renamed.get(name, name)] = frame[name].mask(is_touched)
         elif name in own:
             made[name] = frame[name]
-    if [field.name for field in before.fields] == [field.name for field in after.fields]:
+    if [field.name for field in before.fields] == [field.name for field in after.fields] and set(made) <= set(frame):
         made = made[[name for name in frame if name in made]]
     else:
         first = [field.name for field in after.fields if field.name in made]

@@ -15,7 +15,7 @@ import personalab
 PACKAGE = Path(personalab.__file__).parent
 # The data's way: a module imports only from those before it.
 ORDER = [
-    *("errors", "blueprint", "rules", "columns", "branches", "arithmetic", "numerics", "lint"),
+    *("errors", "sketches", "blueprint", "rules", "columns", "branches", "arithmetic", "numerics", "lint"),
     *(
         "quotas",
         "sobol",

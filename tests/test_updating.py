@@ -17,9 +17,11 @@ from scipy import stats
 from personalab import Blueprint, numerics, sample, update, validate
 from personalab.blueprint import CategoricalField, NumericField
 from personalab.branches import branch
+from personalab.edits import add_field, remove_field, rename_field
 from personalab.errors import BlueprintError, PersonalabError, RequestError
 from personalab.fidelity import distance, report
 from personalab.moves import lifted
+from personalab.updating import origins
 from tests.conftest import ROOT
 from tests.strategies import blueprints, edited
 from tests.test_sampling import (
@@ -463,3 +465,40 @@ def test_a_renamed_text_keeps_its_texts() -> None:
     before, after = (blueprint(side, bio | {"name": name}, order=["side"]) for name in ("bio", "story"))
     frame = sample(before, 4, seed=1).assign(bio=["a", "b", "c", "d"])
     assert update(frame, before, after)["story"].tolist() == ["a", "b", "c", "d"]
+
+
+def test_a_renamed_and_reweighted_field_is_the_same_field() -> None:
+    """As many of its people change as its distribution moved, and nobody where it has no heirs."""
+    before = Blueprint.load(ROOT / "data" / "blueprints" / "hospital-nurses.yaml")
+    moving = moved(before, "ward")
+    after = rename_field(moving, field="ward", to="unit")
+    frame = sample(before, 1000, seed=3)
+    count = changes(frame.rename(columns={"ward": "unit"}), update(frame, before, after))
+    assert abs(count.pop("unit") - 1000 * distances(before, moving, "ward")) <= len(weights(before, "ward"))
+    assert set(count) <= {"shift_pattern", "weekly_hours"}
+
+
+def test_a_renamed_number_with_another_mean_keeps_most_of_its_people() -> None:
+    """As few change as without the new name, up to what slices can see."""
+    before = blueprint(number("age", 18, 80, 40, 10), number("pay", 0, 100, 40, 12))
+    moving = before.replace("pay", mean=44)
+    frame = sample(before, 500, seed=3)
+    new = update(frame, before, rename_field(moving, field="pay", to="income"))
+    count = changes(frame, update(frame, before, moving))["pay"]
+    assert changes(frame.rename(columns={"pay": "income"}), new)["income"] == pytest.approx(count, abs=20)
+    assert count < 150
+
+
+def test_another_field_in_the_place_of_one_that_is_gone_is_new() -> None:
+    """Two fields that share too few values are two fields."""
+    side, tone = choice("side", {"head": 0.5, "tail": 0.5}), choice("tone", {"head": 0.4, "high": 0.3, "low": 0.3})
+    assert origins(blueprint(side), blueprint(tone)) == {}
+
+
+def test_a_renamed_and_edited_field_is_known_by_its_neighbours() -> None:
+    """Another field may come or go elsewhere in the same edit."""
+    before = Blueprint.load(ROOT / "data" / "blueprints" / "hospital-nurses.yaml")
+    longer = add_field(moved(before, "ward"), name="pet", kind="categorical")
+    after = remove_field(rename_field(longer, field="ward", to="unit"), field="hospital")
+    assert origins(before, after)["unit"] == "ward"
+    assert "pet" not in origins(before, after)

@@ -25,7 +25,7 @@ from personalab import replies
 from personalab.errors import ProviderError, RequestError
 from personalab.llm import places
 from personalab.llm.answers import completion, validated
-from personalab.llm.background import run
+from personalab.llm.background import loop, run
 from personalab.llm.endpoint import Endpoint, Gate
 from personalab.llm.faults import seconds_set
 from personalab.llm.schemas import strict_schema
@@ -33,8 +33,20 @@ from personalab.llm.usage import Count, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from concurrent.futures import Future
 
-__all__ = ["UNUSABLE", "Connection", "Count", "Model", "Usage", "connect", "run", "run_with", "strict_schema"]
+__all__ = [
+    "UNUSABLE",
+    "Connection",
+    "Count",
+    "Model",
+    "Usage",
+    "connect",
+    "run",
+    "run_with",
+    "start_with",
+    "strict_schema",
+]
 
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
@@ -283,6 +295,32 @@ def run_with(connection: Connection, work: Coroutine[Any, Any, R]) -> R:
     except ProviderError:
         connection.forget_useless()
         raise
+
+
+def start_with(connection: Connection, work: Callable[[], Coroutine[Any, Any, R]]) -> Future[R]:
+    """Start work that asks a model, as `run_with` does, and go on without waiting for it.
+
+    Parameters
+    ----------
+    connection : Connection
+        The model.
+    work : callable
+        Makes the coroutine to run; one made beforehand would be left over where the work is cancelled at once.
+
+    Returns
+    -------
+    concurrent.futures.Future
+        Holds the result once there is one; cancelling it cancels the work.
+    """
+
+    async def started() -> R:
+        try:
+            return await work()
+        except ProviderError:
+            connection.forget_useless()
+            raise
+
+    return asyncio.run_coroutine_threadsafe(started(), loop())
 
 
 def _object(model: Any) -> Connection:

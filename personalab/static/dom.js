@@ -17,7 +17,8 @@ function svg(tag, attributes = {}, ...children) {
 
 function dressed(made, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) {
-    if (value === null || value === undefined || value === false) continue;
+    if (value === null || value === undefined) continue;
+    if (value === false) { if (made[key] === true) made[key] = false; continue; }
     if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
     else if (key in made && !key.includes("-") && made.namespaceURI !== SVG) made[key] = value;
     else made.setAttribute(key, value === true ? "" : String(value));

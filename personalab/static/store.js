@@ -11,13 +11,16 @@ class Store {
     this.model = model;
     this.state = structuredClone(model.get("state"));
     this.selected = this.state.names?.[0] ?? null; // a field's name, or "" for the rules, or "about"
-    this.silent = false;
+    this.silent = false; // the kernel is late with an answer
+    this.gone = false; // the kernel will not answer any more
+    this.refusal = null; // the last answer that was no
     this.listeners = new Set();
     this.waiting = []; // commands not yet sent
     this.underway = null;
     this.last = 0;
     this.gestures = 0;
     model.on("msg:custom", (message) => this.receive(message));
+    for (const event of ["comm:close", "comm_live_update"]) model.on(event, () => this.part());
   }
 
   /** Call `then` now and whenever one of `keys` of the state changes, for as long as `element` is in use. */
@@ -27,13 +30,19 @@ class Store {
     then();
   }
 
-  /** Tell those who show one of `keys`. */
+  /** Tell those who show one of `keys`. What one of them gets wrong must not keep the others, or the queue, waiting. */
   changed(...keys) {
     for (const listener of [...this.listeners]) {
-      if (listener.element.isConnected) listener.seen = true;
-      else if (listener.seen) { this.listeners.delete(listener); continue; } // it has been taken off the page
-      if (listener.keys.some((key) => keys.includes(key))) listener.then();
+      if (isUsed(listener.element)) listener.seen = true;
+      else if (listener.seen) { this.listeners.delete(listener); continue; }
+      if (!listener.keys.some((key) => keys.includes(key))) continue;
+      try { listener.then(); } catch (error) { reportError(error); }
     }
+  }
+
+  /** Tell nobody inside `element` any more. */
+  forget(element) {
+    for (const listener of [...this.listeners]) if (element.contains(listener.element)) this.listeners.delete(listener);
   }
 
   field(name) { return this.state.fields[name]; }
@@ -62,16 +71,20 @@ class Store {
   next() {
     if (this.underway || !this.waiting.length) return;
     this.underway = this.waiting.shift();
-    this.model.send(this.underway.command);
+    try { this.model.send(this.underway.command); } catch { return this.part(); }
     const { id } = this.underway.command;
     setTimeout(() => { if (this.underway?.command.id === id) { this.silent = true; this.changed("silent"); } }, SILENCE);
   }
+
+  /** The kernel has died or was started anew: nothing typed from now on is kept. */
+  part() { this.gone = true; this.changed("silent"); }
 
   receive(message) {
     if (this.silent) { this.silent = false; this.changed("silent"); }
     const answered = message.ack !== undefined && this.underway?.command.id === message.ack ? this.underway : null;
     if (answered) this.underway = null;
     if (message.patch) this.apply(message.patch);
+    if (message.refused) { this.refusal = message.refused; this.changed("refusal"); }
     if (answered) { answered.resolve(message); this.next(); }
   }
 
@@ -83,8 +96,12 @@ class Store {
       if (part === undefined) continue;
       if (part === null || this.state[key] === null) this.state[key] = part;
       else Object.assign(this.state[key], part);
-      const names = this.state.names;
-      if (this.state[key]) for (const name of Object.keys(this.state[key])) if (!names.includes(name)) delete this.state[key][name];
+    }
+    const names = new Set(this.state.names);
+    for (const key of ["fields", "people", "panels"]) {
+      for (const [name, part] of Object.entries(this.state[key] ?? {})) {
+        if (part === null || !names.has(name)) delete this.state[key][name]; // gone, with its field or without it
+      }
     }
     if (!this.state.names.includes(this.selected) && this.selected !== "" && this.selected !== "about") {
       this.selected = patch.select ?? this.state.names[0] ?? "about";
@@ -96,10 +113,15 @@ class Store {
   }
 }
 
+/** Whether an element belongs to an editor. One that scrolls out of sight may be off the page for a while, as a whole. */
+const isUsed = (element) => element.isConnected || element.closest(".personalab-editor") !== null;
+
 const stores = new WeakMap();
 
-/** The one store of a model, whatever number of views show it. */
+/** The one store of a model, whatever number of views show it: each sees the model through a proxy of its own, so its layout stands for it. */
 function storeOf(model) {
-  if (!stores.has(model)) stores.set(model, new Store(model));
-  return stores.get(model);
+  const layout = model.get("layout");
+  const key = layout !== null && typeof layout === "object" ? layout : model;
+  if (!stores.has(key)) stores.set(key, new Store(model));
+  return stores.get(key);
 }

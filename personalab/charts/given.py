@@ -1,0 +1,183 @@
+"""Given: a child's shares within its parents' values, requested against achieved.
+
+Every cell is the difference between the achieved share and the requested one, in percentage points, in one branch of
+the child's distribution. Blue is more than requested, orange less, and a deeper colour is further off; the sign is
+written into the cell. A cell outside the band of independent draws of that branch's people is outlined and marked
+with a triangle that points the way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from personalab.blueprint import Blueprint, CategoricalField
+from personalab.branches import branches
+from personalab.charts.crossing import ROOM, TALL, across
+from personalab.charts.ink import FAINT, FULL, INK, LESS, MORE, STEP, WIDTH, glaze, titled, told, value_axis
+from personalab.charts.reading import column, sampled, spoken_of
+from personalab.draws import shares
+from personalab.errors import RequestError
+from personalab.fidelity import band
+from personalab.reports import COVERAGE, DUST
+from personalab.sketches import percent
+
+if TYPE_CHECKING:
+    import altair as alt
+
+MOST_BRANCHES = 40  # rows that are drawn, those with the most people off
+_MANY, _FEW = "more than the band", "less than the band"
+
+
+class Cells(NamedTuple):
+    """Branches of a child, the people in each, and shares a branch and value."""
+
+    labels: list[str]
+    people: NDArray[np.intp]
+    requested: NDArray[np.float64]
+    achieved: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def conditionals(frame: pd.DataFrame, bp: Blueprint, field: str, *, width: int = WIDTH) -> alt.LayerChart:
+    """Draw how far a child's shares are from what its parents' values ask for.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The people.
+    bp : Blueprint
+        What they were drawn from.
+    field : str
+        A categorical field with parents.
+    width : int
+        Pixels inside the axes.
+
+    Returns
+    -------
+    altair.LayerChart
+        A row a branch, a column a value. Cells outside the band in which 95 % of independent draws of the branch's
+        people fall are outlined and marked; of more than 40 branches those with the most people off are drawn.
+
+    Raises
+    ------
+    RequestError
+        If it is no categorical field with parents, or the frame lacks it or one of them.
+    """
+    import altair as alt
+
+    child = sampled(bp, field)
+    if not isinstance(child, CategoricalField) or not child.parents:
+        could = [each.name for each in bp.sampled if isinstance(each, CategoricalField) and each.parents]
+        raise RequestError(f"{field!r} is no categorical field with parents", hint=f"one of {could}")
+    found = _measured(frame, bp, child)
+    cells, caption = _rows(found, child, [each.name for each in bp.constraints if field in spoken_of(each)])
+    names = list(dict.fromkeys(cell["where"] for cell in cells))
+    base = alt.Chart(pd.DataFrame(cells)).encode(
+        x=across(child.values, width, field),
+        y=value_axis("where", scale=alt.Scale(domain=names)),
+        tooltip=told("where", "value", "requested", "achieved", "band", "verdict"),
+    )
+    is_roomy = width / len(child.values) >= ROOM
+    layers = [_fill(base, max(abs(cell["off"]) for cell in cells)), *_marks(base, is_roomy)]
+    chart = alt.layer(*layers).properties(width=width, height=alt.Step(TALL if is_roomy else STEP))
+    return titled(chart, f"{field} given {', '.join(child.parents)}: achieved minus requested", caption)
+
+
+def _measured(frame: pd.DataFrame, bp: Blueprint, child: CategoricalField) -> Cells:
+    columns = {name: column(frame, sampled(bp, name)) for name in child.parents}
+    codes, size = column(frame, child), len(child.values)
+    drawn, index = branches(bp, child, columns)
+    counts = np.bincount(index * size + codes, minlength=len(drawn) * size).reshape(len(drawn), size)
+    requested = np.array([shares(child, each.distribution) for each in drawn if each])  # type: ignore[arg-type]
+    people = counts.sum(axis=1)
+    if len(requested) != len(drawn):
+        raise RequestError(f"no distribution of {child.name!r} is stated for some of these people", hint="add a base")
+    ends = [band(row, int(n)) for row, n in zip(requested, people, strict=True)]
+    low, high = (np.array([end[side] for end in ends]) for side in (0, 1))
+    labels = [each.label or "everywhere else" for each in drawn if each]
+    return Cells(labels, people, requested, counts / people[:, None], low, high)
+
+
+def _rows(found: Cells, child: CategoricalField, bound: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """What is drawn, cell by cell, and the caption that counts it."""
+    astray = np.abs(found.achieved - found.requested) * found.people[:, None]
+    shown = np.sort(np.argsort(-astray.sum(axis=1), kind="stable")[:MOST_BRANCHES])
+    names = _distinct([f"{label} (n={n:,})" for label, n in zip(found.labels, found.people.tolist(), strict=True)])
+    cells = [_cell(found, branch, place, names[branch], value)
+             for branch in shown.tolist() for place, value in enumerate(child.values)]  # fmt: skip
+    beyond = (found.achieved < found.low - DUST) | (found.achieved > found.high + DUST)
+    worst = max(cells, key=lambda cell: abs(cell["people"]))
+    caption = [
+        f"{int(beyond.sum())} of {beyond.size} shares outside the band of {percent(COVERAGE)} of independent draws",
+        f"Furthest off: {worst['value']} {worst['points']} points where {worst['where']}" if worst["people"] else "",
+        f"{len(shown)} of {len(names)} branches are shown, those furthest off" if len(shown) < len(names) else "",
+        "Blue, +: more than requested. Orange, -: less. Outlined with a triangle: outside the band",
+        f"Where {', '.join(bound)} binds, shares differ by right" if bound else "",
+    ]
+    return cells, caption
+
+
+def _cell(found: Cells, branch: int, place: int, where: str, value: str) -> dict[str, Any]:
+    requested, achieved = float(found.requested[branch, place]), float(found.achieved[branch, place])
+    low, high = float(found.low[branch, place]), float(found.high[branch, place])
+    points = round(100 * (achieved - requested))
+    verdict = _MANY if achieved > high + DUST else _FEW if achieved < low - DUST else "inside the band"
+    return {
+        "where": where,
+        "value": value,
+        "requested": percent(requested),
+        "achieved": f"{percent(achieved)} ({round(achieved * int(found.people[branch])):,} people)",
+        "band": f"{percent(low)} to {percent(high)}",
+        "verdict": verdict,
+        "points": f"{points:+d}" if points else "0",
+        "off": achieved - requested,
+        "people": (achieved - requested) * int(found.people[branch]),
+    }
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Two branches may read alike, where a number decides between them: the later ones are counted."""
+    seen: dict[str, int] = {}
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+    counted = dict.fromkeys(seen, 0)
+    made = []
+    for name in names:
+        counted[name] += 1
+        made.append(f"{name} #{counted[name]}" if seen[name] > 1 else name)
+    return made
+
+
+def _fill(base: alt.Chart, most: float) -> alt.Chart:
+    """The difference as a colour that is as deep to either side."""
+    import altair as alt
+
+    reach = most or 1.0
+    ramp = alt.Scale(
+        domain=[-reach, -1e-9, 1e-9, reach],
+        range=[glaze(LESS, FULL), glaze(LESS, FAINT), glaze(MORE, FAINT), glaze(MORE, FULL)],
+    )
+    legend = alt.Legend(format="+.0%", title="achieved - requested", orient="top", gradientLength=160)
+    filled: alt.Chart = base.mark_rect().encode(color=alt.Color("off:Q", scale=ramp, legend=legend))
+    return filled
+
+
+def _marks(base: alt.Chart, is_roomy: bool) -> list[alt.Chart]:
+    """An outline and a triangle for what is outside its band, and the number where there is room for it."""
+    import altair as alt
+
+    beyond = base.transform_filter(alt.FieldOneOfPredicate(field="verdict", oneOf=[_MANY, _FEW]))
+    outline = beyond.mark_rect(filled=False, stroke=INK, strokeWidth=1.5)
+    shape = alt.Shape(
+        "verdict:N", scale=alt.Scale(domain=[_MANY, _FEW], range=["triangle-up", "triangle-down"]), legend=None
+    )
+    aside = {"xOffset": -11} if is_roomy else {}
+    pointers = beyond.mark_point(filled=True, size=30, color=INK, opacity=1, **aside).encode(shape=shape)
+    if not is_roomy:
+        return [outline, pointers]
+    return [outline, pointers, base.mark_text(color=INK, fontSize=10, xOffset=4).encode(text="points:N")]

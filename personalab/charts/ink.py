@@ -1,0 +1,157 @@
+"""Ink: what all charts have in common, so that each reads in light and dark, with and without a network.
+
+No colour of text has a contrast of 4.5 to white and to a dark notebook's near-black both: 4.35 is the most. So text,
+and marks of the same ink, are ``currentColor``: in JupyterLab, in an exported page and in a report it is the ink of
+the text around. A drawing shown as a picture has no text around; it brings paper and ink of its own, for light and
+for dark. Everything else is a mid-tone with a contrast of 3 or more to both.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from personalab.sketches import BLUE, GREY, ORANGE
+
+if TYPE_CHECKING:
+    import altair as alt
+
+WIDTH = 420  # pixels inside the axes; some 620 with labels, so that a notebook's output shows all of it
+STEP = 18  # pixels a value, so that 50 values fit on a screen
+LABEL = 170  # pixels a label may have
+
+INK = "currentColor"
+BAND, OUTSIDE, MORE, LESS = GREY, ORANGE, BLUE, ORANGE
+PAPER = {"light": ("#ffffff", "#1f2328"), "dark": ("#111111", "#e6edf3")}  # of a drawing shown as a picture
+
+# From a breath of a colour to as much of it as text on top stands, on white as on near-black.
+FAINT, FULL = 0.05, 0.6
+
+_SHARED = {"labelColor": INK, "titleColor": INK, "titleFontWeight": "normal"}
+CONFIG: dict[str, Any] = {
+    "background": "transparent",
+    "axis": _SHARED | {"gridColor": GREY, "gridOpacity": 0.3, "domainColor": GREY, "tickColor": GREY},
+    "legend": _SHARED,
+    "header": {"labelColor": INK, "titleColor": INK},
+    "title": {"color": INK, "subtitleColor": INK},
+    "text": {"color": INK},
+    "view": {"stroke": None},
+}
+
+AnyChart = TypeVar("AnyChart", bound="alt.LayerChart | alt.FacetChart | alt.VConcatChart")
+
+
+def offline() -> None:
+    """Let notebooks draw charts without a network, unless somebody has chosen how to draw them.
+
+    The charts of this package see to it themselves; call it before Altair charts of your own. Each is stored as
+    Vega-Lite, as SVG and, with its ``description``, as text, and takes the notebook's ink where it names no other.
+    """
+    import altair as alt
+
+    if "personalab" not in alt.renderers.names():
+        alt.renderers.register("personalab", _drawn)
+    if alt.renderers.active == "default":  # which fetches scripts, and shows nothing without them
+        alt.renderers.enable("personalab")
+
+
+def titled(chart: AnyChart, title: str, caption: Sequence[str]) -> AnyChart:
+    """Put a chart under a title and a caption, which together describe it."""
+    import altair as alt
+
+    offline()
+    chart.title = alt.TitleParams(title, subtitle=[line for line in caption if line], anchor="start", offset=12)
+    chart.description = ". ".join([title, *filter(None, caption)])
+    return chart
+
+
+def sections(parts: Sequence[tuple[str, Sequence[str]]]) -> tuple[alt.Y, list[str], list[list[str]]]:
+    """One axis for several lists of values, each under a heading of its own.
+
+    Parameters
+    ----------
+    parts : sequence of (str, sequence of str)
+        Headings and the values below them.
+
+    Returns
+    -------
+    altair.Y, list of str, list of list of str
+        The axis on the column ``row``, the headings' rows, and the values' rows part by part. A row is numbered by
+        its part, since two fields may have values of one name; the axis hides the number.
+    """
+    import altair as alt
+
+    heads = [f"{number}: {head}" for number, (head, _) in enumerate(parts)]
+    rows = [[f"{number} · {value}" for value in values] for number, (_, values) in enumerate(parts)]
+    domain = [row for head, below in zip(heads, rows, strict=True) for row in (head, *below)]
+    weight = alt.condition("test(/^\\d+:/, datum.value)", alt.value("bold"), alt.value("normal"))
+    axis = alt.Axis(
+        title=None,
+        labelExpr="replace(datum.value, /^\\d+(: | · )/, '')",
+        labelFontWeight=weight,
+        labelLimit=LABEL,
+        labelPadding=6,
+        domain=False,
+        ticks=False,
+    )
+    return alt.Y("row:N", sort=None, axis=axis, scale=alt.Scale(domain=domain)), heads, rows
+
+
+def value_axis(name: str, **more: Any) -> alt.Y:
+    """An axis of names, in the order of the rows."""
+    import altair as alt
+
+    axis = alt.Axis(title=None, labelLimit=LABEL, domain=False, ticks=False, labelPadding=6)
+    return alt.Y(f"{name}:N", sort=None, axis=axis, **more)
+
+
+def told(*names: str) -> list[alt.Tooltip]:
+    """A tooltip of columns that hold text."""
+    import altair as alt
+
+    return [alt.Tooltip(f"{name}:N") for name in names]
+
+
+def glaze(colour: str, alpha: float) -> str:
+    """A colour through which the page shows."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
+
+
+def as_svg(chart: alt.LayerChart | alt.FacetChart) -> str:
+    """Draw a chart to stand inside a page, on nothing and in the page's ink."""
+    themed = chart.copy()
+    themed.config = CONFIG
+    out = io.StringIO()
+    themed.save(out, format="svg")
+    return out.getvalue()
+
+
+def _drawn(spec: dict[str, Any]) -> dict[str, Any]:
+    """Give one chart in three forms: for Lab's own Vega, for whatever shows pictures, and for whatever shows text."""
+    import vl_convert
+
+    own = spec.get("usermeta", {})
+    options = {"renderer": "svg"} | own.get("embedOptions", {})
+    spec = spec | {"config": _merged(CONFIG, spec.get("config", {})), "usermeta": own | {"embedOptions": options}}
+    return {
+        # Lab knows version 5's name only, and draws these charts by it.
+        "application/vnd.vegalite.v5+json": spec,
+        "image/svg+xml": _on_paper(vl_convert.vegalite_to_svg(spec)),
+        "text/plain": str(spec.get("description", "chart")),
+    }
+
+
+def _merged(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """Settings of both, the chart's own first."""
+    both = {key: _merged(ours[key], theirs[key]) for key in ours.keys() & theirs.keys() if isinstance(ours[key], dict)}
+    return ours | theirs | both
+
+
+def _on_paper(svg: str) -> str:
+    """Give a drawing paper and ink for where it is shown as a picture; inside a page it is not the root."""
+    (paper, ink), (night, chalk) = PAPER["light"], PAPER["dark"]
+    dark = f"@media (prefers-color-scheme:dark){{svg:root{{background:{night};color:{chalk}}}}}"
+    head, body = svg.split(">", 1)
+    return f"{head}><style>svg:root{{background:{paper};color:{ink}}}{dark}</style>{body}"

@@ -1,0 +1,119 @@
+"""Pages: a population as one HTML document, and as cards for a notebook.
+
+`page` puts chart, tables, blueprint and personas into one HTML document: styles and drawings inline, no script, no
+request. What a model wrote is untrusted, so the template escapes everything, and the document forbids itself scripts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from personalab import sketches
+from personalab.blueprint import AnyField, Blueprint, TextField
+from personalab.branches import Distribution, label, stated
+from personalab.charts.ink import as_svg
+from personalab.charts.shares import marginals, numerics
+from personalab.facts import as_string
+from personalab.reports import Report
+
+PAGE_WIDTH = 340  # on a page, where two charts stand side by side and one fits a telephone
+MOST_CARDS = 200  # personas on a page, some 500 KB of text
+
+
+def page(frame: pd.DataFrame, bp: Blueprint, report: Report, *, prompt: str = "", model: str = "") -> str:
+    """Write a population as one HTML document that needs no network.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The personas, sampled or written; the first 200 are shown.
+    bp : Blueprint
+        What they were drawn from.
+    report : Report
+        How closely they match it.
+    prompt : str
+        What was asked for, the title of the page.
+    model : str
+        What wrote blueprint and texts.
+
+    Returns
+    -------
+    str
+        The document: light and dark, for screens and paper, without scripts and requests. All that a model may have
+        written is escaped.
+    """
+    from markupsafe import Markup
+
+    drawings = [(marginals, report.marginals), (numerics, report.numerics)]
+    charts = [draw(report, width=PAGE_WIDTH) for draw, rows in drawings if rows]
+    return sketches.render(
+        "page.html.j2",
+        title=prompt or bp.domain,
+        model=model,
+        bp=bp,
+        report=report,
+        fields=[_told(field) for field in bp.fields],
+        # The one thing not escaped: drawn here, and every text inside it escaped by the renderer.
+        charts=[(chart.description, Markup(as_svg(chart))) for chart in charts],
+        personas=[_card(str(index), row, bp) for index, row in frame.head(MOST_CARDS).iterrows()],
+        total=len(frame),
+    )
+
+
+def cards(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None) -> str:
+    """Write personas as HTML cards for a notebook.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The personas to show, sampled or written.
+    bp : Blueprint
+        What they were drawn from.
+    of : int, optional
+        How many there are in all, where `frame` is a part of them.
+
+    Returns
+    -------
+    str
+        A fragment that follows the notebook's theme; all that a model may have written is escaped.
+    """
+    shown = [_card(str(index), row, bp) for index, row in frame.iterrows()]
+    return sketches.render("notebook.html.j2", personas=shown, total=of or len(frame))
+
+
+def in_words(distribution: Distribution) -> str:
+    """Tell a distribution: its shares, or its range, mean and spread."""
+    return sketches.in_words(distribution.model_dump())
+
+
+def _told(field: AnyField) -> dict[str, Any]:
+    base = None if isinstance(field, TextField) else field.base
+    cases = [] if isinstance(field, TextField) else [(label(r.when), in_words(stated(r))) for r in field.conditionals]
+    return {
+        "name": field.name,
+        "kind": field.kind,
+        "parents": ", ".join(field.parents),
+        "description": field.description,
+        "base": "written by the model" if isinstance(field, TextField) else in_words(base) if base else "",
+        "cases": cases,
+    }
+
+
+def _card(persona_id: str, row: pd.Series[Any], bp: Blueprint) -> dict[str, Any]:
+    shown = {str(name): _shown(value) for name, value in row.items()}
+    texts = [field.name for field in bp.texts if field.name != "name" and shown.get(field.name)]
+    return {
+        "id": persona_id,
+        "name": shown.get("name") or persona_id,
+        "facts": [(field.name, shown[field.name]) for field in bp.sampled if field.name in shown],
+        "texts": [(name, shown[name]) for name in texts],
+        **{key: shown.get(key, "") for key in ("tagline", "portrait", "system_prompt")},
+    }
+
+
+def _shown(value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    return as_string(value)

@@ -1,0 +1,547 @@
+"""The session: what one form holds, what it can be asked to do, and what its page is told of it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from personalab import edits, llm, rules
+from personalab.blueprint import Blueprint
+from personalab.editing.history import History, Source, Step, is_same, same_gesture
+from personalab.editing.opening import drawn_from, opening
+from personalab.editing.people import People, Texts, text_columns, unwritten
+from personalab.editing.shown import State, described, difference, followed, groundings, population, refusal
+from personalab.editing.work import Home, Work
+from personalab.errors import PersonalabError, RequestError
+from personalab.fidelity import report
+from personalab.inference import check_request, infer_with
+from personalab.lint import demand_valid
+from personalab.llm import Model
+from personalab.population import Population, check_call
+from personalab.reports import Report
+from personalab.sampling import whole
+from personalab.writing import write_with
+
+_log = logging.getLogger(__name__)
+
+KEPT = 6  # populations that are kept for undo and redo
+SAVING = 0.3  # seconds after an edit at which it is saved; a burst of edits is saved once
+PATIENT = ("cancel", "check", "page", "rest", "save")  # what can be done while a model is at work
+QUIET = ("check", "page", "rest")  # what leaves an error where it is
+NOBODY = "say how many people with n=, or draw them with Resample"
+
+
+class Session:
+    """A blueprint being edited, with its history and its people.
+
+    Parameters
+    ----------
+    bp : Blueprint or Population or path-like, optional
+        What to edit; without it a blueprint has to be inferred or opened first.
+    n : int, optional
+        How many people follow the edits; none by default.
+    seed : int, optional
+        Fixes their draw; without it one is made up.
+    file : path-like, optional
+        Where the blueprint is saved after each edit, and read from at first where it is there already.
+    model : str or Model, optional
+        Which model infers and writes, see `personalab.generate`.
+    tell : callable, optional
+        Is told, as a message to the page, what changes without having been asked for by the page.
+
+    Attributes
+    ----------
+    at_rest : callable
+        Called when the page has come to rest.
+
+    Examples
+    --------
+    >>> side = {"name": "side", "kind": "categorical", "categorical": {"weights": {"head": 0.7, "tail": 0.3}}}
+    >>> coins = Blueprint.from_dict({"domain": "coins", "order": ["side"], "fields": [side]})
+    >>> session = Session(coins, n=10, seed=1)
+    >>> even = {"id": 1, "op": "set_weights", "field": "side", "when": None, "weights": {"head": 0.5, "tail": 0.5}}
+    >>> answer = session.handle(even)
+    >>> answer["patch"]["population"]["changed"], session.frame["side"].value_counts().to_dict()
+    (2, {'head': 5, 'tail': 5})
+    """
+
+    def __init__(
+        self,
+        bp: Blueprint | Population | str | os.PathLike[str] | None = None,
+        *,
+        n: int | None = None,
+        seed: int | None = None,
+        file: str | os.PathLike[str] | None = None,
+        model: str | Model | None = None,
+        tell: Callable[[dict[str, Any]], object] = lambda _: None,
+    ) -> None:
+        self.file = None if file is None else Path(file)
+        self.model = model
+        self.at_rest: Callable[[], object] = lambda: None
+        self.tell = tell
+        self._seed = None if seed is None else whole("seed", seed, at_least=0)
+        self._texts: tuple[Texts, ...] = ()
+        self._known: list[People] = []
+        self._first = 0
+        self._saved: tuple[str, Blueprint | None] = ("", None)
+        self._is_saving = False
+        self._error: dict[str, str] | None = None
+        self._work: Work | None = None
+        self._lock = threading.RLock()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._sent: State = {}
+        self._rev = 0
+        self._described: tuple[Blueprint | None, Source, State] | None = None
+        self._full: tuple[People, int, pd.DataFrame] | None = None
+        self._history = opening(bp, n, self._seed, self.file)
+        self._hold(self._history)
+        self._stored = self.blueprint
+
+    # ---- values -------------------------------------------------------------------------------------------------
+
+    @property
+    def blueprint(self) -> Blueprint | None:
+        """The blueprint as it is now; always one that is valid."""
+        return self._history.current.blueprint
+
+    @property
+    def start(self) -> Blueprint | None:
+        """The blueprint that edits are compared with and people are drawn from."""
+        return self._history.current.source.start
+
+    @property
+    def n(self) -> int | None:
+        """How many people there are."""
+        return self._history.current.source.n
+
+    @property
+    def seed(self) -> int | None:
+        """What fixes their draw."""
+        return self._history.current.source.seed
+
+    @property
+    def history(self) -> History:
+        """The steps."""
+        return self._history
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The people, with the texts that are true of them."""
+        return self._told(self._demand_people())
+
+    @property
+    def report(self) -> Report:
+        """How closely the people follow the blueprint, and how varied their texts are."""
+        people = self._demand_people()
+        return report(self._told(people), people.blueprint)
+
+    # ---- the page -----------------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """Put all that the page shows as plain data.
+
+        Returns
+        -------
+        dict
+            Nothing but JSON's own types.
+        """
+        with self._lock:
+            state = self._current() | {"rev": self._rev}
+            self._sent = self._sent or state
+            return state
+
+    def handle(self, command: Any) -> dict[str, Any]:
+        """Do what the page asks for.
+
+        Parameters
+        ----------
+        command : dict
+            With ``id``, ``op``, perhaps ``gesture``, and the operation's own arguments.
+
+        Returns
+        -------
+        dict
+            ``ack`` and either ``refused``, after which nothing has changed, or a ``patch``. Never raises.
+        """
+        ack = command.get("id") if isinstance(command, dict) else None
+        ack = ack if isinstance(ack, int | str) else None
+        try:
+            op, args, gesture = _read(command)
+            with self._transaction(op):
+                answer = self._done(op, args, gesture)
+                return {"ack": ack, **answer, "patch": self._patch() | answer.pop("patch", {})}
+        except PersonalabError as error:
+            return {"ack": ack, "refused": refusal(error)}
+        except Exception as error:  # whatever it is, the page must hear of it, and the next command be served
+            _log.exception("a command of the page could not be done")
+            message = f"this could not be done: {type(error).__name__}"
+            return {"ack": ack, "refused": {"message": message, "hint": "nothing has changed; the log says more"}}
+
+    def do(self, op: str, **args: Any) -> None:
+        """Do the same from Python, and tell the page.
+
+        Parameters
+        ----------
+        op : str
+            What to do, as in a command.
+        **args
+            The operation's own arguments.
+        """
+        with self._transaction(op):
+            self._done(op, args, None)
+            self._announce()
+
+    def use(self, bp: Blueprint) -> None:
+        """Go on with another blueprint, as a step that can be undone.
+
+        Parameters
+        ----------
+        bp : Blueprint
+            One without errors.
+        """
+        demand_valid(bp)
+        with self._transaction("use"):
+            self._step("set from Python", bp)
+            self._announce()
+
+    def settle(self, seconds: float) -> bool:
+        """Wait until no model is at work.
+
+        Parameters
+        ----------
+        seconds : float
+            How long at most.
+
+        Returns
+        -------
+        bool
+            Whether that is so.
+        """
+        return self._idle.wait(seconds)
+
+    # ---- what can be done ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self, op: str) -> Iterator[None]:
+        """Let a command have its effect in whole, or none."""
+        with self._lock:
+            before = (self._history, self._first, self._error, self._saved)
+            if self._work is not None and op not in PATIENT:
+                raise RequestError(
+                    f"{self._work.text}: nothing can be edited meanwhile", hint="wait for it, or cancel it"
+                )
+            if op not in QUIET:
+                self._error = None
+            try:
+                yield
+            except BaseException:
+                self._history, self._first, self._error, self._saved = before
+                raise
+            self._save_soon()
+
+    def _done(self, op: str, args: Mapping[str, Any], gesture: int | str | None) -> dict[str, Any]:
+        """Do it, and return what the answer holds besides what has changed."""
+        if op in edits.EDITS:
+            return self._edited(op, args, gesture)
+        act = _OPS.get(op)
+        if act is None:
+            raise RequestError(f"there is no operation {op!r}", hint=f"one of {', '.join([*edits.EDITS, *_OPS])}")
+        try:
+            inspect.signature(act).bind(self, **args)
+        except TypeError as error:
+            raise RequestError(f"{op} was asked for with the wrong arguments: {error}") from error
+        return act(self, **args) or {}
+
+    def _edited(self, op: str, args: Mapping[str, Any], gesture: int | str | None) -> dict[str, Any]:
+        before = self._demand_blueprint()
+        bp = edits.apply(before, op, args)
+        self._step(edits.step(op, args), bp, gesture)
+        new = [field.name for field in bp.fields if field.name not in {each.name for each in before.fields}]
+        return {"patch": {"select": new[0]}} if len(new) == 1 else {}
+
+    def _step(self, name: str, bp: Blueprint, gesture: int | str | None = None) -> None:
+        if not is_same(bp, self.blueprint):
+            source = self._history.current.source
+            if source.start is None:
+                source = drawn_from(bp, source.n, self._seed)
+            self._hold(self._history.then(Step(name, bp, source, gesture)))
+
+    def _undo(self) -> None:
+        self._hold(self._history.back())
+
+    def _redo(self) -> None:
+        self._hold(self._history.forward())
+
+    def _jump(self, step: int) -> None:
+        self._hold(self._history.to(whole("step", step, at_least=0)))
+
+    def _reset(self) -> None:
+        if self.start is None:
+            raise RequestError("there is nothing to go back to")
+        self._step("back to the start", self.start)
+
+    def _resample(self, seed: int | None = None, n: int | None = None) -> None:
+        if self.start is None:
+            raise RequestError("there is no blueprint to draw people from", hint="infer or open one first")
+        n = self.n if n is None else n
+        if n is None:
+            raise RequestError("nobody said how many people to draw", hint="give n")
+        source = drawn_from(self.start, n, seed)
+        self._hold(self._history.then(Step(f"{source.n:,} people, seed {source.seed}", self.blueprint, source)))
+
+    def _save(self, path: str) -> None:
+        place = self._demand_blueprint().save(_path(path))
+        self._saved = (str(place), self.blueprint)
+
+    def _open(self, path: str) -> None:
+        bp = Blueprint.load(_path(path))
+        demand_valid(bp)
+        self._step(f"opened {Path(path).name}", bp)
+
+    def _page(self, first: int) -> None:
+        self._first = min(whole("first", first, at_least=0), max((self.n or 1) - 1, 0))
+
+    def _rest(self) -> None:
+        self._save_now()
+        self.at_rest()
+
+    def _check(self, text: str, name: str | None = None) -> dict[str, Any]:
+        """Say whether a constraint, as typed, can be read, and how many people break it."""
+        bp = self._demand_blueprint()
+        try:
+            tree = rules.comparison(edits.comparison(bp, _word(name or "rule"), _word(text)))
+        except PersonalabError as error:
+            told = refusal(error)
+            message = f"{told['message']} → {told['hint']}" if told["hint"] else told["message"]
+            return {"check": {"message": message, "ok": False, "n": self.n, "broken": None}}
+        people = self._people(self._history.current)
+        if people is None:
+            return {"check": {"message": "reads well", "ok": True, "n": None, "broken": None}}
+        broken, n = people.breaking(tree), len(people.frame)
+        message = f"{broken:,} of {n:,} people would have to change" if broken else f"holds for all {n:,}"
+        return {"check": {"message": message, "ok": True, "n": n, "broken": broken}}
+
+    # ---- work with a model --------------------------------------------------------------------------------------
+
+    def _infer(self, prompt: str, count: int | None = None, grounding: str = "off") -> None:
+        check_request(prompt, grounding)
+        if count is not None:
+            check_call(prompt, count, grounding)
+        connection = llm.connect(self.model)
+        work = Work("infer", f"{connection.name} is inferring a blueprint", connection)
+        self._begin(work, partial(infer_with, prompt, connection), partial(self._inferred, prompt, count))
+
+    def _inferred(self, prompt: str, count: int | None, bp: Blueprint) -> None:
+        source = drawn_from(bp, self.n if count is None else count, self._seed)
+        self._hold(self._history.then(Step(f"inferred: {' '.join(prompt.split())[:60]}", bp, source)))
+
+    def _write(self) -> None:
+        people = self._demand_people()
+        frame, bp = self._told(people), people.blueprint
+        bare = frame[unwritten(frame, bp)]
+        if bare.empty:
+            raise RequestError("everybody has their texts already", hint="edit the blueprint, or resample")
+        check_call("the people of the form", len(bare), "off")
+        bare = bare.drop(columns=[name for name in text_columns(bp) if name in bare])
+        connection = llm.connect(self.model)
+        work = Work("write", f"{connection.name} is writing the texts", connection, len(bare))
+        job = partial(write_with, bare, bp, connection, progress=work.progress)
+        self._begin(work, job, partial(self._written, bp))
+
+    def _written(self, bp: Blueprint, frame: pd.DataFrame) -> None:
+        self._texts = (Texts(self.start, bp, frame), *self._texts)
+
+    def _cancel(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
+
+    def _begin(self, work: Work, job: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        self._work, home = work, Home()
+        self._idle.clear()
+        work.start(job, lambda: home.soon(self._announce), lambda: home.soon(partial(self._finish, work, then)))
+
+    def _finish(self, work: Work, then: Callable[[Any], None]) -> None:
+        """Take over what the work gave, or say why it gave nothing."""
+        with self._lock:
+            if self._work is not work or work.future is None:
+                return
+            self._work = None
+            try:
+                result = work.future.result()
+                with self._transaction(work.what):
+                    then(result)
+            except CancelledError:
+                hint = "what was answered already is kept, so that it goes on from there next time"
+                self._error = {"message": "cancelled; nothing has changed", "hint": hint}
+            except PersonalabError as error:
+                self._error = {key: refusal(error)[key] for key in ("message", "hint")}
+            except Exception as error:  # as for a command: said, logged, and the form stays alive
+                _log.exception("work with a model has failed")
+                self._error = {
+                    "message": f"this could not be done: {type(error).__name__}",
+                    "hint": "the log says more",
+                }
+            self._announce()
+            self._idle.set()
+
+    # ---- people -------------------------------------------------------------------------------------------------
+
+    def _hold(self, history: History) -> None:
+        """Make a history hold, provided that its people can be had."""
+        people = self._people(history.current)
+        if people is not None:
+            _ = people.panels
+        self._history = history
+
+    def _people(self, step: Step) -> People | None:
+        source, bp = step.source, step.blueprint
+        if bp is None or source.start is None or source.n is None:
+            return None
+        for people in self._known:
+            if people.source is source and people.blueprint is bp:
+                return people
+        people = People(source, bp)
+        _ = people.frame  # only people who can be had are kept
+        self._known = [people, *self._known][:KEPT]
+        return people
+
+    def _demand_people(self) -> People:
+        people = self._people(self._history.current)
+        if people is None:
+            raise RequestError("there are no people yet", hint=NOBODY)
+        return people
+
+    def _demand_blueprint(self) -> Blueprint:
+        if self.blueprint is None:
+            raise RequestError("there is no blueprint yet", hint="infer or open one first")
+        return self.blueprint
+
+    def _told(self, people: People) -> pd.DataFrame:
+        if self._full is None or self._full[0] is not people or self._full[1] != len(self._texts):
+            self._full = (people, len(self._texts), people.told(self._texts))
+        return self._full[2]
+
+    # ---- what the page is told ----------------------------------------------------------------------------------
+
+    def _patch(self) -> State:
+        """What has changed since the page was last told."""
+        state = self._current()
+        patch = difference(self._sent, state)
+        if patch:
+            self._rev += 1
+            patch["rev"] = self._rev
+            self._sent = state | {"rev": self._rev}
+        return patch
+
+    def _announce(self) -> None:
+        with self._lock:
+            if patch := self._patch():
+                self.tell({"patch": patch})
+
+    def _current(self) -> State:
+        step = self._history.current
+        path, saved = self._saved
+        return {
+            **self._told_of(step),
+            "steps": self._history.names(),
+            "step": self._history.at,
+            "saved": str(self.file) if self.file else path if saved is step.blueprint else "",
+            "groundings": groundings(),
+            "model": self._model_name(),
+            "work": self._work.told() if self._work else None,
+            "error": self._error,
+        }
+
+    def _told_of(self, step: Step) -> State:
+        """Of the blueprint and its people, told once as long as both stay."""
+        known = self._described
+        if known is None or known[0] is not step.blueprint or known[1] is not step.source:
+            known = (step.blueprint, step.source, described(step.blueprint, step.source.start))
+            self._described = known
+        told, people = known[2], self._people(step)
+        if people is None:
+            return {**told, "people": None, "population": None, "panels": {}}
+        frame, previous = self._told(people), self._history.previous
+        count = {
+            "changed": people.changed(self._people(Step("", step.source.start, step.source))),
+            "edited": people.changed(self._people(previous) if previous else people),
+        }
+        return {**told, **followed(told, people), "population": count | population(people, frame, self._first)}
+
+    def _model_name(self) -> str:
+        if self._work is not None:
+            return self._work.connection.name
+        name = self.model if isinstance(self.model, str) else getattr(self.model, "name", None)
+        return str(name or (type(self.model).__name__ if self.model is not None else ""))
+
+    # ---- the file -----------------------------------------------------------------------------------------------
+
+    def _save_soon(self) -> None:
+        if self.file is not None and not self._is_saving and self.blueprint is not self._stored:
+            self._is_saving = True
+            Home().later(SAVING, self._save_now)
+
+    def _save_now(self) -> None:
+        """Save to the file; that it cannot be written is said, and costs no edit."""
+        with self._lock:
+            self._is_saving = False
+            if self.file is None or self.blueprint is None or self.blueprint is self._stored:
+                return
+            try:
+                self.blueprint.save(self.file)
+                self._stored = self.blueprint
+            except PersonalabError as error:
+                self._error = {key: refusal(error)[key] for key in ("message", "hint")}
+                self._announce()
+
+
+_OPS: dict[str, Callable[..., dict[str, Any] | None]] = {
+    "undo": Session._undo,
+    "redo": Session._redo,
+    "jump": Session._jump,
+    "reset": Session._reset,
+    "resample": Session._resample,
+    "save": Session._save,
+    "open": Session._open,
+    "infer": Session._infer,
+    "write": Session._write,
+    "cancel": Session._cancel,
+    "check": Session._check,
+    "page": Session._page,
+    "rest": Session._rest,
+}
+
+
+def _read(command: Any) -> tuple[str, dict[str, Any], int | str | None]:
+    """Take a command apart, or refuse it."""
+    if not isinstance(command, dict) or not all(isinstance(key, str) for key in command):
+        raise RequestError("this is no command: it is not an object", hint="send {id, op, …}")
+    if not isinstance(command.get("id"), int | str) or isinstance(command["id"], bool):
+        raise RequestError("the command has no id", hint="send {id, op, …}")
+    if not isinstance(command.get("op"), str):
+        raise RequestError("the command names no operation", hint="send {id, op, …}")
+    args = {key: value for key, value in command.items() if key not in ("id", "op", "gesture")}
+    return command["op"], args, same_gesture(command.get("gesture"))
+
+
+def _path(path: Any) -> Path:
+    if not isinstance(path, str | os.PathLike) or not str(path).strip():
+        raise RequestError(f"the path is {path!r}", hint="name a file that ends in .yaml or .json")
+    return Path(path)
+
+
+def _word(text: Any) -> str:
+    if not isinstance(text, str):
+        raise RequestError(f"{text!r} is no text", hint="write a comparison such as age >= 18")
+    return text
