@@ -65,6 +65,8 @@ function keepKeys(root) {
     }
   };
   window.addEventListener("keydown", mark, true);
+  // Lab also listens on the box itself, to take the line break of Enter and the box's own undo away from it.
+  root.addEventListener("beforeinput", (event) => event.stopPropagation(), true);
   return () => window.removeEventListener("keydown", mark, true);
 }
 
@@ -181,8 +183,8 @@ function tidings(before, { steps, step, population }) {
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** A refusal as sentences: what, and what to do. */
-const sentenceOf = ({ message, hint }) => [message, hint].filter(Boolean).join(" ");
+/** A refusal: what, and what to do. */
+const sentenceOf = ({ message, hint }) => [message, hint].filter(Boolean).join(" → ");
 
 function historyButton(store, op) {
   const word = capital(op);

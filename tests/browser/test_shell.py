@@ -199,7 +199,7 @@ def test_a_file_is_saved_or_the_reason_said(show: Any) -> None:
     box.fill("/x/y.yaml")
     page.get_by_role("button", name="Save").click()
     expect(box).to_have_attribute("aria-invalid", "true")
-    expect(box).to_have_accessible_description("'/x' is no folder. Choose another.")
+    expect(box).to_have_accessible_description("'/x' is no folder. → Choose another.")
     assert came[0]["path"] == "/x/y.yaml"
 
 
@@ -335,6 +335,24 @@ def test_a_notebooks_keys_do_not_act_on_cells(show: Any) -> None:
         page.keyboard.press(keys)
     kept = dict(page.evaluate("window.kept"))
     assert (kept["b"], kept["ArrowDown"], kept["z"], kept["k"]) == (True, True, True, False)
+
+
+def test_enter_works_inside_a_notebook(show: Any) -> None:
+    """JupyterLab takes Enter away from boxes in cells; here it sends a form and breaks a line all the same."""
+    page = show(full(), kernel(add_field=refuse("No."))[1])
+    page.evaluate("""() => document.addEventListener("keydown", ({target}) => {
+      target.addEventListener("beforeinput", (event) => event.preventDefault(), {once: true});
+    }, true)""")
+    page.get_by_role("button", name="Add field").click()
+    box = page.get_by_role("textbox", name="Name of the new field")
+    box.fill("rank")
+    box.press("Enter")
+    expect(box).to_have_accessible_description("No.")
+    page.get_by_role("button", name="About").click()
+    sources = page.get_by_role("textbox", name="Sources, one a line")
+    sources.press("End")
+    sources.press("Enter")
+    expect(sources).to_have_value("ladder\n")
 
 
 def test_a_sentence_starts_a_blueprint(show: Any) -> None:
