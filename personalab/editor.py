@@ -219,7 +219,7 @@ class Form:
 
     def _ipython_display_(self) -> None:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        _publish({VIEW: view, "text/plain": repr(self)})
+        _publish({VIEW: view, "text/plain": f"{self!r}, as it opened; its last state stands below"})
         self._shown = self._still()
         _publish(self._shown, transient={"display_id": self._place})
 
