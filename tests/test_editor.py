@@ -87,7 +87,7 @@ def test_a_form_opens_two_comms_and_two_outputs(kernel: Kernel) -> None:
 
 
 def test_a_view_s_text_says_what_it_holds(kernel: Kernel) -> None:
-    """The text beside the widget is the same each time, holds no address, and points to the still for what came after."""
+    """The text beside the widget is the same each time, holds no address, and points to the still below."""
     texts = [opened(kernel)[1][-2]["content"]["data"]["text/plain"] for _ in range(2)]
     assert texts[0] == texts[1]
     assert texts[0].startswith("Form(Blueprint('lol_player'")
