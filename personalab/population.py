@@ -25,6 +25,7 @@ import pandas as pd
 
 from personalab import charts, llm
 from personalab.blueprint import Blueprint, write_whole
+from personalab.charts.pages import cards_in_text
 from personalab.draws import Method, Rounding
 from personalab.errors import BlueprintError, ProviderError, RequestError
 from personalab.facts import as_strings
@@ -42,6 +43,7 @@ _log = logging.getLogger(__name__)
 Draw = Callable[[Blueprint], pd.DataFrame]
 
 LIMIT = 10_000  # people a call; PERSONALAB_LIMIT sets another
+SHOWN = 12  # personas in a notebook's output
 SEEDS = "give a whole number of 0 or more"
 
 
@@ -88,7 +90,15 @@ class Population:
         return f"Population({self.blueprint.domain!r}, {len(self)} personas, model={self.model!r})"
 
     def _repr_html_(self) -> str:
-        return charts.cards(self.frame.head(12), self.blueprint, of=len(self))
+        shown, total = self.frame.head(SHOWN), len(self)
+        return charts.cards(shown, self.blueprint, of=total, heading=self.prompt, summary=self.report.summary)
+
+    def __str__(self) -> str:
+        people = cards_in_text(self.frame.head(SHOWN), self.blueprint, of=len(self))
+        return f"{self.prompt}: {self.report.summary}\n{people}"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the population into the hosted API's ``result`` object.

@@ -18,9 +18,10 @@ from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams, get_sanitize_patterns
+
+from tests.executed import executed
 
 ROOT = Path(__file__).parents[1]
 SANITIZE = ROOT / "tests" / "sanitize.cfg"
@@ -118,13 +119,12 @@ def test_allowed_misses_are_misses(kind: str, request: pytest.FixtureRequest) ->
 
 def test_running_the_comparison_notices_changes(tmp_path: Path) -> None:
     """The command of ``make notebooks`` fails exactly the cells whose stored outputs were changed."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in SAMPLE])
-    executed = run(notebook, tmp_path)
-    for cell in executed.cells[:-1]:
+    notebook = executed(SAMPLE, tmp_path)
+    for cell in notebook.cells[:-1]:
         cell.outputs = next(
             mutated for kind, mutated in mutations(cell.outputs) if kind not in ("removed", "text/plain")
         )
-    nbformat.write(executed, tmp_path / "changed.ipynb")
+    nbformat.write(notebook, tmp_path / "changed.ipynb")
     options = ["--nbval", "--nbval-current-env", f"--nbval-sanitize-with={SANITIZE}", "-p", "no:cacheprovider", "-rf"]
     command = [sys.executable, "-m", "pytest", "-q", *options, "--rootdir", tmp_path, tmp_path / "changed.ipynb"]
     said = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False).stdout
@@ -178,8 +178,3 @@ def test_notebooks_carry_no_live_state(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "widgets" not in nbformat.read(path, as_version=4).metadata
     assert re.findall(r"(?:src|href)=\\*[\"']https?:", text) == []
-
-
-def run(notebook: NotebookNode, folder: Path) -> NotebookNode:
-    """A notebook executed with the running Python, this clone importable and `folder` as its place."""
-    return NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()

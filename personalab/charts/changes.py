@@ -14,7 +14,7 @@ import pandas as pd
 
 from personalab.blueprint import Blueprint, SampledField, TextField
 from personalab.branches import label, stated
-from personalab.charts.ink import BAND, INK, LESS, MORE, STEP, WIDTH, sections, titled, told, value_axis
+from personalab.charts.ink import BAND, INK, LESS, MORE, STEP, WIDTH, layered, sections, titled, told, value_axis
 from personalab.charts.shares import ABOVE, BELOW, TALL
 from personalab.reports import change
 from personalab.sketches import in_words, percent
@@ -60,17 +60,17 @@ def diff(before: Blueprint, after: Blueprint, *, width: int = WIDTH) -> alt.VCon
     others = list(_others(before, after))
     count = sum(map(len, shares.values())) + sum(map(len, numbers.values()))
     listed = others[:MOST_LISTED] + ([f"and {len(others) - MOST_LISTED} more"] if len(others) > MOST_LISTED else [])
+    told_first = (
+        f"{count} shares and numbers moved, {len(others)} other changes" if count or others else "Nothing differs"
+    )
     caption = [
-        f"{count} distributions and shares moved, {len(others)} other changes"
-        if count or others
-        else "Nothing differs",
+        told_first,
         "Ring: before. Triangle: after, pointing the way it went" if shares else "",
         "Above, grey: before. Below: after. Each is the mean and one sd to either side" if numbers else "",
         *listed,
     ]
-    chart = alt.vconcat(*(panels or [_nothing(width)]), spacing=16).resolve_scale(
-        color="independent", shape="independent"
-    )
+    joined = alt.vconcat(*(panels or [_nothing(width)]), spacing=16)
+    chart: alt.VConcatChart = joined.resolve_scale(color="independent", shape="independent")
     return titled(chart, f"{after.domain}: what changed", caption)
 
 
@@ -175,8 +175,7 @@ def _share_panel(shares: Mapping[str, list[tuple[str, float, float]]], width: in
     lines = base.mark_rule(strokeWidth=2).encode(x=share, x2="after:Q", color=colour)
     rings = base.mark_point(filled=False, size=45, color=INK, opacity=1).encode(x="before:Q")
     tips = base.mark_point(filled=True, size=80, opacity=1).encode(x="after:Q", color=colour, shape=shape)
-    chart: alt.LayerChart = alt.layer(lines, rings, tips).properties(width=width, height=alt.Step(STEP))
-    return chart
+    return layered([lines, rings, tips], width=width, step=STEP)
 
 
 def _number_panel(name: str, moved: list[tuple[str, Wire, Wire]], width: int) -> alt.LayerChart:
@@ -197,8 +196,7 @@ def _number_panel(name: str, moved: list[tuple[str, Wire, Wire]], width: int) ->
             x="new_mean:Q"
         ),
     ]  # fmt: skip
-    chart: alt.LayerChart = alt.layer(*drawn).properties(width=width, height=alt.Step(TALL))
-    return chart
+    return layered(drawn, width=width, step=TALL)
 
 
 def _span(numeric: Wire) -> dict[str, float]:
@@ -211,5 +209,4 @@ def _nothing(width: int) -> alt.LayerChart:
     import altair as alt
 
     blank = alt.Chart(pd.DataFrame([{"told": ""}])).mark_text(color=INK).encode(text="told:N")
-    chart: alt.LayerChart = alt.layer(blank).properties(width=width, height=1)
-    return chart
+    return layered([blank], width=width, height=1)

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from personalab.blueprint import Blueprint, CategoricalField, NumericField, SampledField
-from personalab.charts.ink import BAND, FAINT, FULL, INK, MORE, STEP, WIDTH, glaze, titled, told, value_axis
+from personalab.charts.ink import BAND, FAINT, FULL, INK, MORE, STEP, WIDTH, glaze, layered, titled, told, value_axis
 from personalab.charts.reading import column, sampled
 from personalab.errors import RequestError
 from personalab.sketches import percent, positional
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MOST_BINS = 12  # stretches of a number that shares are told for
 GRID = 28  # stretches along each side of a grid
 ROOM = 34  # pixels a share needs to be written into its cell
-LOWEST, TALLEST, TALL = 120, 1000, 22  # pixels of a grid's height, and of a row in which shares are written
+TALL = 22  # pixels of a row in which shares are written
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -90,7 +90,8 @@ def stretches(values: Array, most: int, *, is_integer: bool) -> NDArray[np.float
     width = max(width, 1.0) if is_integer else width
     first = math.floor(low / width + 1e-9)
     last = math.floor(high / width + 1e-9) + 1
-    return np.arange(first, last + 1) * width
+    ends: NDArray[np.float64] = np.arange(first, last + 1, dtype=np.float64) * width
+    return ends
 
 
 def _table(
@@ -105,25 +106,23 @@ def _table(
     people = counts.sum(axis=1)
     names = [f"{label} (n={n:,})" for label, n in zip(labels, people.tolist(), strict=True)]
     rows = [
-        {"by": names[r], "value": field.values[c], "share": counts[r, c] / people[r]} | {
-            "told": f"{100 * counts[r, c] / people[r]:.0f} %", "people": f"{counts[r, c]:,} of {people[r]:,}"
-        }
+        {"by": names[r], "value": field.values[c], "share": round(counts[r, c] / people[r], 4), "people": counts[r, c]}
         for r, c in np.argwhere(counts).tolist()
-    ]  # fmt: skip
+    ]
+    share = alt.Tooltip("share:Q", format=".1%")
     base = alt.Chart(pd.DataFrame(rows)).encode(
         x=across(field.values, width, field.name),
-        y=value_axis("by", scale=alt.Scale(domain=names), title=by.name).title(by.name),
-        tooltip=told("by", "value", "told", "people"),
+        y=value_axis("by", scale=alt.Scale(domain=names)).title(by.name),
+        tooltip=[*told("by", "value"), share, alt.Tooltip("people:Q", format=",")],
     )
     legend = alt.Legend(format="~%", title="share of the row", orient="top", gradientLength=160)
     ramp = alt.Scale(range=[glaze(MORE, FAINT), glaze(MORE, FULL)], domain=[0, max(row["share"] for row in rows)])
     layers = [base.mark_rect().encode(color=alt.Color("share:Q", scale=ramp, legend=legend))]
     is_roomy = width / size >= ROOM
     if is_roomy:
-        layers.append(base.mark_text(color=INK, fontSize=10).encode(text="told:N"))
+        layers.append(base.mark_text(color=INK, fontSize=10).encode(text=alt.Text("share:Q", format=".0%")))
     step = TALL if is_roomy else STEP
-    chart: alt.LayerChart = alt.layer(*layers).properties(width=width, height=alt.Step(step))
-    return chart, "Each row sums to 100 %; a deeper colour is a greater share"
+    return layered(layers, width=width, step=step), "Each row sums to 100 %; a deeper colour is a greater share"
 
 
 def across(values: tuple[str, ...], width: int, title: str) -> alt.X:
@@ -170,8 +169,9 @@ def _spreads(
     bars = base.mark_bar(height=STEP * 0.6, color=BAND, opacity=0.55).encode(x="q25:Q", x2="q75:Q")
     ticks = base.mark_tick(thickness=2, height=STEP * 0.75, color=INK, opacity=1).encode(x="q50:Q")
     dots = base.mark_point(size=40, filled=True, shape="diamond", color=MORE, opacity=1).encode(x="at_mean:Q")
-    chart: alt.LayerChart = alt.layer(lines, bars, ticks, dots).properties(width=width, height=alt.Step(TALL))
-    return chart, "Line: 5th to 95th percentile. Bar: the middle half. Tick: median. Diamond: mean"
+    return layered(
+        [lines, bars, ticks, dots], width=width, step=TALL
+    ), "Line: 5th to 95th percentile. Bar: the middle half. Tick: median. Diamond: mean"
 
 
 def _spread(name: str, part: Array) -> dict[str, Any]:
@@ -209,19 +209,22 @@ def _grid(
         }
         for i, j in np.argwhere(counts).tolist()
     ]  # fmt: skip
-    scale = alt.Scale(zero=False, nice=False)
+    scale, axis = alt.Scale(zero=False, nice=False), alt.Axis(grid=False)
     names = [alt.Tooltip("by:N", title=by.name), alt.Tooltip("value:N", title=field.name)]
     ramp = alt.Scale(range=[glaze(MORE, 2 * FAINT), glaze(MORE, 1)], type="sqrt", domain=[0, int(counts.max())])
-    chart = alt.layer(
-        alt.Chart(pd.DataFrame(rows)).mark_rect().encode(
-            x=alt.X("x0:Q", title=by.name, scale=scale),
+    cells = (
+        alt.Chart(pd.DataFrame(rows))
+        .mark_rect()
+        .encode(
+            x=alt.X("x0:Q", title=by.name, scale=scale, axis=axis),
             x2="x1:Q",
-            y=alt.Y("y0:Q", title=field.name, scale=scale),
+            y=alt.Y("y0:Q", title=field.name, scale=scale, axis=axis),
             y2="y1:Q",
             color=alt.Color("people:Q", scale=ramp, legend=alt.Legend(orient="top", gradientLength=160)),
             tooltip=[*names, *told("people", "share")],
         )
-    )  # fmt: skip
-    together = float(np.corrcoef(groups.astype(float), values.astype(float))[0, 1]) if len(rows) > 1 else 0.0
-    sized: alt.LayerChart = chart.properties(width=width, height=width * 0.7)
-    return sized, f"A deeper colour is more people. Correlation {together:.2f}"
+    )
+    sides = np.array([groups, values], dtype=float)
+    is_flat = bool((sides.std(axis=1) == 0).any())
+    together = "" if is_flat else f". Correlation {np.corrcoef(sides)[0, 1]:.2f}"
+    return layered([cells], width=width, height=width * 0.7), f"A deeper colour is more people{together}"

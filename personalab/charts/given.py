@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from personalab.blueprint import Blueprint, CategoricalField
 from personalab.branches import branches
 from personalab.charts.crossing import ROOM, TALL, across
-from personalab.charts.ink import FAINT, FULL, INK, LESS, MORE, STEP, WIDTH, glaze, titled, told, value_axis
+from personalab.charts.ink import FAINT, FULL, INK, LESS, MORE, STEP, WIDTH, glaze, layered, titled, told, value_axis
 from personalab.charts.reading import column, sampled, spoken_of
 from personalab.draws import shares
 from personalab.errors import RequestError
@@ -28,8 +28,8 @@ from personalab.sketches import percent
 if TYPE_CHECKING:
     import altair as alt
 
-MOST_BRANCHES = 40  # rows that are drawn, those with the most people off
-_MANY, _FEW = "more than the band", "less than the band"
+MOST_BRANCHES, MOST_CELLS = 40, 1000  # that are drawn, those with the most people off
+_MANY, _FEW, _INSIDE = "more than the band", "less than the band", "inside the band"
 
 
 class Cells(NamedTuple):
@@ -77,14 +77,15 @@ def conditionals(frame: pd.DataFrame, bp: Blueprint, field: str, *, width: int =
     found = _measured(frame, bp, child)
     cells, caption = _rows(found, child, [each.name for each in bp.constraints if field in spoken_of(each)])
     names = list(dict.fromkeys(cell["where"] for cell in cells))
+    shares_told = [alt.Tooltip(f"{key}:Q", format=".1%") for key in ("requested", "achieved", "low", "high")]
     base = alt.Chart(pd.DataFrame(cells)).encode(
         x=across(child.values, width, field),
         y=value_axis("where", scale=alt.Scale(domain=names)),
-        tooltip=told("where", "value", "requested", "achieved", "band", "verdict"),
+        tooltip=[*told("where", "value"), *shares_told, *told("verdict")],
     )
     is_roomy = width / len(child.values) >= ROOM
     layers = [_fill(base, max(abs(cell["off"]) for cell in cells)), *_marks(base, is_roomy)]
-    chart = alt.layer(*layers).properties(width=width, height=alt.Step(TALL if is_roomy else STEP))
+    chart = layered(layers, width=width, step=TALL if is_roomy else STEP)
     return titled(chart, f"{field} given {', '.join(child.parents)}: achieved minus requested", caption)
 
 
@@ -99,22 +100,24 @@ def _measured(frame: pd.DataFrame, bp: Blueprint, child: CategoricalField) -> Ce
         raise RequestError(f"no distribution of {child.name!r} is stated for some of these people", hint="add a base")
     ends = [band(row, int(n)) for row, n in zip(requested, people, strict=True)]
     low, high = (np.array([end[side] for end in ends]) for side in (0, 1))
-    labels = [each.label or "everywhere else" for each in drawn if each]
+    labels = ["otherwise" if each.origin == "base" else each.label for each in drawn if each]
     return Cells(labels, people, requested, counts / people[:, None], low, high)
 
 
 def _rows(found: Cells, child: CategoricalField, bound: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
     """What is drawn, cell by cell, and the caption that counts it."""
     astray = np.abs(found.achieved - found.requested) * found.people[:, None]
-    shown = np.sort(np.argsort(-astray.sum(axis=1), kind="stable")[:MOST_BRANCHES])
+    most = min(MOST_BRANCHES, max(MOST_CELLS // len(child.values), 1))
+    shown = np.sort(np.argsort(-astray.sum(axis=1), kind="stable")[:most])
     names = _distinct([f"{label} (n={n:,})" for label, n in zip(found.labels, found.people.tolist(), strict=True)])
     cells = [_cell(found, branch, place, names[branch], value)
              for branch in shown.tolist() for place, value in enumerate(child.values)]  # fmt: skip
     beyond = (found.achieved < found.low - DUST) | (found.achieved > found.high + DUST)
-    worst = max(cells, key=lambda cell: abs(cell["people"]))
+    branch, place = np.unravel_index(np.argmax(astray), astray.shape)
+    worst = _cell(found, int(branch), int(place), names[int(branch)], child.values[int(place)])
     caption = [
         f"{int(beyond.sum())} of {beyond.size} shares outside the band of {percent(COVERAGE)} of independent draws",
-        f"Furthest off: {worst['value']} {worst['points']} points where {worst['where']}" if worst["people"] else "",
+        f"Furthest off: {worst['value']} {worst['points']} points where {worst['where']}" if worst["off"] else "",
         f"{len(shown)} of {len(names)} branches are shown, those furthest off" if len(shown) < len(names) else "",
         "Blue, +: more than requested. Orange, -: less. Outlined with a triangle: outside the band",
         f"Where {', '.join(bound)} binds, shares differ by right" if bound else "",
@@ -126,17 +129,16 @@ def _cell(found: Cells, branch: int, place: int, where: str, value: str) -> dict
     requested, achieved = float(found.requested[branch, place]), float(found.achieved[branch, place])
     low, high = float(found.low[branch, place]), float(found.high[branch, place])
     points = round(100 * (achieved - requested))
-    verdict = _MANY if achieved > high + DUST else _FEW if achieved < low - DUST else "inside the band"
     return {
         "where": where,
         "value": value,
-        "requested": percent(requested),
-        "achieved": f"{percent(achieved)} ({round(achieved * int(found.people[branch])):,} people)",
-        "band": f"{percent(low)} to {percent(high)}",
-        "verdict": verdict,
+        "requested": round(requested, 5),
+        "achieved": round(achieved, 5),
+        "low": round(low, 5),
+        "high": round(high, 5),
+        "verdict": _MANY if achieved > high + DUST else _FEW if achieved < low - DUST else _INSIDE,
         "points": f"{points:+d}" if points else "0",
-        "off": achieved - requested,
-        "people": (achieved - requested) * int(found.people[branch]),
+        "off": round(achieved - requested, 5),
     }
 
 
@@ -176,8 +178,8 @@ def _marks(base: alt.Chart, is_roomy: bool) -> list[alt.Chart]:
     shape = alt.Shape(
         "verdict:N", scale=alt.Scale(domain=[_MANY, _FEW], range=["triangle-up", "triangle-down"]), legend=None
     )
-    aside = {"xOffset": -11} if is_roomy else {}
-    pointers = beyond.mark_point(filled=True, size=30, color=INK, opacity=1, **aside).encode(shape=shape)
+    aside = -11 if is_roomy else 0
+    pointers = beyond.mark_point(filled=True, size=30, color=INK, opacity=1, xOffset=aside).encode(shape=shape)
     if not is_roomy:
         return [outline, pointers]
     return [outline, pointers, base.mark_text(color=INK, fontSize=10, xOffset=4).encode(text="points:N")]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from personalab.blueprint import AnyField, Blueprint, TextField
-from personalab.charts.ink import BAND, INK, OUTSIDE, titled, told
+from personalab.charts.ink import BAND, INK, OUTSIDE, layered, titled, told
 from personalab.charts.pages import in_words
 from personalab.charts.reading import spoken_of
 from personalab.sketches import layers
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WIDE = 600  # pixels from the left to the right edge
 MARGIN = 60  # pixels left and right of the outermost fields, for half a name
-LINE = 52  # pixels between fields of one column
+LINE = 58  # pixels between fields of one column
 CURVE = 16  # straight pieces that a curve is drawn as
 SWEEPS = 6  # there and back
 RULES = 3  # constraints that the caption spells out
@@ -70,7 +70,7 @@ def dependencies(bp: Blueprint, *, width: int = WIDE) -> alt.LayerChart:
         *_arrows(list(_links(bp, places)), x, y),
         *_nodes([_node(field, places[field.name]) for field in bp.fields], x, y, min(room, 190)),
     ]
-    chart = alt.layer(*(layer for layer in drawn if layer)).properties(width=width, height=height)
+    chart = layered([layer for layer in drawn if layer], width=width, height=height)
     roots = sum(not field.parents and not isinstance(field, TextField) for field in bp.fields)
     caption = [f"{len(bp.fields)} fields, {roots} of them roots, in {len(columns)} columns"]
     caption.append("An arrow goes from a parent to what depends on it" if any(f.parents for f in bp.fields) else "")

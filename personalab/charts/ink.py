@@ -9,17 +9,17 @@ for dark. Everything else is a mid-tone with a contrast of 3 or more to both.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from personalab.sketches import BLUE, GREY, ORANGE
 
 if TYPE_CHECKING:
     import altair as alt
 
-WIDTH = 420  # pixels inside the axes; some 620 with labels, so that a notebook's output shows all of it
+WIDTH = 420  # pixels inside the axes; some 640 with labels, so that a notebook's output shows all of it
 STEP = 18  # pixels a value, so that 50 values fit on a screen
-LABEL = 170  # pixels a label may have
+LABEL = 210  # pixels a label may have
 
 INK = "currentColor"
 BAND, OUTSIDE, MORE, LESS = GREY, ORANGE, BLUE, ORANGE
@@ -64,6 +64,14 @@ def titled(chart: AnyChart, title: str, caption: Sequence[str]) -> AnyChart:
     chart.title = alt.TitleParams(title, subtitle=[line for line in caption if line], anchor="start", offset=12)
     chart.description = ". ".join([title, *filter(None, caption)])
     return chart
+
+
+def layered(layers: Iterable[alt.Chart], *, width: int, step: int = 0, height: float = 0) -> alt.LayerChart:
+    """Lay charts over each other, so many pixels wide, and high or so many pixels a row."""
+    import altair as alt
+
+    sized = alt.layer(*layers).properties(width=width, height=alt.Step(step) if step else height)
+    return cast("alt.LayerChart", sized)
 
 
 def sections(parts: Sequence[tuple[str, Sequence[str]]]) -> tuple[alt.Y, list[str], list[list[str]]]:
@@ -119,7 +127,7 @@ def glaze(colour: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha})"
 
 
-def as_svg(chart: alt.LayerChart | alt.FacetChart) -> str:
+def as_svg(chart: alt.TopLevelSpec) -> str:
     """Draw a chart to stand inside a page, on nothing and in the page's ink."""
     themed = chart.copy()
     themed.config = CONFIG

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from personalab.blueprint import Blueprint
-from personalab.charts.ink import BAND, INK, OUTSIDE, WIDTH, titled, told
+from personalab.charts.ink import BAND, INK, OUTSIDE, WIDTH, layered, titled, told
 from personalab.diversity import DUPLICATE, histogram, joined, near_duplicates
 from personalab.errors import RequestError
 from personalab.sketches import positional
@@ -57,15 +57,16 @@ def diversity(frame: pd.DataFrame, bp: Blueprint, *, width: int = WIDTH) -> alt.
     counts = histogram(texts.tolist(), BINS)
     pairs = near_duplicates(texts.tolist())
     ids = texts.index.astype(str).tolist()
-    scale, axis = alt.Scale(type="symlog"), alt.Axis(format=",", values=_decades(counts))
-    bars = alt.Chart(pd.DataFrame(_bars(counts))).mark_bar(color=BAND, opacity=0.75).encode(
+    scale, axis = alt.Scale(type="symlog"), alt.Axis(format=",d", values=_decades(counts))
+    bars = alt.Chart(pd.DataFrame(_bars(counts))).mark_rect(color=BAND, opacity=0.75).encode(
         x=alt.X("low:Q", title="similarity of two texts", scale=alt.Scale(domain=[0, 1], nice=False)),
         x2="high:Q",
+        y2=alt.datum(0),
         y=alt.Y("pairs:Q", title="pairs (log scale from 1)", scale=scale, axis=axis),
         tooltip=told("similarity", "pairs"),
     )  # fmt: skip
     drawn = [bars, *_threshold(), *_diamonds(pairs, ids)]
-    chart = alt.layer(*drawn).properties(width=width, height=TALL)
+    chart = layered(drawn, width=width, height=TALL)
     return titled(chart, f"{bp.domain}: how much personas sound alike", _caption(counts, pairs, ids))
 
 

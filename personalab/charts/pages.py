@@ -62,7 +62,7 @@ def page(frame: pd.DataFrame, bp: Blueprint, report: Report, *, prompt: str = ""
     )
 
 
-def cards(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None) -> str:
+def cards(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None, heading: str = "", summary: str = "") -> str:
     """Write personas as HTML cards for a notebook.
 
     Parameters
@@ -73,14 +73,38 @@ def cards(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None) -> str:
         What they were drawn from.
     of : int, optional
         How many there are in all, where `frame` is a part of them.
+    heading, summary : str
+        What stands above the cards: who these people are, and a sentence on them.
 
     Returns
     -------
     str
-        A fragment that follows the notebook's theme; all that a model may have written is escaped.
+        A fragment that any notebook shows, trusted or not, light or dark; all that a model may have written is escaped.
     """
     shown = [_card(str(index), row, bp) for index, row in frame.iterrows()]
-    return sketches.render("notebook.html.j2", personas=shown, total=of or len(frame))
+    return sketches.render(
+        "notebook.html.j2",
+        personas=shown,
+        total=of or len(frame),
+        heading=heading,
+        summary=summary,
+        grey=sketches.GREY,
+    )
+
+
+def cards_in_text(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None) -> str:
+    """Tell personas as text: a line each for name, tagline and values, then what they say."""
+    parts = []
+    for index, row in frame.iterrows():
+        card = _card(str(index), row, bp)
+        name = card["id"] if card["name"] == card["id"] else f"{card['id']} {card['name']}"
+        facts = ", ".join(f"{key} {value or 'not given'}" for key, value in card["facts"])
+        lines = [name + (f": {card['tagline']}" if card["tagline"] else ""), facts]
+        lines += [f"{key}: {text}" for key, text in card["texts"]]
+        parts.append("\n  ".join(filter(None, lines)))
+    if of and of > len(frame):
+        parts.append(f"{len(frame)} of {of:,} personas are shown.")
+    return "\n".join(parts)
 
 
 def in_words(distribution: Distribution) -> str:

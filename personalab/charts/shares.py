@@ -4,6 +4,9 @@ The fidelity chart answers one question: is a share off by more than chance? So 
 and achieved side by side, which make sampling noise look like error. Every value is a line with a grey band, where
 95 % of independent draws of as many people fall, a tick at the requested share and a dot at the achieved one; a dot
 outside its band changes colour *and* shape. The caption counts those, and says how many chance alone would allow.
+
+Shares stand on a square-root scale. The spread of an independent draw grows with √p, so that on it the bands of a
+share of 1 % and of one of 50 % are about as wide, and both can be read in one chart.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
-from personalab.charts.ink import BAND, INK, OUTSIDE, STEP, WIDTH, sections, titled, told, value_axis
+from personalab.charts.ink import BAND, INK, OUTSIDE, STEP, WIDTH, layered, sections, titled, told, value_axis
 from personalab.errors import RequestError
 from personalab.reports import COVERAGE, Marginal, Moments, Report, brief
 from personalab.sketches import percent, positional
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 TALL = 26  # pixels a branch of a numeric field: what was requested above, what was achieved below
+LINES = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1)  # shares that the axis marks
 ABOVE, BELOW = -5, 5  # pixels from the line, so that neither covers the other
 
 Measured = TypeVar("Measured", Marginal, Moments)
@@ -70,13 +74,15 @@ def marginals(report: Report, field: str | None = None, *, width: int = WIDTH) -
     base = alt.Chart(pd.DataFrame(_cells(drawn, rows))).encode(
         y=axis, tooltip=told("field", "value", "requested", "achieved", "band", "where")
     )
-    share = alt.X("low:Q", axis=alt.Axis(format="~%", grid=True, tickCount=6), title=None)
+    upto = max(max(cell.high, cell.achieved) for each in drawn for cell in each.cells)
+    marked = alt.Axis(format="~%", values=[share for share in LINES if share <= upto], domain=False)
+    share = alt.X("low:Q", axis=marked, scale=alt.Scale(type="sqrt", domainMin=0), title=None)
     bands = base.mark_bar(height=STEP * 0.6, color=BAND, opacity=0.45).encode(x=share, x2="high:Q")
-    ticks = base.mark_tick(thickness=2, height=STEP * 0.75, color=INK, opacity=1).encode(x="at_requested:Q")
-    dots = base.mark_point(filled=True, size=75, opacity=1).encode(x="at_achieved:Q", **_by_place())
-    chart = alt.layer(bands, ticks, dots, _headings(drawn, heads, axis))
+    ticks = base.mark_tick(thickness=2, height=STEP * 0.8, color=INK, opacity=1).encode(x="at_requested:Q")
+    dots = base.mark_point(filled=True, size=50, opacity=1).encode(x="at_achieved:Q", **_by_place())
+    chart = layered([bands, ticks, dots, _headings(drawn, heads, axis)], width=width, step=STEP)
     title = f"{report.domain}: requested and achieved shares"
-    return titled(chart.properties(width=width, height=alt.Step(STEP)), title, _caption(report.n, drawn))
+    return titled(chart, title, _caption(report.n, drawn))
 
 
 def numerics(report: Report, field: str | None = None, *, width: int = WIDTH) -> alt.FacetChart:
@@ -115,10 +121,9 @@ def numerics(report: Report, field: str | None = None, *, width: int = WIDTH) ->
     layers = alt.layer(asked, ticks, lines, dots, data=pd.DataFrame(_moments(drawn)))
     header = alt.Header(title=None, labelOrient="top", labelAnchor="start", labelFontSize=12, labelFontWeight="bold")
     names = list(dict.fromkeys(each.attribute for each in drawn))
-    panels = layers.properties(width=width, height=alt.Step(TALL)).facet(
-        row=alt.Row("panel:N", sort=names, header=header), spacing=12
-    )
-    panels = panels.resolve_scale(x="independent", y="independent").resolve_axis(x="independent")
+    row = alt.Row("panel:N", sort=names, header=header)
+    sized = layers.properties(width=width, height=alt.Step(TALL)).facet(row=row, spacing=12)
+    panels: alt.FacetChart = sized.resolve_scale(x="independent", y="independent").resolve_axis(x="independent")
     bound = sorted({rule for each in drawn for rule in each.constraints})
     caption = [
         "Above, grey bar and tick: requested. Below, line and dot: achieved",
@@ -173,7 +178,7 @@ def _caption(n: int, drawn: Sequence[Marginal]) -> list[str]:
     return [
         f"{outside} of {shares} shares outside the band (chance alone puts up to {percent(1 - COVERAGE)} there)",
         f"Grey band: where {percent(COVERAGE)} of independent draws of {n:,} fall",
-        "Tick: requested. Dot: achieved",
+        "Tick: requested. Dot: achieved. Square-root scale",
     ]
 
 

@@ -163,7 +163,7 @@ class RowView {
     if (this.table.store.field(parent)?.kind !== "numeric") return h("td", {}, value);
     this.box = h("input.pl-box.pl-interval", { type: "text", autocomplete: "off", value, "aria-label": `${this.where}: ${parent}` });
     const wrong = complaint(this.box);
-    const given = { box: this.box, wrong, parent, text: h("span", {}, value) };
+    const given = { box: this.box, wrong, parent, text: h("span.pl-plain", {}, value) };
     this.box.addEventListener("blur", () => this.rewrite(given));
     this.box.addEventListener("keydown", (event) => this.key(event, given));
     (this.intervals ??= []).push(given);

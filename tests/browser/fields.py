@@ -68,34 +68,20 @@ def rows(
 
 def state(*fields: Field, **given: Any) -> dict[str, Any]:
     """The whole state with these fields."""
-    whole: dict[str, Any] = {
-        **{
-            "rev": 1,
-            "domain": "players",
-            "rationale": "",
-            "sources": [],
-            "notes": [],
-            "names": [each["name"] for each in fields],
-        },
-        **{
-            "fields": {each["name"]: each for each in fields},
-            "constraints": [],
-            "steps": ["opened"],
-            "step": 0,
-            "saved": "",
-        },
-        **{
-            "diff": [],
-            "warnings": [],
-            "people": {},
-            "population": None,
-            "panels": {},
-            "groundings": ["off"],
-            "model": "",
-        },
-        **{"work": None, "error": None, "has_blueprint": True},
+    names = [each["name"] for each in fields]
+    lists: dict[str, Any] = {key: [] for key in ("sources", "notes", "constraints", "diff", "warnings")}
+    work = {
+        "population": None,
+        "panels": {},
+        "people": {},
+        "groundings": ["off"],
+        "model": "",
+        "work": None,
+        "error": None,
     }
-    return {**whole, **given}
+    steps = {"rev": 1, "steps": ["opened"], "step": 0, "saved": "", "has_blueprint": True}
+    about = {"domain": "players", "rationale": "", "names": names, "fields": {each["name"]: each for each in fields}}
+    return {**about, **lists, **steps, **work, **given}
 
 
 class Kernel:

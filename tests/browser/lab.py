@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import nbformat
-from playwright.sync_api import Locator, Page, WebSocket
+from playwright.sync_api import Error, Locator, Page, WebSocket
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 90_000  # ms; a kernel that imports pandas on two busy cores takes twenty seconds
@@ -31,10 +31,13 @@ LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
 # JupyterLab's own looking for news and updates, the only requests it makes on its own.
 QUIET = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
 
-OPEN = """async (path) => {
+# The widgets' own extension asks for the kernel of a session where there is none; any such notebook has this error.
+NO_KERNEL = ("reading 'kernel'", "jupyterlab-manager")
+
+OPEN = """async ([path, kernelPreference]) => {
   const app = window.jupyterapp;
   await app.restored;
-  const panel = await app.commands.execute("docmanager:open", { path, factory: "Notebook" });
+  const panel = await app.commands.execute("docmanager:open", { path, factory: "Notebook", kernelPreference });
   window.panel = panel;
   await panel.context.ready;
   await panel.revealed;
@@ -158,17 +161,17 @@ class Lab:
         self.errors: list[str] = []
         self.hosts: Counter[str] = Counter()
         self.messages: list[tuple[str, str]] = []
-        self.page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
+        self.page.on("pageerror", self._failed)
         self.page.on("request", lambda request: self._seen(request.url))
         self.page.on("websocket", self._listen)
 
-    def open(self, path: Path, theme: str = LIGHT) -> Lab:
-        """Open a notebook that lies in the server's folder."""
+    def open(self, path: Path, theme: str = LIGHT, *, has_kernel: bool = True) -> Lab:
+        """Open a notebook that lies in the server's folder, with a kernel or to be read only."""
         self.server.wear(theme)
         self.page.goto(f"{self.server.url}/lab?reset")
         self.page.wait_for_function("() => window.jupyterapp?.restored")
         self._unveiled(theme)
-        self.page.evaluate(OPEN, path.name)
+        self.page.evaluate(OPEN, [path.name, {"shouldStart": has_kernel, "canStart": has_kernel}])
         return self
 
     def theme(self, name: str) -> None:
@@ -222,6 +225,11 @@ class Lab:
         place = urlsplit(url)
         if place.scheme not in ("data", "blob"):
             self.hosts[place.hostname or url] += 1
+
+    def _failed(self, error: Error) -> None:
+        text = error.stack or str(error)
+        if not all(part in text for part in NO_KERNEL):
+            self.errors.append(text)
 
     def _listen(self, socket: WebSocket) -> None:
         self._seen(socket.url)

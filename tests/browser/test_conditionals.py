@@ -130,7 +130,7 @@ def test_numeric_rows(show: Any) -> None:
 def test_hundreds_of_rows(show: Any) -> None:
     """Of 231 rows 60 are drawn; the filter and the tick find the others, and opened rows stay open."""
     country = [f"country {at}" for at in range(77)]
-    made = rows(lambda at: {"weights": [0.5, 0.5]}, ("country", country), ("sex", ["f", "m", "x"]))
+    made = rows(lambda _: {"weights": [0.5, 0.5]}, ("country", country), ("sex", ["f", "m", "x"]))
     two = field("shift", "categorical", values=["a", "b"], ordered=False, parents=["country", "sex"], rows=made)
     parents = [categorical("country", dict.fromkeys(country, 1 / 77)), categorical("sex", dict.fromkeys("fmx", 1 / 3))]
     page = show(state(two, *parents))

@@ -47,7 +47,7 @@ def test_a_name_that_is_refused_stays(show: Any) -> None:
     box = page.get_by_label("rank: name", exact=True)
     box.fill("hours")
     box.press("Enter")
-    expect(page.get_by_text("'hours' is taken")).to_be_visible()
+    expect(page.get_by_text("'hours' is taken", exact=True)).to_be_visible()
     expect(box).to_have_value("hours")
     box.press("Escape")
     expect(box).to_have_value("rank")
@@ -79,7 +79,7 @@ def test_refused_parents_are_unticked(show: Any) -> None:
     """A parent that the kernel refuses is not ticked any more, and the sentence says why."""
     page = show(kernel := state(rank(), hours()), Kernel(kernel, set_parents="that would be too many rows"))
     page.get_by_label("rank: depends on hours").click()
-    expect(page.get_by_text("that would be too many rows")).to_be_visible()
+    expect(page.get_by_text("that would be too many rows", exact=True)).to_be_visible()
     expect(page.get_by_label("rank: depends on hours")).not_to_be_checked()
 
 

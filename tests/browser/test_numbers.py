@@ -72,7 +72,7 @@ def test_no_number_is_told_and_kept(form: Page, kernel: Kernel, text: str) -> No
 
 
 def test_whole_numbers(form: Page, kernel: Kernel) -> None:
-    """The tick for whole numbers is sent with the promises, and whole numbers cannot be closer together than they are."""
+    """The tick for whole numbers is sent with the promises; then too small an sd is refused."""
     form.get_by_label("hours: whole numbers").check()
     expect(form.get_by_label("hours: whole numbers")).to_be_checked()
     box(form, "mean").fill("12.5")
@@ -98,7 +98,7 @@ def test_the_kernel_s_refusal_stands_beside_what_was_typed(show: Any) -> None:
     """What only the kernel can find wrong is shown beside the box, which keeps what was typed."""
     page = show(kernel := state(hours()), Kernel(kernel, set_numeric="no law keeps these promises"))
     box(page, "sd").fill("7")
-    expect(page.get_by_text("no law keeps these promises")).to_be_visible()
+    expect(page.get_by_text("no law keeps these promises", exact=True)).to_be_visible()
     expect(box(page, "sd")).to_have_value("7")
     box(page, "sd").press("Escape")
     expect(box(page, "sd")).to_have_value("5")
