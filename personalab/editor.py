@@ -168,11 +168,11 @@ class Form:
 
     def undo(self) -> None:
         """Take the last step back."""
-        self._session.do("undo")
+        self._do("undo")
 
     def redo(self) -> None:
         """Take the last undone step again."""
-        self._session.do("redo")
+        self._do("redo")
 
     def use(self, bp: Blueprint) -> None:
         """Go on with another blueprint, as a step that can be undone.
@@ -183,6 +183,7 @@ class Form:
             One without errors.
         """
         self._session.use(bp)
+        self._refresh()
 
     def resample(self, seed: int | None = None) -> None:
         """Draw other people.
@@ -192,7 +193,7 @@ class Form:
         seed : int, optional
             Fixes the draw; without it one is made up.
         """
-        self._session.do("resample", seed=seed)
+        self._do("resample", seed=seed)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the blueprint as ``.json`` or ``.yaml``.
@@ -207,7 +208,7 @@ class Form:
         pathlib.Path
             Where it was written.
         """
-        self._session.do("save", path=path)
+        self._do("save", path=path)
         return Path(path)
 
     def __repr__(self) -> str:
@@ -218,9 +219,13 @@ class Form:
 
     def _ipython_display_(self) -> None:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        _publish({VIEW: view, "text/plain": repr(self)})
+        _publish({VIEW: view, "text/plain": f"{self!r}, as it opened; its last state stands below"})
         self._shown = self._still()
         _publish(self._shown, transient={"display_id": self._place})
+
+    def _do(self, op: str, **args: Any) -> None:
+        self._session.do(op, **args)
+        self._refresh()
 
     def _refresh(self) -> None:
         """Bring the still up to date, where it is shown and has changed."""

@@ -502,3 +502,11 @@ def test_a_renamed_and_edited_field_is_known_by_its_neighbours() -> None:
     after = remove_field(rename_field(longer, field="ward", to="unit"), field="hospital")
     assert origins(before, after)["unit"] == "ward"
     assert "pet" not in origins(before, after)
+
+
+def test_a_text_that_becomes_a_number_has_its_column() -> None:
+    """A text not yet written has no column; the number of the same name has one, in the field's place."""
+    before = blueprint(choice("side", {"head": 0.5, "tail": 0.5}))
+    texted = add_field(before, name="age", kind="text")
+    numbered = add_field(before, name="age", kind="numeric")
+    assert list(update(sample(texted, 10, seed=1), texted, numbered)) == ["side", "age"]

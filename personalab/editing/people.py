@@ -19,12 +19,14 @@ from personalab import rules
 from personalab.blueprint import Blueprint, CategoricalField
 from personalab.branches import interval
 from personalab.columns import Array, Columns, from_frame
-from personalab.editing.history import Source
+from personalab.editing.history import Source, Step
 from personalab.editing.panels import panels
 from personalab.fidelity import report
 from personalab.lint import WRITTEN
 from personalab.reports import Report
 from personalab.updating import origins, update
+
+KEPT = 6  # populations that are kept for undo and redo
 
 Mask = NDArray[np.bool_]
 
@@ -130,6 +132,38 @@ class People:
         filled = filled[[*first, *(name for name in filled if name not in first)]]
         filled.attrs.update(_noted(frame, texts, set(map(str, frame.index[rows]))))
         return filled
+
+
+class Crowd:
+    """The people of the steps last looked at, and all texts that were written."""
+
+    def __init__(self) -> None:
+        self._known: list[People] = []
+        self._texts: tuple[Texts, ...] = ()
+        self._full: tuple[People, pd.DataFrame] | None = None
+
+    def at(self, step: Step) -> People | None:
+        """The people of a step, or None where it has none; BlueprintError where they cannot be had."""
+        source, bp = step.source, step.blueprint
+        if bp is None or source.start is None or source.n is None:
+            return None
+        for people in self._known:
+            if people.source is source and people.blueprint is bp:
+                return people
+        people = People(source, bp)
+        _ = people.frame  # only people who can be had are kept
+        self._known = [people, *self._known][:KEPT]
+        return people
+
+    def told(self, people: People) -> pd.DataFrame:
+        """Their frame with the texts that are true of them."""
+        if self._full is None or self._full[0] is not people:
+            self._full = (people, people.told(self._texts))
+        return self._full[1]
+
+    def add(self, texts: Texts) -> None:
+        """Take in what was written."""
+        self._texts, self._full = (texts, *self._texts), None
 
 
 def text_columns(bp: Blueprint) -> list[str]:

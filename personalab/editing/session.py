@@ -17,10 +17,11 @@ import pandas as pd
 
 from personalab import edits, llm, rules
 from personalab.blueprint import Blueprint
-from personalab.editing.history import History, Source, Step, is_same, same_gesture
+from personalab.editing.history import History, Step, is_same, same_gesture
+from personalab.editing.keeping import Keeper
 from personalab.editing.opening import drawn_from, opening
-from personalab.editing.people import People, Texts, text_columns, unwritten
-from personalab.editing.shown import State, described, difference, followed, groundings, population, refusal
+from personalab.editing.people import Crowd, People, Texts, text_columns, unwritten
+from personalab.editing.shown import Page, State, followed, groundings, population, refusal
 from personalab.editing.work import Home, Work
 from personalab.errors import PersonalabError, RequestError
 from personalab.fidelity import report
@@ -34,8 +35,6 @@ from personalab.writing import write_with
 
 _log = logging.getLogger(__name__)
 
-KEPT = 6  # populations that are kept for undo and redo
-SAVING = 0.3  # seconds after an edit at which it is saved; a burst of edits is saved once
 PATIENT = ("cancel", "check", "page", "rest", "save")  # what can be done while a model is at work
 QUIET = ("check", "page", "rest")  # what leaves an error where it is
 NOBODY = "say how many people with n=, or draw them with Resample"
@@ -85,28 +84,22 @@ class Session:
         model: str | Model | None = None,
         tell: Callable[[dict[str, Any]], object] = lambda _: None,
     ) -> None:
-        self.file = None if file is None else Path(file)
         self.model = model
         self.at_rest: Callable[[], object] = lambda: None
         self.tell = tell
         self._seed = None if seed is None else whole("seed", seed, at_least=0)
-        self._texts: tuple[Texts, ...] = ()
-        self._known: list[People] = []
+        self._crowd = Crowd()
+        self._view = Page()
         self._first = 0
-        self._saved: tuple[str, Blueprint | None] = ("", None)
-        self._is_saving = False
         self._error: dict[str, str] | None = None
         self._work: Work | None = None
         self._lock = threading.RLock()
         self._idle = threading.Event()
         self._idle.set()
-        self._sent: State = {}
-        self._rev = 0
-        self._described: tuple[Blueprint | None, Source, State] | None = None
-        self._full: tuple[People, int, pd.DataFrame] | None = None
-        self._history = opening(bp, n, self._seed, self.file)
+        place = None if file is None else Path(file)
+        self._history = opening(bp, n, self._seed, place)
         self._hold(self._history)
-        self._stored = self.blueprint
+        self._keeper = Keeper(place, self.blueprint)
 
     # ---- values -------------------------------------------------------------------------------------------------
 
@@ -138,13 +131,13 @@ class Session:
     @property
     def frame(self) -> pd.DataFrame:
         """The people, with the texts that are true of them."""
-        return self._told(self._demand_people())
+        return self._crowd.told(self._demand_people())
 
     @property
     def report(self) -> Report:
         """How closely the people follow the blueprint, and how varied their texts are."""
         people = self._demand_people()
-        return report(self._told(people), people.blueprint)
+        return report(self._crowd.told(people), people.blueprint)
 
     # ---- the page -----------------------------------------------------------------------------------------------
 
@@ -157,9 +150,7 @@ class Session:
             Nothing but JSON's own types.
         """
         with self._lock:
-            state = self._current() | {"rev": self._rev}
-            self._sent = self._sent or state
-            return state
+            return self._view.opened(self._current())
 
     def handle(self, command: Any) -> dict[str, Any]:
         """Do what the page asks for.
@@ -180,7 +171,7 @@ class Session:
             op, args, gesture = _read(command)
             with self._transaction(op):
                 answer = self._done(op, args, gesture)
-                return {"ack": ack, **answer, "patch": self._patch() | answer.pop("patch", {})}
+                return {"ack": ack, **answer, "patch": self._view.patch(self._current()) | answer.pop("patch", {})}
         except PersonalabError as error:
             return {"ack": ack, "refused": refusal(error)}
         except Exception as error:  # whatever it is, the page must hear of it, and the next command be served
@@ -236,7 +227,7 @@ class Session:
     def _transaction(self, op: str) -> Iterator[None]:
         """Let a command have its effect in whole, or none."""
         with self._lock:
-            before = (self._history, self._first, self._error, self._saved)
+            before = (self._history, self._first, self._error)
             if self._work is not None and op not in PATIENT:
                 raise RequestError(
                     f"{self._work.text}: nothing can be edited meanwhile", hint="wait for it, or cancel it"
@@ -246,9 +237,9 @@ class Session:
             try:
                 yield
             except BaseException:
-                self._history, self._first, self._error, self._saved = before
+                self._history, self._first, self._error = before
                 raise
-            self._save_soon()
+            self._keeper.soon(self.blueprint, self._save_now)
 
     def _done(self, op: str, args: Mapping[str, Any], gesture: int | str | None) -> dict[str, Any]:
         """Do it, and return what the answer holds besides what has changed."""
@@ -301,8 +292,7 @@ class Session:
         self._hold(self._history.then(Step(f"{source.n:,} people, seed {source.seed}", self.blueprint, source)))
 
     def _save(self, path: str) -> None:
-        place = self._demand_blueprint().save(_path(path))
-        self._saved = (str(place), self.blueprint)
+        self._keeper.save(self._demand_blueprint(), _path(path))
 
     def _open(self, path: str) -> None:
         bp = Blueprint.load(_path(path))
@@ -325,7 +315,7 @@ class Session:
             told = refusal(error)
             message = f"{told['message']} → {told['hint']}" if told["hint"] else told["message"]
             return {"check": {"message": message, "ok": False, "n": self.n, "broken": None}}
-        people = self._people(self._history.current)
+        people = self._crowd.at(self._history.current)
         if people is None:
             return {"check": {"message": "reads well", "ok": True, "n": None, "broken": None}}
         broken, n = people.breaking(tree), len(people.frame)
@@ -348,7 +338,7 @@ class Session:
 
     def _write(self) -> None:
         people = self._demand_people()
-        frame, bp = self._told(people), people.blueprint
+        frame, bp = self._crowd.told(people), people.blueprint
         bare = frame[unwritten(frame, bp)]
         if bare.empty:
             raise RequestError("everybody has their texts already", hint="edit the blueprint, or resample")
@@ -360,7 +350,7 @@ class Session:
         self._begin(work, job, partial(self._written, bp))
 
     def _written(self, bp: Blueprint, frame: pd.DataFrame) -> None:
-        self._texts = (Texts(self.start, bp, frame), *self._texts)
+        self._crowd.add(Texts(self.start, bp, frame))
 
     def _cancel(self) -> None:
         if self._work is not None:
@@ -385,7 +375,7 @@ class Session:
                 hint = "what was answered already is kept, so that it goes on from there next time"
                 self._error = {"message": "cancelled; nothing has changed", "hint": hint}
             except PersonalabError as error:
-                self._error = {key: refusal(error)[key] for key in ("message", "hint")}
+                self._error = _sentences(error)
             except Exception as error:  # as for a command: said, logged, and the form stays alive
                 _log.exception("work with a model has failed")
                 self._error = {
@@ -399,25 +389,13 @@ class Session:
 
     def _hold(self, history: History) -> None:
         """Make a history hold, provided that its people can be had."""
-        people = self._people(history.current)
+        people = self._crowd.at(history.current)
         if people is not None:
             _ = people.panels
         self._history = history
 
-    def _people(self, step: Step) -> People | None:
-        source, bp = step.source, step.blueprint
-        if bp is None or source.start is None or source.n is None:
-            return None
-        for people in self._known:
-            if people.source is source and people.blueprint is bp:
-                return people
-        people = People(source, bp)
-        _ = people.frame  # only people who can be had are kept
-        self._known = [people, *self._known][:KEPT]
-        return people
-
     def _demand_people(self) -> People:
-        people = self._people(self._history.current)
+        people = self._crowd.at(self._history.current)
         if people is None:
             raise RequestError("there are no people yet", hint=NOBODY)
         return people
@@ -427,36 +405,20 @@ class Session:
             raise RequestError("there is no blueprint yet", hint="infer or open one first")
         return self.blueprint
 
-    def _told(self, people: People) -> pd.DataFrame:
-        if self._full is None or self._full[0] is not people or self._full[1] != len(self._texts):
-            self._full = (people, len(self._texts), people.told(self._texts))
-        return self._full[2]
-
     # ---- what the page is told ----------------------------------------------------------------------------------
-
-    def _patch(self) -> State:
-        """What has changed since the page was last told."""
-        state = self._current()
-        patch = difference(self._sent, state)
-        if patch:
-            self._rev += 1
-            patch["rev"] = self._rev
-            self._sent = state | {"rev": self._rev}
-        return patch
 
     def _announce(self) -> None:
         with self._lock:
-            if patch := self._patch():
+            if patch := self._view.patch(self._current()):
                 self.tell({"patch": patch})
 
     def _current(self) -> State:
         step = self._history.current
-        path, saved = self._saved
         return {
             **self._told_of(step),
             "steps": self._history.names(),
             "step": self._history.at,
-            "saved": str(self.file) if self.file else path if saved is step.blueprint else "",
+            "saved": self._keeper.where(step.blueprint),
             "groundings": groundings(),
             "model": self._model_name(),
             "work": self._work.told() if self._work else None,
@@ -464,18 +426,14 @@ class Session:
         }
 
     def _told_of(self, step: Step) -> State:
-        """Of the blueprint and its people, told once as long as both stay."""
-        known = self._described
-        if known is None or known[0] is not step.blueprint or known[1] is not step.source:
-            known = (step.blueprint, step.source, described(step.blueprint, step.source.start))
-            self._described = known
-        told, people = known[2], self._people(step)
+        """Of the blueprint and its people."""
+        told, people = self._view.described(step.blueprint, step.source.start), self._crowd.at(step)
         if people is None:
             return {**told, "people": None, "population": None, "panels": {}}
-        frame, previous = self._told(people), self._history.previous
+        frame, previous = self._crowd.told(people), self._history.previous
         count = {
-            "changed": people.changed(self._people(Step("", step.source.start, step.source))),
-            "edited": people.changed(self._people(previous) if previous else people),
+            "changed": people.changed(self._crowd.at(Step("", step.source.start, step.source))),
+            "edited": people.changed(self._crowd.at(previous) if previous else people),
         }
         return {**told, **followed(told, people), "population": count | population(people, frame, self._first)}
 
@@ -485,24 +443,13 @@ class Session:
         name = self.model if isinstance(self.model, str) else getattr(self.model, "name", None)
         return str(name or (type(self.model).__name__ if self.model is not None else ""))
 
-    # ---- the file -----------------------------------------------------------------------------------------------
-
-    def _save_soon(self) -> None:
-        if self.file is not None and not self._is_saving and self.blueprint is not self._stored:
-            self._is_saving = True
-            Home().later(SAVING, self._save_now)
-
     def _save_now(self) -> None:
         """Save to the file; that it cannot be written is said, and costs no edit."""
         with self._lock:
-            self._is_saving = False
-            if self.file is None or self.blueprint is None or self.blueprint is self._stored:
-                return
             try:
-                self.blueprint.save(self.file)
-                self._stored = self.blueprint
+                self._keeper.now(self.blueprint)
             except PersonalabError as error:
-                self._error = {key: refusal(error)[key] for key in ("message", "hint")}
+                self._error = _sentences(error)
                 self._announce()
 
 
@@ -533,6 +480,11 @@ def _read(command: Any) -> tuple[str, dict[str, Any], int | str | None]:
         raise RequestError("the command names no operation", hint="send {id, op, …}")
     args = {key: value for key, value in command.items() if key not in ("id", "op", "gesture")}
     return command["op"], args, same_gesture(command.get("gesture"))
+
+
+def _sentences(error: PersonalabError) -> dict[str, str]:
+    told = refusal(error)
+    return {"message": told["message"], "hint": told["hint"]}
 
 
 def _path(path: Any) -> Path:

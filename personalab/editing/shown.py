@@ -34,6 +34,37 @@ LONGEST = 60  # characters of a value that a line of changes tells
 _NUMBERS = ("min", "max", "mean", "sd")
 
 
+class Page:
+    """What the page was told last."""
+
+    def __init__(self) -> None:
+        self._sent: State = {}
+        self._rev = 0
+        self._described: tuple[Blueprint | None, Blueprint | None, State] | None = None
+
+    def opened(self, state: State) -> State:
+        """The whole state, for a page that opens."""
+        state = state | {"rev": self._rev}
+        self._sent = self._sent or state
+        return state
+
+    def patch(self, state: State) -> State:
+        """What has changed since the page was last told; empty where nothing has."""
+        patch = difference(self._sent, state)
+        if patch:
+            self._rev += 1
+            patch["rev"] = self._rev
+            self._sent = state | {"rev": self._rev}
+        return patch
+
+    def described(self, bp: Blueprint | None, start: Blueprint | None) -> State:
+        """What the blueprint alone decides, found once as long as it stays."""
+        known = self._described
+        if known is None or known[0] is not bp or known[1] is not start:
+            known = self._described = (bp, start, described(bp, start))
+        return known[2]
+
+
 def described(bp: Blueprint | None, start: Blueprint | None) -> State:
     """The part of the state that the blueprint alone decides."""
     if bp is None:
