@@ -169,10 +169,12 @@ class Form:
     def undo(self) -> None:
         """Take the last step back."""
         self._session.do("undo")
+        self._refresh()
 
     def redo(self) -> None:
         """Take the last undone step again."""
         self._session.do("redo")
+        self._refresh()
 
     def use(self, bp: Blueprint) -> None:
         """Go on with another blueprint, as a step that can be undone.
@@ -183,6 +185,7 @@ class Form:
             One without errors.
         """
         self._session.use(bp)
+        self._refresh()
 
     def resample(self, seed: int | None = None) -> None:
         """Draw other people.
@@ -193,6 +196,7 @@ class Form:
             Fixes the draw; without it one is made up.
         """
         self._session.do("resample", seed=seed)
+        self._refresh()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the blueprint as ``.json`` or ``.yaml``.
