@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.lab import Lab, Server, serving
+from tests.browser.lab import PATIENCE, Lab, Server, serving
 
 STATIC = Path(__file__).parents[2] / "personalab" / "static"
 FLAGS = [
@@ -28,6 +29,8 @@ MISSING = (
     "brew install --cask google-chrome (macOS), or name one with PERSONALAB_CHROMIUM"
 )
 HERE = Path(__file__).parent
+
+expect.set_options(timeout=PATIENCE)  # a busy machine is not a failing test
 
 HOST = """async ({code, css, state}) => {
   const style = document.createElement("style");

@@ -25,7 +25,7 @@ import nbformat
 from playwright.sync_api import Error, Locator, Page, WebSocket
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 90_000  # ms; a kernel that imports pandas on two busy cores takes twenty seconds
+PATIENCE = 60_000  # ms; a kernel that imports pandas on two busy cores takes twenty seconds
 LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
 
 # JupyterLab's own looking for news and updates, the only requests it makes on its own.
