@@ -115,32 +115,32 @@ def test_marks_stand_at_their_shares(show: Any, value: str) -> None:
 def test_the_axis_is_in_percent(show: Any) -> None:
     """Three to five round percentages stand at their places."""
     page = show(state(shares("rank", RANKS)))
-    assert page.locator(".pl-axis text").all_text_contents() == ["0 %", "20 %", "40 %", "60 %"]
+    assert page.locator(".pl-facets .pl-axis text").all_text_contents() == ["0 %", "20 %", "40 %", "60 %"]
     assert middle(page, ".pl-axis text:nth-of-type(2)") == pytest.approx(1 / 3, abs=0.01)
 
 
 def test_an_achieved_share_outside_its_band_is_a_diamond(show: Any) -> None:
     """Outside the band the shape and the colour differ; inside they do not."""
     page = show(state(shares("rank", RANKS | {"Gold": (0.2, 0.25)})))
-    path = ".pl-share[data-value={}] .pl-achieved"
+    path = ".pl-facets .pl-share[data-value={}] .pl-achieved"
     drawn = {value: page.locator(path.format(value)) for value in ("Iron", "Gold")}
     assert drawn["Iron"].get_attribute("d") != drawn["Gold"].get_attribute("d")
     colours = {each.evaluate("(path) => getComputedStyle(path).fill") for each in drawn.values()}
     assert len(colours) == 2
-    assert page.locator(".pl-chart .pl-beyond").count() == 1
+    assert page.locator(".pl-facets .pl-chart .pl-beyond").count() == 1
 
 
 def test_a_line_tells_its_numbers(show: Any) -> None:
     """A value's tooltip has the shares, how many people those are, and the band."""
     page = show(state(shares("rank", RANKS)))
-    title = page.locator(".pl-share[data-value=Gold] title").text_content()
+    title = page.locator(".pl-facets .pl-share[data-value=Gold] title").text_content()
     assert title == f"Gold: requested 20 %, achieved 20.1 % (201 of 1,000), band 17.5{DASH}22.5 %"
 
 
 def test_a_panel_says_what_it_shows(show: Any) -> None:
     """A panel's name for those who do not see it has the distance, how many are outside, and the largest miss."""
     page = show(state(shares("rank", RANKS | {"Gold": (0.2, 0.25)})))
-    told = page.locator(".pl-facet[data-field=rank] [role=img]").get_attribute("aria-label")
+    told = page.locator(".pl-facets .pl-facet[data-field=rank] [role=img]").get_attribute("aria-label")
     assert told == (
         "rank: TVD 0.081 (at best 0.0004, 0.026 by chance); 1 of 4 values outside the band; "
         "furthest off Gold, requested 20 %, achieved 25 %"
@@ -150,9 +150,9 @@ def test_a_panel_says_what_it_shows(show: Any) -> None:
 def test_the_numbers_stand_in_a_table_too(show: Any) -> None:
     """The same numbers are a table that the keyboard opens."""
     page = show(state(shares("rank", RANKS)))
-    page.get_by_label("rank as a table").focus()
+    page.locator(".pl-facets").get_by_label("rank as a table").focus()
     page.keyboard.press("Enter")
-    row = page.locator(".pl-facet[data-field=rank] .pl-data tbody tr").nth(2)
+    row = page.locator(".pl-facets .pl-facet[data-field=rank] .pl-data tbody tr").nth(2)
     assert row.locator("th, td").all_text_contents() == ["Gold", "20 %", "20.1 %", f"17.5{DASH}22.5 %"]
 
 
@@ -188,7 +188,7 @@ def test_the_root_says_which_revision_is_drawn(show: Any) -> None:
     drawn = page.evaluate(
         """(patch) => { receive({patch}); return [
           document.querySelector(".personalab-editor").dataset.drawn,
-          document.querySelector(".pl-share[data-value=Gold] title").textContent]; }""",
+          document.querySelector(".pl-facets .pl-share[data-value=Gold] title").textContent]; }""",
         {"rev": 2, "panels": {"rank": after}},
     )
     assert drawn[0] == "2"
@@ -198,11 +198,11 @@ def test_the_root_says_which_revision_is_drawn(show: Any) -> None:
 def test_the_field_being_edited_comes_first(show: Any) -> None:
     """The selected field's panel stands first and is marked; the others keep their order."""
     page = show(state(*(shares(name, RANKS) for name in ("rank", "lane", "region"))))
-    order = "[...document.querySelectorAll('.pl-facet')].map((each) => each.dataset.field)"
+    order = "[...document.querySelectorAll('.pl-facets .pl-facet')].map((each) => each.dataset.field)"
     assert page.evaluate(order) == ["rank", "lane", "region"]
     page.evaluate("(patch) => receive({patch})", {"select": "region", "names": ["rank", "lane", "region"]})
     assert page.evaluate(order) == ["region", "rank", "lane"]
-    assert page.locator(".pl-facet.pl-selected").get_attribute("data-field") == "region"
+    assert page.locator(".pl-facets .pl-facet.pl-selected").get_attribute("data-field") == "region"
 
 
 @pytest.mark.parametrize("width", [1000, 640])
@@ -211,10 +211,10 @@ def test_fifty_values_stay_within_the_panel(show: Any, page: Any, width: int) ->
     page.set_viewport_size({"width": width, "height": 800})
     values = {f"the country with the number {at}": (0.02, 0.02) for at in range(50)}
     shown = show(state(shares("country", values)))
-    assert shown.locator(".pl-share").count() == 50
-    panel = shown.locator(".pl-facet").bounding_box()
+    assert shown.locator(".pl-facets .pl-share").count() == 50
+    panel = shown.locator(".pl-facets .pl-facet").bounding_box()
     for each in (".pl-labels span", ".pl-hit"):
-        boxes = shown.locator(each).evaluate_all("(all) => all.map((each) => each.getBoundingClientRect().right)")
+        boxes = shown.locator(f".pl-facets {each}").evaluate_all("(all) => all.map((each) => each.getBoundingClientRect().right)")
         assert max(boxes) <= panel["x"] + panel["width"]
     assert panel["height"] < 700
 
@@ -222,7 +222,7 @@ def test_fifty_values_stay_within_the_panel(show: Any, page: Any, width: int) ->
 def test_a_number_is_an_area_bars_and_two_means(show: Any) -> None:
     """A numeric field shows its requested spread, a bar for each bin, and the two means at their places."""
     page = show(state(numbers("age")))
-    panel = ".pl-facet[data-field=age]"
+    panel = ".pl-facets .pl-facet[data-field=age]"
     assert page.locator(f"{panel} .pl-facet-numbers").text_content() == "mean 40 → 50, sd 15 → 28.9"
     assert middle(page, f"{panel} .pl-requested") == pytest.approx(0.4, abs=0.01)
     assert middle(page, f"{panel} .pl-chart .pl-achieved") == pytest.approx(0.5, abs=0.01)
@@ -238,9 +238,9 @@ def test_values_that_come_and_go_are_drawn(show: Any) -> None:
     page = show(state(shares("rank", RANKS), shares("lane", RANKS)))
     after = shares("rank", RANKS | {"Bronze": (0.1, 0.1), "Silver": (0.35, 0.34)})
     page.evaluate("(patch) => receive({patch})", {"rev": 2, "names": ["rank"], "panels": {"rank": after}})
-    assert page.locator(".pl-share").count() == 5
-    assert page.locator(".pl-labels span").all_text_contents()[-1] == "Bronze"
-    assert page.locator(".pl-facet").count() == 1
+    assert page.locator(".pl-facets .pl-share").count() == 5
+    assert page.locator(".pl-facets .pl-labels span").all_text_contents()[-1] == "Bronze"
+    assert page.locator(".pl-facets .pl-facet").count() == 1
 
 
 def test_without_a_population_there_is_no_chart(show: Any) -> None:
@@ -257,7 +257,7 @@ def test_names_from_a_model_stay_text(show: Any) -> None:
     """Markup in a field's name or value is shown, never run."""
     evil = "<img src=x onerror=window.hurt=1>"
     page = show(state(shares(evil, {evil: (0.5, 0.5), "b": (0.5, 0.5)})))
-    assert page.locator(".pl-facet-name").text_content() == evil
+    assert page.locator(".pl-facets .pl-facet-name").text_content() == evil
     assert page.locator(".pl-fidelity img").count() == 0
     assert page.evaluate("window.hurt") is None
 
@@ -266,7 +266,7 @@ def test_marks_do_not_move_for_those_who_want_no_motion(show: Any, page: Any) ->
     """With reduced motion a mark is at its new place at once."""
     page.emulate_media(reduced_motion="reduce")
     shown = show(state(shares("rank", RANKS)))
-    moving = "getComputedStyle(document.querySelector('.pl-share .pl-at')).transitionDuration"
+    moving = "getComputedStyle(document.querySelector('.pl-facets .pl-share .pl-at')).transitionDuration"
     assert set(shown.evaluate(moving).split(", ")) == {"0s"}
 
 
@@ -282,11 +282,11 @@ def test_bins_of_whole_numbers_are_named_by_what_is_in_them(show: Any) -> None:
     """A bin from 12.5 to 14.5 of whole numbers is told as 13 to 14, one of a single number as that number."""
     panel = numbers("age") | {"bins": [[12.5, 14.5, 0.6, 0.5], [14.5, 15.5, 0.4, 0.5]], "min": 13, "max": 15}
     page = show(state(panel))
-    titles = page.locator(".pl-histogram title").all_text_contents()
+    titles = page.locator(".pl-facets .pl-histogram title").all_text_contents()
     assert titles == ["13 to 14: requested 60 %, achieved 50 %", "15: requested 40 %, achieved 50 %"]
 
 
 def test_a_child_is_named_with_its_parents(show: Any) -> None:
     """A panel's heading is its title, which for a child has the parents."""
     page = show(state(shares("lane", RANKS) | {"title": "lane by rank"}))
-    assert page.locator(".pl-facet-name").text_content() == "lane by rank"
+    assert page.locator(".pl-facets .pl-facet-name").text_content() == "lane by rank"
