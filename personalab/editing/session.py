@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from personalab import edits, llm, rules
-from personalab.blueprint import Blueprint
+from personalab.blueprint import Blueprint, Constraint
 from personalab.editing.history import History, Step, is_same, same_gesture
 from personalab.editing.keeping import Keeper
 from personalab.editing.opening import drawn_from, opening
@@ -310,7 +310,7 @@ class Session:
         """Say whether a constraint, as typed, can be read, and how many people break it."""
         bp = self._demand_blueprint()
         try:
-            tree = rules.comparison(edits.comparison(bp, _word(name or "rule"), _word(text)))
+            tree = rules.comparison(_constrained(bp, _word(name or "a new rule"), _word(text)))
         except PersonalabError as error:
             told = refusal(error)
             message = f"{told['message']} → {told['hint']}" if told["hint"] else told["message"]
@@ -497,3 +497,11 @@ def _word(text: Any) -> str:
     if not isinstance(text, str):
         raise RequestError(f"{text!r} is no text", hint="write a comparison such as age >= 18")
     return text
+
+
+def _constrained(bp: Blueprint, name: str, text: str) -> Constraint:
+    """The constraint that an edit would make of a text, where it can be made."""
+    is_new = name not in (each.name for each in bp.constraints)
+    op, args = ("add_constraint", {}) if is_new else ("change_constraint", {"to_name": name})
+    edited = edits.apply(bp, op, {"name": name, "text": text, **args})
+    return next(each for each in edited.constraints if each.name == name)
