@@ -499,7 +499,7 @@ class Blueprint(Value):
     __str__ = __repr__
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        data = {"notes": None} | self.to_dict()
+        data = self.to_dict()
         return {"text/plain": sketches.in_text(data), "text/html": sketches.in_html(data)}
 
 

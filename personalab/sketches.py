@@ -65,7 +65,7 @@ def spark(weights: Iterable[float]) -> str:
     Examples
     --------
     >>> spark([0.1, 0.2, 0.4, 0.3])
-    '▂▄█▆'
+    '▃▅█▆'
     """
     heights = [max(float(weight), 0.0) for weight in weights]
     most = max(heights, default=0.0) or 1.0
@@ -129,7 +129,7 @@ def in_html(blueprint: Wire) -> str:
     fields = {field["name"]: _told(field) for field in blueprint["fields"]}
     return render(
         "blueprint.html.j2",
-        bp=blueprint,
+        bp={"rationale": "", "sources": (), "notes": ()} | dict(blueprint),
         summary=_summary(blueprint),
         fields=list(fields.values()),
         columns=[[fields[name] for name in column] for column in layers(blueprint)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -13,8 +14,11 @@ import pytest
 
 from personalab import charts
 from personalab.blueprint import Blueprint, Categorical, Numeric
+from personalab.charts import graph, ink
+from personalab.charts.ink import as_svg
 from personalab.errors import RequestError
 from personalab.fidelity import report
+from personalab.sampling import sample
 
 EVIL = "<script>alert('x')</script>"
 
@@ -47,10 +51,17 @@ def written(frame: pd.DataFrame, bp: Blueprint, **more: str) -> str:
     return charts.page(frame, bp, report(frame, bp), **more)
 
 
-def rows_of(chart: alt.FacetChart) -> list[dict[str, Any]]:
-    """What a chart draws, as rows."""
-    [rows] = chart.to_dict()["datasets"].values()
-    return list(rows)
+def rows_of(chart: Any, having: str = "") -> list[dict[str, Any]]:
+    """What a chart draws, as rows: of its only data set, or of the one whose rows have a key."""
+    found = [list(rows) for rows in chart.to_dict()["datasets"].values()]
+    [rows] = [rows for rows in found if not having or having in rows[0]]
+    return rows
+
+
+def size_of(chart: Any) -> tuple[float, float]:
+    """Width and height of the drawing in pixels."""
+    width, height = re.search(r'viewBox="0 0 (\S+) (\S+)"', as_svg(chart)).groups()  # type: ignore[union-attr]
+    return float(width), float(height)
 
 
 class Tags(HTMLParser):
@@ -67,7 +78,7 @@ class Tags(HTMLParser):
 
 def test_every_cell_is_drawn_once_in_the_blueprints_order() -> None:
     """A row a value, panel by panel, with requested, achieved and band."""
-    rows = rows_of(charts.marginals(report(people(), places())))
+    rows = rows_of(charts.marginals(report(people(), places())), "value")
     assert [(row["field"], row["value"]) for row in rows] == [
         ("place", "v0"), ("place", "v1"), ("place", "v2"), ("mood", "calm"), ("mood", "loud"),
     ]  # fmt: skip
@@ -78,8 +89,8 @@ def test_every_cell_is_drawn_once_in_the_blueprints_order() -> None:
 def test_a_share_outside_its_band_differs_in_colour_and_shape() -> None:
     """Both encodings read the same column, so that colour alone never carries the message."""
     chart = charts.marginals(report(people(), places()))
-    assert [row["where"] for row in rows_of(chart)] == ["inside the band"] * 3 + ["outside the band"] * 2
-    dots = chart.to_dict()["spec"]["layer"][2]["encoding"]
+    assert [row["where"] for row in rows_of(chart, "value")] == ["inside the band"] * 3 + ["outside the band"] * 2
+    dots = chart.to_dict()["layer"][2]["encoding"]
     assert dots["color"]["field"] == dots["shape"]["field"] == "where"
     assert dots["shape"]["scale"]["range"] == ["circle", "diamond"]
 
@@ -92,19 +103,29 @@ def test_the_caption_counts_the_shares_outside() -> None:
 
 
 def test_every_panel_states_its_distance_and_both_yardsticks() -> None:
-    """A panel is headed by TVD, limit and what chance gives."""
-    panels = {row["panel"] for row in rows_of(charts.marginals(report(people(), places())))}
-    assert "mood: TVD 0.5 (at best 0, 0.11 by chance)" in panels
+    """A field's name stands beside TVD, limit and what chance gives."""
+    heads = rows_of(charts.marginals(report(people(), places())), "told")
+    assert heads[1] == {"row": "1: mood", "told": "TVD 0.5 (at best 0, 0.11 by chance)"}
+
+
+def test_the_fidelity_chart_is_an_ordinary_one() -> None:
+    """It can be sized, laid over, and drawn for one field alone, in Altair's own words."""
+    rep = report(people(), places())
+    chart = charts.marginals(rep).properties(width=300)
+    assert chart.to_dict()["width"] == 300
+    assert type(chart + charts.marginals(rep, "mood")) is alt.LayerChart
+    assert {row["field"] for row in rows_of(charts.marginals(rep, "mood"), "value")} == {"mood"}
+    with pytest.raises(RequestError, match="'moon' is no root field"):
+        charts.marginals(rep, "moon")
 
 
 @pytest.mark.parametrize("values", [3, 50])
 def test_the_chart_draws_at_any_number_of_values(values: int) -> None:
     """The drawing grows with the values and stays within a notebook's width."""
     chart = charts.marginals(report(people(100, values), places(values)))
-    svg = charts._svg(chart)
-    width, height = map(float, re.search(r'viewBox="0 0 (\S+) (\S+)"', svg).groups())  # type: ignore[union-attr]
+    width, height = size_of(chart)
     assert width < 700
-    assert height > values * charts.STEP
+    assert height > values * 18
 
 
 def test_a_chart_of_numbers_has_requested_and_achieved_moments() -> None:
@@ -195,8 +216,9 @@ def test_a_page_adapts_to_dark_paper_and_narrow() -> None:
     shown = written(people(), places())
     for case in ("prefers-color-scheme: dark", "@media print", "max-width: 40rem"):
         assert case in shown
-    assert f'svg [fill="{charts.INK}"]' in shown
-    assert f'fill="{charts.INK}"' in shown.split("</style>")[1]
+    drawing = shown.split("</style>")[1]
+    assert 'fill="currentColor"' in drawing
+    assert not re.findall(r'<text[^>]*fill="#', drawing)
 
 
 def luminance(colour: str) -> float:
@@ -212,10 +234,9 @@ def test_text_has_a_contrast_of_at_least_4_5_in_both_themes() -> None:
     assert len(themes) == 2
     for theme in themes:
         colours = dict(re.findall(r"--(\w+): (#\w{6})", theme))
-        for ink in ("ink", "soft", "mark"):
+        for text in ("ink", "soft", "mark"):
             for ground in ("paper", "panel"):
-                light, dark = sorted((luminance(colours[ink]), luminance(colours[ground])), reverse=True)
-                assert (light + 0.05) / (dark + 0.05) >= 4.5
+                assert contrast(colours[text], colours[ground]) >= 4.5
 
 
 def test_a_distribution_is_told_in_words() -> None:
@@ -225,6 +246,38 @@ def test_a_distribution_is_told_in_words() -> None:
     assert charts.in_words(Categorical(weights={"a": 0.25, "b": 0.75})) == "a 25 %, b 75 %"
     many = charts.in_words(Categorical(weights={f"v{i}": 0.02 for i in range(50)}))
     assert many.endswith("v11 2 % and 38 more values")
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio of luminances that WCAG 2 asks about."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def over(colour: str, ground: str, alpha: float) -> str:
+    """A colour with a ground shining through it."""
+    mixed = [round(alpha * int(colour[i : i + 2], 16) + (1 - alpha) * int(ground[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{each:02x}" for each in mixed)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_marks_and_text_stand_out_in_both_themes(theme: str) -> None:
+    """Marks have a contrast of 3, text one of 4.5, also on the deepest colour that is written on."""
+    paper, text = ink.PAPER[theme]
+    marks = (ink.BAND, ink.OUTSIDE, ink.MORE, ink.LESS, *graph.COLOURS.values())
+    assert [colour for colour in marks if contrast(colour, paper) < 3] == []
+    grounds = [paper, *(over(colour, paper, ink.FULL) for colour in (ink.MORE, ink.LESS))]
+    assert [ground for ground in grounds if contrast(text, ground) < 4.5] == []
+
+
+def test_a_drawing_takes_the_page_s_ink_or_brings_its_own_paper() -> None:
+    """Inside a page text is currentColor on nothing; as a picture the drawing has paper and ink for both themes."""
+    bundle = charts.marginals(report(people(), places()))._repr_mimebundle_()
+    spec, svg = bundle["application/vnd.vegalite.v5+json"], bundle["image/svg+xml"]
+    assert (spec["config"]["background"], spec["config"]["axis"]["labelColor"]) == ("transparent", "currentColor")
+    assert spec["usermeta"]["embedOptions"] == {"renderer": "svg"}
+    assert svg.count("svg:root{") == 2
+    assert "prefers-color-scheme:dark" in svg
 
 
 def test_charts_show_without_a_network() -> None:
@@ -249,3 +302,217 @@ def test_a_chosen_renderer_stays() -> None:
     with alt.renderers.enable("json"):
         charts.marginals(report(people(), places()))
         assert alt.renderers.active == "json"
+
+
+def town(values: int = 3, constraints: Any = ()) -> Blueprint:
+    """A district, the way to work that depends on it and on age, income and its double, and a text."""
+    names = [f"v{i}" for i in range(values)]
+    ways = {"bus": 0.5, "car": 0.3, "foot": 0.2}
+    even = dict.fromkeys(names, 1 / values)
+    number = {"min": 20, "max": 70, "mean": 40, "sd": 10, "integer": True}
+    money = {"min": 0, "max": 90, "mean": 30, "sd": 12}
+    fields = [
+        {"name": "district", "kind": "categorical", "categorical": {"weights": even}},
+        {"name": "age", "kind": "numeric", "numeric": number},
+        {"name": "income", "kind": "numeric", "numeric": money},
+        {"name": "way", "kind": "categorical", "parents": ["district", "age"], "categorical": {"weights": ways},
+         "conditionals": [{"when": {"district": "v0"}, "categorical": {"weights": ways | {"bus": 0.7, "car": 0.1}}},
+                          {"when": {"age": "60.."}, "categorical": {"weights": ways | {"bus": 0.1, "foot": 0.6}}}]},
+        {"name": "story", "kind": "text", "parents": ["way"]},
+    ]  # fmt: skip
+    order = ["district", "age", "income", "way"]
+    return Blueprint.from_dict({"domain": "town", "order": order, "fields": fields, "constraints": list(constraints)})
+
+
+def drawn_of(values: int) -> dict[str, Any]:
+    """One of every chart."""
+    bp = town(values, [{"name": "cap", "lhs": "income", "op": "<=", "rhs": "age + 40"}])
+    frame = sample(bp, 400, seed=1, method="iid").assign(story=[f"tale {i // 2} of {i % 5}" for i in range(400)])
+    after = bp.replace("age", mean=45).replace("district", weights={f"v{i}": 2 * (i + 1) for i in range(values)})
+    pairs = [("way", "district"), ("district", "way"), ("age", "district"), ("way", "age"), ("income", "age")]
+    return {
+        "marginals": charts.marginals(report(frame, bp)),
+        "numerics": charts.numerics(report(frame, bp)),
+        **{f"{one} by {other}": charts.crossed(frame, bp, one, by=other) for one, other in pairs},
+        "conditionals": charts.conditionals(frame, bp, "way"),
+        "dependencies": charts.dependencies(bp),
+        "diversity": charts.diversity(frame, bp),
+        "diff": charts.diff(bp, after),
+    }
+
+
+@pytest.mark.parametrize("values", [3, 50])
+def test_every_chart_is_described_valid_and_fits_a_notebook(values: int) -> None:
+    """Each has a title, a caption, a description that repeats them, tooltips, and at most 700 pixels across."""
+    for name, chart in drawn_of(values).items():
+        spec = chart.to_dict(validate=True)
+        assert spec["title"]["subtitle"], name
+        assert spec["description"].startswith(spec["title"]["text"]), name
+        assert '"tooltip"' in json.dumps(spec), name
+        assert size_of(chart)[0] <= 700, name
+        assert len(json.dumps(spec)) < 200_000, name
+
+
+def test_a_crossing_sums_to_one_a_row_whatever_the_other_kind() -> None:
+    """Shares within categories and within stretches of a number are of that row's people."""
+    bp = town()
+    frame = sample(bp, 300, seed=2)
+    for other in ("district", "age"):
+        rows = pd.DataFrame(rows_of(charts.crossed(frame, bp, "way", by=other)))
+        assert rows.groupby("by")["share"].sum().to_numpy() == pytest.approx(1, abs=2e-4)
+        assert rows["people"].sum() == 300
+
+
+def test_what_is_drawn_does_not_grow_with_the_people() -> None:
+    """A thousand times the people give no more rows than the table or grid has cells."""
+    bp = town()
+    frame = sample(bp, 200_000, seed=3)
+    assert len(rows_of(charts.crossed(frame, bp, "way", by="district"))) == 9
+    assert len(rows_of(charts.crossed(frame, bp, "age", by="way"))) == 3
+    assert len(rows_of(charts.crossed(frame, bp, "income", by="age"))) <= 28 * 28
+
+
+def test_a_spread_has_percentiles_and_mean() -> None:
+    """A number within a category is told by its 5th to 95th percentile."""
+    frame = pd.DataFrame({"district": ["v0"] * 101, "age": np.arange(101)})
+    [row] = rows_of(charts.crossed(frame, town(), "age", by="district"))
+    assert [row[key] for key in ("q5", "q25", "q50", "q75", "q95", "at_mean")] == [5, 25, 50, 75, 95, 50]
+
+
+def test_what_cannot_be_crossed_is_refused() -> None:
+    """Texts, unknown fields, a field by itself, absent columns and strange values each have their sentence."""
+    bp, frame = town(), sample(town(), 20, seed=1)
+    with pytest.raises(RequestError, match="'story' is a text"):
+        charts.crossed(frame, bp, "story", by="way")
+    with pytest.raises(RequestError, match="'hat' is no field"):
+        charts.crossed(frame, bp, "way", by="hat")
+    with pytest.raises(RequestError, match="by itself says nothing"):
+        charts.crossed(frame, bp, "way", by="way")
+    with pytest.raises(RequestError, match="no column 'age'"):
+        charts.crossed(frame.drop(columns="age"), bp, "way", by="age")
+    with pytest.raises(RequestError, match="'boat', which is no value"):
+        charts.crossed(frame.assign(way="boat"), bp, "way", by="district")
+
+
+def test_a_frame_read_from_a_file_is_crossed_too() -> None:
+    """Strings instead of categories draw the same."""
+    bp = town()
+    frame = sample(bp, 50, seed=1)
+    read = frame.astype({"district": str, "way": str})
+    assert rows_of(charts.crossed(read, bp, "way", by="district")) == rows_of(
+        charts.crossed(frame, bp, "way", by="district")
+    )
+
+
+def test_a_child_s_cells_outside_the_band_are_outlined_and_named() -> None:
+    """Where everyone takes the bus, the cells point the way they are off, and the caption names the worst."""
+    bp = town()
+    frame = sample(bp, 300, seed=1)
+    frame["way"] = frame["way"].where(frame["district"] != "v0", "foot")
+    chart = charts.conditionals(frame, bp, "way")
+    cells = {(row["where"].split(" ")[0], row["value"]): row for row in rows_of(chart)}
+    assert cells["district=v0", "foot"]["verdict"] == "more than the band"
+    assert cells["district=v0", "bus"]["verdict"] == "less than the band"
+    assert cells["district=v0", "foot"]["points"] == "+80"
+    assert "foot +80 points where district=v0" in chart.title.subtitle[1]
+    shapes = [
+        layer["encoding"]["shape"]["scale"]["range"]
+        for layer in chart.to_dict()["layer"]
+        if "shape" in layer["encoding"]
+    ]
+    assert shapes == [["triangle-up", "triangle-down"]]
+
+
+def test_only_categories_with_parents_have_such_cells() -> None:
+    """Roots and numbers are refused, with the fields that would do."""
+    with pytest.raises(RequestError, match="no categorical field with parents") as refused:
+        charts.conditionals(sample(town(), 20, seed=1), town(), "district")
+    assert "way" in "".join(refused.value.__notes__)
+
+
+def test_a_parent_stands_to_the_left_of_its_child() -> None:
+    """Every field once, each kind with a shape of its own, arrows from left to right, ties for constraints."""
+    bp = town(3, [{"name": "cap", "lhs": "income", "op": "<=", "rhs": "age + 40"}])
+    chart = charts.dependencies(bp)
+    at = {row["field"]: row for row in rows_of(chart, "field")}
+    assert list(at) == [field.name for field in bp.fields]
+    assert all(at[parent]["x"] < at[field.name]["x"] for field in bp.fields for parent in field.parents)
+    lines = [row["what"] for rows in chart.to_dict()["datasets"].values() for row in rows if row.get("at") == 0]
+    assert sorted(lines) == ["age → way", "cap: income <= age + 40", "district → way", "way → story"]
+    assert len(set(graph.SHAPES.values())) == 3
+
+
+def test_fields_do_not_cover_each_other() -> None:
+    """Fourteen fields in any shape of graph have places of their own, a name's height apart."""
+    parents = {i: [f"f{j}" for j in range(max(0, i - 2), i)] if i % 3 else [] for i in range(14)}
+    fields = [
+        {"name": f"f{i}", "kind": "categorical", "categorical": {"weights": {"a": 1}}, "parents": parents[i]}
+        for i in range(14)
+    ]
+    bp = Blueprint.from_dict({"domain": "many", "order": [f["name"] for f in fields], "fields": fields})
+    places = [(row["x"], row["y"]) for row in rows_of(charts.dependencies(bp), "field")]
+    near = [(a, b) for i, a in enumerate(places) for b in places[:i] if abs(a[0] - b[0]) < 30 and abs(a[1] - b[1]) < 25]
+    assert near == []
+
+
+def test_near_duplicates_are_named() -> None:
+    """The caption and a diamond name the pair; the histogram holds every pair once."""
+    frame = pd.DataFrame({"story": ["sings at night", "paints", "sings at night", "walks"]}, index=list("abcd"))
+    chart = charts.diversity(frame, town())
+    assert chart.title.subtitle == ["4 personas, 6 pairs, half of them below 0.02", "Near-duplicates: a and c (1)"]
+    assert sum(row["pairs"] for row in rows_of(chart, "pairs")) == 6
+    assert rows_of(chart, "pair")[0]["pair"] == "a and c"
+    with pytest.raises(RequestError, match="fewer than two personas have texts"):
+        charts.diversity(frame.head(1), town())
+
+
+def test_a_diff_points_from_before_to_after() -> None:
+    """Moved shares and numbers are drawn, everything else is listed, and order does not matter."""
+    before = town()
+    after = before.replace("age", mean=45, sd=8).replace("way", weights={"bus": 0.4, "car": 0.4, "foot": 0.2})
+    after = after.replace("story", description="a tale").replace(sources=["Census"])
+    chart = charts.diff(before, after)
+    assert [(row["value"], row["share"], row["went"]) for row in rows_of(chart, "share")] == [
+        ("bus", "50 % → 40 %", "less than before"), ("car", "30 % → 40 %", "more than before"),
+    ]  # fmt: skip
+    [row] = rows_of(chart, "old_mean")
+    assert (row["old_mean"], row["new_mean"], row["new_low"]) == (40, 45, 37)
+    assert chart.title.subtitle[0] == "3 shares and numbers moved, 2 other changes"
+    assert chart.title.subtitle[-2:] == ["description of story: another text", "sources: changed"]
+
+
+def test_equal_blueprints_differ_in_nothing() -> None:
+    """The chart is empty and says so."""
+    assert charts.diff(town(), town()).title.subtitle == ["Nothing differs"]
+
+
+def test_a_diff_lists_what_no_arrow_shows() -> None:
+    """New and removed fields, parents, cases and constraints each have a sentence."""
+    before = town(3, [{"name": "cap", "lhs": "income", "op": "<=", "rhs": "age"}])
+    data = town().to_dict()
+    data["fields"] = [field for field in data["fields"] if field["name"] != "income"]
+    data["fields"].append({"name": "hat", "kind": "text"})
+    data["fields"][2]["parents"] = ["district"]
+    data["fields"][2]["conditionals"].pop()
+    data["order"].remove("income")
+    listed = charts.diff(before, Blueprint.from_dict(data)).title.subtitle
+    for sentence in (
+        "new field: hat", "removed field: income", "parents of way: district, age → district",
+        "way, removed case: age=60..", "constraint cap: income <= age → none", "order: changed",
+    ):  # fmt: skip
+        assert sentence in listed
+
+
+def test_hostile_text_stays_text_in_every_chart() -> None:
+    """Names of values and domains come out of the drawing escaped."""
+    bp = places(domain=EVIL).replace("mood", weights={EVIL: 0.5, "calm": 0.5})
+    frame = people().assign(mood=EVIL)
+    drawn = [
+        charts.marginals(report(frame, bp)),
+        charts.crossed(frame, bp, "mood", by="place"),
+        charts.dependencies(bp),
+    ]
+    drawn.append(charts.diff(places(), bp))
+    for chart in drawn:
+        assert "<script" not in as_svg(chart)
+        assert chart.description

@@ -6,12 +6,14 @@ import itertools
 import math
 from collections import Counter
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from personalab import diversity as module
-from personalab.diversity import Diversity, diversity, near_duplicates
+from personalab.blueprint import Blueprint
+from personalab.diversity import Diversity, diversity, histogram, joined, near_duplicates
 from personalab.errors import RequestError
 
 WORDS = ["calm", "loud", "cook", "night", "dawn", "river", "Oslo", "Lima"]
@@ -121,3 +123,25 @@ def test_to_dict_has_the_keys_of_the_contract() -> None:
     """Exactly three keys, in the contract's order."""
     wire = diversity(["a b", "a c"]).to_dict()
     assert list(wire) == ["max_pairwise_similarity", "mean_pairwise_similarity", "duplicate_pairs"]
+
+
+def test_a_histogram_counts_every_pair_once() -> None:
+    """Pairs that share no word are in the first bin, equal texts in the last; a bin has its lower end."""
+    counts = histogram(["a b", "a b", "c", "d"], 10)
+    assert counts.tolist() == [5, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+    assert histogram([f"w{i % 7} x{i % 5} y" for i in range(60)], 20).sum() == 60 * 59 // 2
+
+
+def test_a_histogram_agrees_with_the_near_duplicates() -> None:
+    """What lies in the bins from 0.9 on is what `near_duplicates` lists."""
+    texts = [" ".join(f"w{(i // 2 + j) % 40}" for j in range(30)) for i in range(60)]
+    assert histogram(texts, 50)[45:].sum() == len(near_duplicates(texts)) > 0
+
+
+def test_texts_are_joined_and_the_silent_left_out() -> None:
+    """Text fields come together a persona, portraits stand in where there are none."""
+    bp = Blueprint.from_dict({"domain": "d", "order": [], "fields": [{"name": "a", "kind": "text"}]})
+    frame = pd.DataFrame({"a": ["one", None], "portrait": ["x", "y"]}, index=["p", "q"])
+    assert joined(frame, bp).to_dict() == {"p": "one"}
+    assert joined(frame[["portrait"]], bp).to_dict() == {"p": "x", "q": "y"}
+    assert joined(frame[[]], bp).empty
