@@ -487,8 +487,8 @@ class Blueprint(Value):
         Returns
         -------
         tuple of Change
-            In reading order; fields and constraints are matched by name, so a moved field changes nothing but
-            the order. Empty if the two are equal.
+            In reading order; fields and constraints are matched by name, and conditionals by their condition, so a
+            moved field changes nothing but the order. Empty if the two are equal.
         """
         return tuple(_changes("", _by_name(other.to_dict()), _by_name(self.to_dict())))
 
@@ -545,7 +545,16 @@ def _plain(value: Any) -> Any:
 
 
 def _by_name(data: dict[str, Any]) -> dict[str, Any]:
-    return data | {key: {item["name"]: item for item in data[key]} for key in ("fields", "constraints")}
+    fields = {field["name"]: field | {"conditionals": _by_condition(field["conditionals"])} for field in data["fields"]}
+    return data | {"fields": fields, "constraints": {item["name"]: item for item in data["constraints"]}}
+
+
+def _by_condition(conditionals: list[dict[str, Any]]) -> dict[str, Any] | list[dict[str, Any]]:
+    """Conditionals by what they hold for, such as ``rank=Gold, age=30..44``, where that tells them apart."""
+    named = {
+        ", ".join(f"{name}={value}" for name, value in sorted(each["when"].items())): each for each in conditionals
+    }
+    return named if len(named) == len(conditionals) else conditionals
 
 
 def _changes(path: str, before: Any, after: Any) -> list[Change]:

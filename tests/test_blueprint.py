@@ -362,3 +362,16 @@ def test_a_copied_field_has_its_own_values() -> None:
     assert field.values == ("head", "tail")
     copied = field.model_copy(update={"categorical": Categorical(weights={"edge": 1.0})})
     assert copied.values == ("edge",)
+
+
+def test_a_conditional_is_compared_with_the_one_of_its_condition(league: Blueprint) -> None:
+    """An edited conditional is one change at its condition, a new one another, wherever they stand in the list."""
+    data = league.to_dict()
+    rules = next(field for field in data["fields"] if field["name"] == "hours_per_week")["conditionals"]
+    rules[0]["numeric"]["mean"] += 1
+    rules.insert(0, {"when": {"rank": "Iron"}, "numeric": rules[0]["numeric"]})
+    found = {change.path: change for change in Blueprint.from_dict(data).diff(league)}
+    where = "fields.hours_per_week.conditionals."
+    edited = f"{where}rank={rules[1]['when']['rank']}.numeric.mean"
+    assert sorted(found) == sorted([edited, f"{where}rank=Iron"])
+    assert found[f"{where}rank=Iron"].before is None

@@ -314,6 +314,7 @@ def start_with(connection: Connection, work: Callable[[], Coroutine[Any, Any, R]
     """
 
     async def started() -> R:
+        """Forget, as `run_with` does, what was of no use."""
         try:
             return await work()
         except ProviderError:

@@ -214,7 +214,9 @@ def test_fifty_values_stay_within_the_panel(show: Any, page: Any, width: int) ->
     assert shown.locator(".pl-facets .pl-share").count() == 50
     panel = shown.locator(".pl-facets .pl-facet").bounding_box()
     for each in (".pl-labels span", ".pl-hit"):
-        boxes = shown.locator(f".pl-facets {each}").evaluate_all("(all) => all.map((each) => each.getBoundingClientRect().right)")
+        boxes = shown.locator(f".pl-facets {each}").evaluate_all(
+            "(all) => all.map((each) => each.getBoundingClientRect().right)"
+        )
         assert max(boxes) <= panel["x"] + panel["width"]
     assert panel["height"] < 700
 
