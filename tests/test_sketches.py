@@ -131,10 +131,10 @@ def test_a_blueprint_s_text_tells_everything() -> None:
 def test_a_weight_is_a_box_of_its_height_and_a_range_a_strip() -> None:
     """The greatest weight has the full height; a strip's band reaches from mean - sd to mean + sd."""
     html = sketches.in_html(village().to_dict())
-    boxes = re.findall(r'title="(\w+ \d+ %)"[^>]*height: ([\d.]+)px', html)
+    boxes = re.findall(r'title="(\w+ \d+ %)"[^>]*height:([\d.]+)px', html)
     assert boxes[:2] == [("plain 75 %", "22"), ("hut 25 %", "7")]
     # From 1 to 9, 4 ± 1.5 lies at 18.8 to 56.2 %.
-    assert "left: 18.8%; width: 37.4%" in html
+    assert "left:18.8%;width:37.4%" in html
 
 
 @pytest.mark.parametrize("values", [3, 50])
@@ -143,7 +143,7 @@ def test_sketches_stay_small(values: int) -> None:
     weights = {f"v{i}": 1 / values for i in range(values)}
     field = {"name": "f", "kind": "categorical", "categorical": {"weights": weights}}
     html = sketches.in_html({"domain": "d", "fields": [field]})
-    widths = [int(width) for width in re.findall(r'title="v\d+ [^"]*" style="[^"]*width: (\d+)px', html)]
+    widths = [int(width) for width in re.findall(r'title="v\d+ [^"]*" style="[^"]*width:(\d+)px', html)]
     assert len(widths) == values
     assert sum(widths) + values <= 160
 
