@@ -43,7 +43,7 @@ def choose(editor: Locator, goal: str) -> None:
 
 def mark(editor: Locator, value: str) -> Locator:
     """The line of a rank in the chart, whose text says what was requested and achieved."""
-    return editor.locator(f"article[data-field='rank'] [data-value='{value}']")
+    return editor.get_by_role("tabpanel", name="Fidelity").locator(f"[data-field='rank'] [data-value='{value}']")
 
 
 def heavier(editor: Locator, presses: int = 1) -> None:
