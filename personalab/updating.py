@@ -449,14 +449,25 @@ def _standing_listed(draw: Draw, now: Choices, earlier: Draw, old: Array) -> tup
     share, upto = now.shares[now.case, place], np.cumsum(now.shares, axis=1)[now.case, place]
     is_same, was = np.zeros(draw.n, dtype=bool), earlier.choices
     if was is not None:
-        low = min(draw.least, earlier.least)
-        wide = max(draw.least + now.shares.shape[1], earlier.least + was.shares.shape[1]) - low
-        tables = [np.zeros((len(each.shares), wide)) for each in (now, was)]
-        for table, each, least in zip(tables, (now, was), (draw.least, earlier.least), strict=True):
-            table[:, least - low : least - low + each.shares.shape[1]] = each.shares
+        tables = _overlap(now.shares, draw.least, was.shares, earlier.least)
         pair, pairs = pairs_of(now.case, tables[0], was.case, tables[1])
         is_same = np.array([np.allclose(p, q, atol=1e-9) for p, q in pairs])[pair]
     return upto - share, upto, draw.can_hold(old) & inside & (share > 0), is_same
+
+
+def _overlap(shares: Floats, least: int, others: Floats, others_least: int) -> tuple[Floats, Floats]:
+    """Two tables of whole numbers' shares, where both have any; before and after it what each has there in all.
+
+    What lies between ranges that are far apart is not laid out: it may be billions of numbers.
+    """
+    low = max(least, others_least)
+    high = max(low, min(least + shares.shape[1], others_least + others.shape[1]))
+    made = []
+    for table, begin in ((shares, least), (others, others_least)):
+        first, last = np.clip([low - begin, high - begin], 0, table.shape[1])
+        parts = [table[:, :first].sum(axis=1), table[:, first:last], table[:, last:].sum(axis=1)]
+        made.append(np.column_stack(parts))
+    return made[0], made[1]
 
 
 def _is_one(law: Law, other: Law) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -502,6 +503,19 @@ def test_a_renamed_and_edited_field_is_known_by_its_neighbours() -> None:
     after = remove_field(rename_field(longer, field="ward", to="unit"), field="hospital")
     assert origins(before, after)["unit"] == "ward"
     assert "pet" not in origins(before, after)
+
+
+def test_numbers_that_move_far_away_take_no_room_between() -> None:
+    """The billions of whole numbers between an old and a new range are not laid out to be compared."""
+    before = blueprint(number("pay", 0, 40, 20, 5, integer=True))
+    after = before.replace("pay", min=10**7, max=10**7 + 40, mean=10**7 + 20)
+    frame = sample(before, 50, seed=1)
+    tracemalloc.start()
+    moved_far = update(frame, before, after)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert moved_far["pay"].min() >= 10**7
+    assert most < 20_000_000
 
 
 def test_a_text_that_becomes_a_number_has_its_column() -> None:
