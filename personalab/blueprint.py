@@ -513,8 +513,8 @@ def write_whole(path: Path, text: str) -> Path:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
-    except OSError as error:
-        message = f"{str(path)!r} cannot be written: {error.strerror}"
+    except (OSError, ValueError) as error:  # a ValueError of a path with characters that no path has
+        message = f"{str(path)!r} cannot be written: {getattr(error, 'strerror', error)}"
         raise RequestError(message, hint="name a place that can be made and written to") from error
     return path
 

@@ -233,6 +233,14 @@ def test_resampling_is_a_step():
     assert session.frame.equals(frame)
 
 
+def test_another_number_of_people_keeps_the_seed():
+    """A draw of which only the size is asked for is of the same seed, however long that is."""
+    session = Session(BP, n=20, seed=2**70 + 1)
+    assert session.state()["population"]["seed"] == str(2**70 + 1)  # a page would round the number
+    ask(session, "resample", n=30)
+    assert (session.n, session.seed) == (30, 2**70 + 1)
+
+
 def test_people_can_be_drawn_later():
     """A form that opened without people gets them by resampling, and loses them by undo."""
     session = Session(BP)
@@ -252,7 +260,8 @@ def test_people_can_be_drawn_later():
         {"id": 1, "op": "jump"}, {"id": 1, "op": "jump", "step": "x"}, {"id": 1, "op": "jump", "step": 99},
         {"id": 1, "op": "undo"}, {"id": 1, "op": "page", "first": -1}, {"id": 1, "op": "page", "first": 1.5},
         {"id": 1, "op": "save", "path": 3}, {"id": 1, "op": "save", "path": "x.txt"},
-        {"id": 1, "op": "open", "path": "no.yaml"},
+        {"id": 1, "op": "save", "path": "a\0b.yaml"},
+        {"id": 1, "op": "open", "path": "no.yaml"}, {"id": 1, "op": "open", "path": "\ud83d.yaml"},
         {"id": 1, "op": "resample", "seed": -1}, {"id": 1, "op": "resample", "n": 0},
         {"id": 1, "op": "resample", "n": "9"},
         {"id": 1, "op": "infer", "prompt": " "}, {"id": 1, "op": "infer", "prompt": 3},
@@ -270,7 +279,8 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(command):
     session = Session(BP, n=20, seed=3)
     before = session.state()
     told = session.handle(command)
-    assert told["refused"]["message"]
+    assert told["refused"]["message"].encode()  # as text that can be sent
+    assert "this could not be done" not in told["refused"]["message"]
     assert "patch" not in told
     assert session.state() == before
 
@@ -394,6 +404,21 @@ def test_a_curve_peaks_at_one():
         assert min(heights) >= 0
     few = BP["age"].base.model_copy(update={"min": 16, "max": 20, "mean": 18, "sd": 1})
     assert min(curve(few)) > 0
+
+
+@pytest.mark.parametrize(("low", "high", "mean", "sd"), [(0, 200, 63, 0), (0, 10**9, 5 * 10**8, 1000), (-3, 61, 5, 0)])
+def test_a_curve_misses_nobody(low, high, mean, sd):
+    """Wherever in a range a few whole numbers have it all, the outline shows it."""
+    narrow = BP["age"].base.model_copy(update={"min": low, "max": high, "mean": mean, "sd": sd})
+    assert max(curve(narrow)) == 1.0
+
+
+def test_a_range_that_a_double_hardly_holds_is_drawn():
+    """Numbers whose range overflows a double have a panel and an outline like others."""
+    session = Session(BP, n=20, seed=3)
+    ask(session, "set_parents", field="spare", parents=[])
+    answer = ask(session, "set_numeric", field="spare", **AGE | {"min": -1e308, "max": 1e308, "integer": False})
+    assert len(answer["patch"]["panels"]["spare"]["bins"]) == 20
 
 
 def test_an_edit_is_a_small_message():

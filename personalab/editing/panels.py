@@ -134,7 +134,13 @@ def _edges(low: float, high: float, *, is_whole: bool) -> Floats:
     if is_whole:
         wide = max(1.0, np.ceil((high - low + 1) / BINS))
         return np.arange(low - 0.5, high + 0.5 + wide, wide)[: int(np.ceil((high - low + 1) / wide)) + 1]
-    return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+    return _evenly(low, high if high > low else low + 1.0, BINS)
+
+
+def _evenly(low: float, high: float, parts: int) -> Floats:
+    """Where equal parts begin and end; from both ends, whose difference may be more than a double can hold."""
+    share = np.arange(parts + 1) / parts
+    return low * (1 - share) + high * share
 
 
 def _upto(law: numerics.Law, edges: Floats) -> Floats:
@@ -150,11 +156,14 @@ def curve(numeric: Numeric, heights: int = 64) -> list[float]:
     if not high > low:
         return [1.0] * heights
     law = numerics.law(numeric)
-    if numeric.integer:  # equally many whole numbers at each place, else the outline has teeth
-        at, aside = np.rint(np.linspace(low, high, heights)), (high - low) // (2 * heights)
-        tall: Array = law.cdf(at + aside + 0.25) - law.cdf(at - aside - 0.75)
-    else:
-        tall = np.diff(_upto(law, np.linspace(low, high, heights + 1)))
+    if not numeric.integer:
+        tall: Array = np.diff(_upto(law, _evenly(low, high, heights)))
+    elif high - low < heights:
+        at = np.rint(_evenly(low, high, heights - 1))
+        tall = law.cdf(at) - law.cdf(at - 1)
+    else:  # by how many whole numbers a place holds, which may be one more than the next, else the outline has teeth
+        upto = low - 1 + np.floor((high - low + 1) * np.arange(heights + 1) / heights)
+        tall = np.diff(law.cdf(upto)) / np.diff(upto)
     peak = float(tall.max())
     return [round(float(each) / peak, 2) for each in tall]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import os
 import threading
@@ -285,7 +286,10 @@ class Session:
     def _resample(self, seed: int | None = None, n: int | None = None) -> None:
         if self.start is None:
             raise RequestError("there is no blueprint to draw people from", hint="infer or open one first")
-        n = self.n if n is None else n
+        if n is None:
+            n = self.n
+        elif seed is None:
+            seed = self.seed  # more or fewer people of the same draw
         if n is None:
             raise RequestError("nobody said how many people to draw", hint="give n")
         source = drawn_from(self.start, n, seed)
@@ -478,6 +482,10 @@ def _read(command: Any) -> tuple[str, dict[str, Any], int | str | None]:
         raise RequestError("the command has no id", hint="send {id, op, …}")
     if not isinstance(command.get("op"), str):
         raise RequestError("the command names no operation", hint="send {id, op, …}")
+    try:
+        json.dumps(command, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:  # an answer that quotes it could not be sent either
+        raise RequestError("a text holds half a character, which no file can keep", hint="type it again") from error
     args = {key: value for key, value in command.items() if key not in ("id", "op", "gesture")}
     return command["op"], args, same_gesture(command.get("gesture"))
 

@@ -30,6 +30,7 @@ BY_NAME = ("fields", "people", "panels")  # keys that a patch changes entry by e
 MOST_CHANGES = 40  # that the page lists
 ROWS = 8  # of the frame
 CARDS = 6
+MOST_EXACT = 2**53 - 1  # beyond, a page rounds whole numbers
 LONGEST = 60  # characters of a value that a line of changes tells
 _NUMBERS = ("min", "max", "mean", "sd")
 
@@ -114,7 +115,7 @@ def population(people: People, frame: pd.DataFrame, first: int) -> State:
     is_written = not bare.all() or WRITTEN[0] in frame
     return {
         "n": len(frame),
-        "seed": people.source.seed,
+        "seed": people.source.seed if (people.source.seed or 0) <= MOST_EXACT else str(people.source.seed),
         "texts": int(np.count_nonzero(bare)) if is_written else 0,
         "written": is_written,
         **_shown(frame, people.blueprint, first if first < len(frame) else 0),

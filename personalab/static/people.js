@@ -52,9 +52,8 @@ function wholeBox(store, key, least) {
     const value = wholeTyped(box.value);
     if (!(value >= least)) { wrong.say(`${box.value.trim() || "nothing"} is no whole number from ${least} on`); return; }
     wrong.say("");
-    const { n, seed } = store.state.population;
     if (value === store.state.population[key]) { box.value = shown; return; }
-    const answer = await store.send("resample", { n, seed, [key]: value }, { key: `resample:${key}` });
+    const answer = await store.send("resample", { [key]: value }, { key: `resample:${key}` });
     wrong.say(refusalTold(answer));
     if (!answer.refused && !answer.replaced) box.value = shown;
   });

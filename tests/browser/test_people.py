@@ -52,7 +52,7 @@ def test_size_and_seed_are_taken_over_on_enter(show: Any) -> None:
     page.keyboard.press("Enter")
     page.get_by_label("seed", exact=True).fill("11")
     page.keyboard.press("Tab")
-    assert sent(page) == [{"op": "resample", "n": 2000, "seed": 7}, {"op": "resample", "n": 1000, "seed": 11}]
+    assert sent(page) == [{"op": "resample", "n": 2000}, {"op": "resample", "seed": 11}]
 
 
 def test_what_is_no_whole_number_stays_and_is_explained(show: Any) -> None:
