@@ -162,7 +162,7 @@ class RowView {
 
   /** A parent's value: as text, or for a number's interval in a stated row as a box. */
   cell(parent) {
-    const value = this.when[parent];
+    const value = tabled(this.when)[parent];
     if (value === undefined) return h("td.pl-soft", {}, "any");
     if (this.table.store.field(parent)?.kind !== "numeric") return h("td", {}, value);
     this.box = h("input.pl-box.pl-interval", { type: "text", autocomplete: "off", value, "aria-label": `${this.where}: ${parent}` });

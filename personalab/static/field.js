@@ -148,7 +148,7 @@ function parentOption(store, name, other, wrong) {
     if (store.field(name)) option.show(store.field(name));
   });
   option.show = (field) => {
-    const why = field.parents.includes(other) ? null : field.barred?.[other];
+    const why = field.parents.includes(other) ? null : tabled(field.barred)[other];
     option.barred = Boolean(why);
     Object.assign(box, { checked: field.parents.includes(other), disabled: option.barred });
     reason.textContent = why ? `(${why})` : "";

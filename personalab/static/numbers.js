@@ -120,9 +120,10 @@ class NumberForm {
 
   law() { return lawOf(this.store, this.name, this.when); }
 
-  /** The five as they stand in the boxes; NaN where there is no number. */
+  /** The five as they stand in the boxes; NaN where there is no number. What a box only shows shorter stays what it is. */
   read() {
-    const numbers = PROMISES.map((key) => [key, typed(this.boxes[key].value)]);
+    const held = this.law();
+    const numbers = PROMISES.map((key) => [key, held && this.boxes[key].value === plain(held[key]) ? held[key] : typed(this.boxes[key].value)]);
     return { ...Object.fromEntries(numbers), integer: this.integer.checked };
   }
 

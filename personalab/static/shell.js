@@ -17,6 +17,7 @@ function render({ model, el }) {
   store.on(root, ["domain"], () => root.setAttribute("aria-label", `Blueprint editor: ${store.state.domain || "none yet"}`));
   followKeys(root, store);
   const ends = [followTheme(root), keepKeys(root), followRest(root, store)];
+  keepFocus(root, store);
   return () => {
     ends.forEach((end) => end());
     store.forget(root);
@@ -123,6 +124,30 @@ function giveKeysBack(root) {
   }
   document.activeElement?.blur();
 }
+
+/**
+ * Have the focus go on nearby where what has it goes away, as the button of a rule that was removed does; else the keys
+ * would be the notebook's all of a sudden. It goes to a box rather than to a button, which would do the next thing.
+ */
+function keepFocus(root, store) {
+  let held = []; // what has the focus, and what that is in, from the inside out
+  const goes = (element) => !root.contains(element) || !element.checkVisibility();
+  const look = () => requestAnimationFrame(() => {
+    const { activeElement } = root.getRootNode();
+    if (!held.length || !goes(held[0]) || (activeElement !== held[0] && activeElement !== null && activeElement !== document.body)) return;
+    const near = held.filter((element) => !goes(element)).map((element) => boxesIn(element)[0] ?? tabStops(element)[0]);
+    near.find(Boolean)?.focus({ preventScroll: true });
+  });
+  root.addEventListener("focusin", ({ target }) => {
+    held = [];
+    for (let place = target; place !== root.parentElement; place = place.parentElement) held.push(place);
+  });
+  root.addEventListener("focusout", ({ target }) => requestAnimationFrame(() => { if (held[0] === target && !goes(target) && !target.matches(":focus")) held = []; }));
+  root.addEventListener("click", look);
+  store.on(root, ["rev"], look);
+}
+
+const tabStops = (place) => [...place.querySelectorAll("button, select, input, [tabindex='0']")].filter((stop) => stop.checkVisibility());
 
 /** Have the stored outputs follow an edit once the hands rest: the focus has left, or some seconds have passed. */
 function followRest(root, store) {
@@ -421,7 +446,7 @@ function navigation(store) {
   store.on(nav, ["names", "fields", "constraints", "selected"], () => {
     const { names, constraints: { length } } = store.state;
     refill(fields, names, make, ({ firstChild }, name) => dressGoal(store, firstChild, name, fieldSigns(store.field(name))));
-    const whole = [["", length ? `Rules (${length})` : "Rules"], ["about", "About"]];
+    const whole = [[RULES, length ? `Rules (${length})` : "Rules"], [ABOUT, "About"]];
     refill(ends, whole, make, ({ firstChild }, [goal, word]) => dressGoal(store, firstChild, goal, [word]));
     oneStop(fields);
     oneStop(ends);
@@ -510,7 +535,7 @@ function detailPane(store) {
     if (!kept.has(key)) kept.set(key, detailOf(store));
     kept.get(key).hidden = false;
     if (!kept.get(key).isConnected) pane.append(kept.get(key));
-    pane.setAttribute("aria-label", store.selected === "" ? "Rules" : store.selected === "about" ? "About" : store.selected ?? "Nothing");
+    pane.setAttribute("aria-label", store.selected === RULES ? "Rules" : store.selected === ABOUT ? "About" : store.selected ?? "Nothing");
     if (held && !boxesIn(pane).includes(document.activeElement)) (boxesIn(pane)[at] ?? pane).focus({ preventScroll: true });
   };
   store.on(pane, ["selected", "names", "fields"], show);
@@ -529,8 +554,8 @@ function isDetail({ state }, key) {
 }
 
 function detailOf(store) {
-  if (store.selected === "") return rulesEditor(store);
-  if (store.selected === "about" || !store.field(store.selected)) return aboutEditor(store);
+  if (store.selected === RULES) return rulesEditor(store);
+  if (store.selected === ABOUT || !store.field(store.selected)) return aboutEditor(store);
   return h("div", {}, h("h3.pl-sr", {}, store.selected), fieldEditor(store, store.selected));
 }
 

@@ -5,12 +5,18 @@
 // is neither lost nor queued up. The answer is a patch of the state, or a refusal for the control to show.
 
 const SILENCE = 4000; // ms without an answer after which the page says so
+const BY_NAME = ["fields", "people", "panels"]; // keys of the state that hold a part a field
+const [RULES, ABOUT] = ["", " "]; // what is chosen where it is no field: a field's name can be read
+
+/** A table of which every name can be a key, "constructor" and "__proto__" too. */
+const tabled = (part) => (part ? Object.assign(Object.create(null), part) : part);
 
 class Store {
   constructor(model) {
     this.model = model;
     this.state = structuredClone(model.get("state"));
-    this.selected = this.state.names?.[0] ?? null; // a field's name, or "" for the rules, or "about"
+    for (const key of BY_NAME) this.state[key] = tabled(this.state[key]);
+    this.selected = this.state.names?.[0] ?? null; // a field's name, RULES or ABOUT
     this.silent = false; // the kernel is late with an answer
     this.gone = false; // the kernel will not answer any more
     this.refusal = null; // the last answer that was no
@@ -94,17 +100,17 @@ class Store {
     Object.assign(this.state, rest);
     for (const [key, part] of Object.entries({ fields, people, panels })) {
       if (part === undefined) continue;
-      if (part === null || this.state[key] === null) this.state[key] = part;
+      if (part === null || this.state[key] === null) this.state[key] = tabled(part);
       else Object.assign(this.state[key], part);
     }
     const names = new Set(this.state.names);
-    for (const key of ["fields", "people", "panels"]) {
+    for (const key of BY_NAME) {
       for (const [name, part] of Object.entries(this.state[key] ?? {})) {
         if (part === null || !names.has(name)) delete this.state[key][name]; // gone, with its field or without it
       }
     }
-    if (!this.state.names.includes(this.selected) && this.selected !== "" && this.selected !== "about") {
-      this.selected = patch.select ?? this.state.names[0] ?? "about";
+    if (![...this.state.names, RULES, ABOUT].includes(this.selected)) {
+      this.selected = patch.select ?? this.state.names[0] ?? ABOUT;
       this.changed("selected", ...Object.keys(patch));
     } else if (patch.select && patch.select !== this.selected) {
       this.selected = patch.select;

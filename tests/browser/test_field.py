@@ -62,8 +62,9 @@ def test_removing_says_what_depends(editor: Page, kernel: Kernel) -> None:
     expect(editor.get_by_role("button", name="rank: remove", exact=True)).to_be_focused()
     assert kernel.heard == []
     editor.keyboard.press("Enter")
-    editor.get_by_role("button", name="Remove anyway").click()
+    editor.get_by_role("button", name="Remove anyway").press("Enter")
     assert sent(editor) == [{"op": "remove_field", "field": "rank"}]
+    expect(editor.get_by_label("rank: name", exact=True)).to_be_focused()
 
 
 def test_circular_parents_are_barred(editor: Page) -> None:
@@ -73,6 +74,20 @@ def test_circular_parents_are_barred(editor: Page) -> None:
     expect(editor.get_by_text(CIRCLE)).to_be_visible()
     editor.get_by_label("rank: depends on bio").check()
     assert sent(editor) == [{"op": "set_parents", "field": "rank", "parents": ["bio"]}]
+
+
+def test_any_name_is_a_name(show: Any) -> None:
+    """Fields called like the page's own words or a language's are fields: chosen, edited, and free as parents."""
+    fields = [rank(), field("constructor", "text"), field("about", "text", description="who they are")]
+    page = show(kernel := state(*fields), Kernel(kernel))
+    box = page.get_by_label("rank: depends on constructor")
+    expect(box).to_be_enabled()
+    box.check()
+    assert sent(page) == [{"op": "set_parents", "field": "rank", "parents": ["constructor"]}]
+    page.get_by_role("button", name="about (text)").click()
+    expect(page.get_by_label("about: description")).to_have_value("who they are")
+    page.get_by_role("button", name="About", exact=True).click()
+    expect(page.get_by_role("heading", name="About this blueprint")).to_be_visible()
 
 
 def test_refused_parents_are_unticked(show: Any) -> None:

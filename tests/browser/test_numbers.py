@@ -81,6 +81,16 @@ def test_whole_numbers(form: Page, kernel: Kernel) -> None:
     assert kernel.last("set_numeric")["integer"] is True
 
 
+def test_what_a_box_shows_shorter_stays_what_it_is(show: Any) -> None:
+    """An edit of one promise sends the others to the last digit, also those that a box has no room for."""
+    stamp = law(1_700_000_000_123, 1_800_000_000_456, 1_750_000_000_000.25, 10_000_000_000)
+    page = show(kernel := state(hours(base=stamp)), answers := Kernel(kernel))
+    box(page, "sd").fill("20000000000")
+    box(page, "sd").press("Enter")
+    page.wait_for_function("() => window.sent.length === 1")
+    assert promised(answers) == [1_700_000_000_123, 1_800_000_000_456, 1_750_000_000_000.25, 20_000_000_000]
+
+
 def test_sliders_stop_where_the_promises_end(form: Page, kernel: Kernel) -> None:
     """The mean slides as far as the sd leaves room, the sd up to the widest."""
     form.get_by_label("hours: slide the sd").press("End")

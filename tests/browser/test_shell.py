@@ -125,6 +125,25 @@ def test_undo_and_redo_have_keys_and_names(show: Any) -> None:
     assert [command["op"] for command in came] == ["undo", "redo"]
 
 
+@pytest.mark.parametrize("gone", ["grown", "awake"])
+def test_the_focus_stays_when_its_place_goes(show: Any, gone: str) -> None:
+    """A rule removed by its button leaves the focus in the rules, so that the keys stay the editor's."""
+    left = [rule(name, "hours < 100", 0) for name in ("grown", "awake") if name != gone]
+    page = show(full(), kernel(remove_constraint=patch(rev=4, constraints=left))[1])
+    page.get_by_role("button", name="Rules (2)").click()
+    page.get_by_role("button", name=f"Remove rule {gone}").press("Enter")
+    expect(page.get_by_label(f"Name of rule {left[0]['name']}")).to_be_focused()
+
+
+def test_the_focus_stays_when_the_prompt_is_answered(show: Any) -> None:
+    """The box of the sentence closes once there is a blueprint, and the focus stays in the editor."""
+    page = show(empty(), kernel()[1])
+    page.get_by_label("Who are the people?").focus()
+    page.evaluate("(patch) => window.receive({patch})", full() | {"work": None})
+    page.wait_for_function("() => document.activeElement.matches('.personalab-editor *')")
+    expect(page.get_by_label("Who are the people?")).to_be_hidden()
+
+
 def test_typed_text_has_its_own_undo(show: Any) -> None:
     """In a box with text that was not taken yet, Ctrl+Z takes back typing and not a step."""
     came, handle = kernel()
