@@ -128,6 +128,14 @@ def test_the_chart_draws_at_any_number_of_values(values: int) -> None:
     assert height > values * 18
 
 
+def test_a_field_may_be_called_like_a_word_of_javascript() -> None:
+    """A numeric field's panel is drawn, under its own name, whatever the name means to a browser."""
+    frame = people()[["hours"]].rename(columns={"hours": "constructor"})
+    field = places()["hours"].model_dump(mode="json", exclude_none=True) | {"name": "constructor"}
+    bp = Blueprint.from_dict({"domain": "races", "order": ["constructor"], "fields": [field]})
+    assert ">constructor<" in as_svg(charts.numerics(report(frame, bp)))
+
+
 def test_a_chart_of_numbers_has_requested_and_achieved_moments() -> None:
     """Requested mean and sd span the bar, achieved ones the line."""
     [row] = rows_of(charts.numerics(report(people(), places())))

@@ -119,8 +119,9 @@ def numerics(report: Report, field: str | None = None, *, width: int = WIDTH) ->
     lines = base.mark_rule(color=INK, yOffset=BELOW).encode(x="achieved_low:Q", x2="achieved_high:Q")
     dots = base.mark_point(filled=True, size=55, opacity=1, color=INK, yOffset=BELOW).encode(x="at_achieved:Q")
     layers = alt.layer(asked, ticks, lines, dots, data=pd.DataFrame(_moments(drawn)))
-    header = alt.Header(title=None, labelOrient="top", labelAnchor="start", labelFontSize=12, labelFontWeight="bold")
-    names = list(dict.fromkeys(each.attribute for each in drawn))
+    label = {"labelOrient": "top", "labelAnchor": "start", "labelFontSize": 12, "labelFontWeight": "bold"}
+    header = alt.Header(title=None, labelExpr="trim(datum.label)", **label)
+    names = list(dict.fromkeys(_panel(each.attribute) for each in drawn))
     row = alt.Row("panel:N", sort=names, header=header)
     sized = layers.properties(width=width, height=alt.Step(TALL)).facet(row=row, spacing=12)
     panels: alt.FacetChart = sized.resolve_scale(x="independent", y="independent").resolve_axis(x="independent")
@@ -202,12 +203,17 @@ def _cells(drawn: Sequence[Marginal], rows: list[list[str]]) -> list[dict[str, A
     ]
 
 
+def _panel(name: str) -> str:
+    """A field's panel, called so that Vega cannot take it for a word of JavaScript, such as ``constructor``."""
+    return f" {name}"
+
+
 def _moments(drawn: Sequence[Moments]) -> list[dict[str, Any]]:
     rows = []
     for each in drawn:
         (asked, spread), (mean, sd) = ((side["mean"], side["sd"]) for side in (each.requested, each.achieved))
         rows.append({
-            "panel": each.attribute,
+            "panel": _panel(each.attribute),
             "field": each.attribute,
             "where": each.branch,
             "people": f"{each.n:,}",
