@@ -59,7 +59,8 @@ def edit(
         A number of 0 or more that fixes their draw; without it one is made up and shown.
     file : path-like, optional
         Where the blueprint is saved after every edit, as YAML or JSON. Where the file is there already the form goes
-        on from it, so that a notebook run again comes to the same blueprint.
+        on from it, so that a notebook run again comes to the same blueprint. What somebody else has written to it
+        since is never overwritten unasked.
     model : str or Model, optional
         Which model infers and writes, when asked to in the form; see `personalab.generate`.
 

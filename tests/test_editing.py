@@ -488,6 +488,22 @@ def test_a_file_that_cannot_be_written_costs_no_edit(tmp_path):
     assert "cannot be written" in session.state()["error"]["message"]
 
 
+def test_a_file_that_somebody_else_wrote_to_is_left_alone(tmp_path):
+    """Of two forms of one file the second one's edits replace the first one's only when asked to."""
+    one, other = (Session(BP, file=tmp_path / "players.yaml") for _ in range(2))
+    ask(one, "describe", field="age", text="one")
+    ask(other, "describe", field="age", text="other")
+    assert Blueprint.load(tmp_path / "players.yaml") == one.blueprint
+    assert "written to by somebody else" in other.state()["error"]["message"]
+    assert (one.state()["saved"], other.state()["saved"]) == (str(tmp_path / "players.yaml"), "")
+    ask(other, "save", path=str(tmp_path / "players.yaml"))
+    ask(other, "describe", field="age", text="the other")
+    assert Blueprint.load(tmp_path / "players.yaml") == other.blueprint
+    ask(one, "open", path=str(tmp_path / "players.yaml"))
+    ask(one, "describe", field="age", text="the one")
+    assert (Blueprint.load(tmp_path / "players.yaml"), one.state()["error"]) == (one.blueprint, None)
+
+
 def test_saving_and_opening_by_hand(tmp_path):
     """What was saved is opened as a step; edits after saving are not called saved."""
     session, path = Session(BP, n=20, seed=3), str(tmp_path / "mine.yaml")

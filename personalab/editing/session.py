@@ -302,6 +302,7 @@ class Session:
         bp = Blueprint.load(_path(path))
         demand_valid(bp)
         self._step(f"opened {Path(path).name}", bp)
+        self._keeper.saw(self._demand_blueprint(), Path(path))
 
     def _page(self, first: int) -> None:
         self._first = min(whole("first", first, at_least=0), max((self.n or 1) - 1, 0))
@@ -454,7 +455,7 @@ class Session:
                 self._keeper.now(self.blueprint)
             except PersonalabError as error:
                 self._error = _sentences(error)
-                self._announce()
+            self._announce()
 
 
 _OPS: dict[str, Callable[..., dict[str, Any] | None]] = {
