@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from unicodedata import bidirectional
 
 import numpy as np
 
@@ -28,6 +29,7 @@ MOST_CASES = 12  # of a field that are shown
 MOST_STACKED = 4  # of a field without a base, one above the other
 TALLEST = 22  # pixels, of a weight's box
 BLOCKS = "▁▂▃▄▅▆▇█"  # from low to high, for weights in plain text
+RIGHT_TO_LEFT = ("R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI")  # Unicode's classes
 SPARKS = 30  # boxes in a row of them, at most
 
 
@@ -39,6 +41,18 @@ def percent(share: float, digits: int = 3) -> str:
 def positional(value: float, digits: int = 4) -> str:
     """A number for people: so many digits that count, and no exponent."""
     return np.format_float_positional(value, precision=digits, fractional=False, trim="-")
+
+
+def apart(text: str) -> str:
+    """A text that keeps its direction to itself: one written from right to left would turn the numbers beside it round.
+
+    Examples
+    --------
+    >>> apart("Gold"), apart("زيت") == "\u2068زيت\u2069"
+    ('Gold', True)
+    """
+    turns = any(bidirectional(sign) in RIGHT_TO_LEFT for sign in text)
+    return f"\u2068{text}\u2069" if turns else text
 
 
 def in_words(distribution: Wire) -> str:
@@ -54,7 +68,7 @@ def in_words(distribution: Wire) -> str:
     if "weights" not in distribution:
         low, high, mean, sd = (positional(float(distribution[key]), 6) for key in ("min", "max", "mean", "sd"))
         return f"{low} to {high}, mean {mean}, sd {sd}" + (", whole numbers" if distribution.get("integer") else "")
-    told = [f"{value} {percent(weight)}" for value, weight in distribution["weights"].items()]
+    told = [f"{apart(value)} {percent(weight)}" for value, weight in distribution["weights"].items()]
     rest = len(told) - MOST_VALUES
     return ", ".join(told[:MOST_VALUES]) + (f" and {rest} more values" if rest > 0 else "")
 
@@ -203,7 +217,7 @@ def _told(field: Wire) -> dict[str, Any]:
 
 
 def _when(when: Wire) -> str:
-    return ", ".join(f"{name}={value}" for name, value in when.items())
+    return ", ".join(f"{apart(name)}={apart(value)}" for name, value in when.items())
 
 
 def _ends(distributions: Sequence[Wire]) -> tuple[float, float]:
@@ -239,7 +253,7 @@ def _boxes(weights: Mapping[str, float]) -> dict[str, Any]:
     most = max(weights.values(), default=0.0) or 1.0
     width = min(max(150 // max(len(weights), 1) - 1, 1), 9)
     told = [
-        (f"{value} {percent(weight)}", max(round(TALLEST * max(weight, 0) / most), 1))
+        (f"{apart(value)} {percent(weight)}", max(round(TALLEST * max(weight, 0) / most), 1))
         for value, weight in weights.items()
     ]
     return {"boxes": told, "width": width}

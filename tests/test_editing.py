@@ -241,6 +241,14 @@ def test_another_number_of_people_keeps_the_seed():
     assert (session.n, session.seed) == (30, 2**70 + 1)
 
 
+def test_a_step_has_a_name_of_one_line():
+    """However long and broken what was typed is, the list of steps stays a list."""
+    session = Session(BP)
+    ask(session, "rename_value", field="region", value="EU", to="Eu\nrope" * 300)
+    assert session.history.names()[1].startswith("rename EU of region to Eu ropeEu ")
+    assert len(session.history.names()[1]) == 80
+
+
 def test_people_can_be_drawn_later():
     """A form that opened without people gets them by resampling, and loses them by undo."""
     session = Session(BP)

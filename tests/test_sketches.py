@@ -128,6 +128,12 @@ def test_a_blueprint_s_text_tells_everything() -> None:
     ]
 
 
+def test_words_from_right_to_left_leave_the_numbers_alone() -> None:
+    """A value in Arabic, or one that turns what follows it round, is set apart from the shares beside it."""
+    told = sketches.in_words({"weights": {"زيت": 0.25, "\u202eevil": 0.5, "Gold": 0.25}})
+    assert told == "\u2068زيت\u2069 25 %, \u2068\u202eevil\u2069 50 %, Gold 25 %"
+
+
 def test_a_weight_is_a_box_of_its_height_and_a_range_a_strip() -> None:
     """The greatest weight has the full height; a strip's band reaches from mean - sd to mean + sd."""
     html = sketches.in_html(village().to_dict())

@@ -119,8 +119,14 @@ def numerics(report: Report, field: str | None = None, *, width: int = WIDTH) ->
     lines = base.mark_rule(color=INK, yOffset=BELOW).encode(x="achieved_low:Q", x2="achieved_high:Q")
     dots = base.mark_point(filled=True, size=55, opacity=1, color=INK, yOffset=BELOW).encode(x="at_achieved:Q")
     layers = alt.layer(asked, ticks, lines, dots, data=pd.DataFrame(_moments(drawn)))
-    label = {"labelOrient": "top", "labelAnchor": "start", "labelFontSize": 12, "labelFontWeight": "bold"}
-    header = alt.Header(title=None, labelExpr="trim(datum.label)", **label)
+    header = alt.Header(
+        title=None,
+        labelExpr="trim(datum.label)",
+        labelOrient="top",
+        labelAnchor="start",
+        labelFontSize=12,
+        labelFontWeight="bold",
+    )
     names = list(dict.fromkeys(_panel(each.attribute) for each in drawn))
     row = alt.Row("panel:N", sort=names, header=header)
     sized = layers.properties(width=width, height=alt.Step(TALL)).facet(row=row, spacing=12)

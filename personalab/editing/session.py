@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 PATIENT = ("cancel", "check", "page", "rest", "save")  # what can be done while a model is at work
 QUIET = ("check", "page", "rest")  # what leaves an error where it is
+LONGEST = 80  # characters of a step's name, of which every message holds all
 NOBODY = "say how many people with n=, or draw them with Resample"
 
 
@@ -258,7 +259,7 @@ class Session:
     def _edited(self, op: str, args: Mapping[str, Any], gesture: int | str | None) -> dict[str, Any]:
         before = self._demand_blueprint()
         bp = edits.apply(before, op, args)
-        self._step(edits.step(op, args), bp, gesture)
+        self._step(_brief(edits.step(op, args)), bp, gesture)
         new = [field.name for field in bp.fields if field.name not in {each.name for each in before.fields}]
         return {"patch": {"select": new[0]}} if len(new) == 1 else {}
 
@@ -339,7 +340,7 @@ class Session:
 
     def _inferred(self, prompt: str, count: int | None, bp: Blueprint) -> None:
         source = drawn_from(bp, self.n if count is None else count, self._seed)
-        self._hold(self._history.then(Step(f"inferred: {' '.join(prompt.split())[:60]}", bp, source)))
+        self._hold(self._history.then(Step(_brief(f"inferred: {prompt}"), bp, source)))
 
     def _write(self) -> None:
         people = self._demand_people()
@@ -489,6 +490,12 @@ def _read(command: Any) -> tuple[str, dict[str, Any], int | str | None]:
         raise RequestError("a text holds half a character, which no file can keep", hint="type it again") from error
     args = {key: value for key, value in command.items() if key not in ("id", "op", "gesture")}
     return command["op"], args, same_gesture(command.get("gesture"))
+
+
+def _brief(name: str) -> str:
+    """A step's name on one line, and no longer than a list of them bears."""
+    line = " ".join(name.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def _sentences(error: PersonalabError) -> dict[str, str]:

@@ -26,7 +26,7 @@ function originOf(row) {
 /** The three largest shares in words: "rotating 72 %, nights only 16 %, days only 12 %". */
 function largest(values, weights, most = 3) {
   const order = values.map((_, at) => at).sort((a, b) => weights[b] - weights[a]);
-  return order.slice(0, most).map((at) => `${values[at]} ${percent(weights[at])}`).join(", ");
+  return order.slice(0, most).map((at) => `${apart(values[at])} ${percent(weights[at])}`).join(", ");
 }
 
 /** A small bar a value; `most` is the share that fills the height, one for all rows so that they compare. */
@@ -38,7 +38,7 @@ function bars(values, weights, most, [room, height] = [132, 22]) {
     svg("line", { class: "pl-ground", x1: 0, x2: width, y1: height - 0.5, y2: height - 0.5 }),
     heights.map((tall, at) => svg("rect", {
       class: "pl-stick", x: at * step, y: height - tall, width: Math.max(1, step - (step > 4 ? 2 : 1)), height: tall,
-    }, svg("title", {}, `${values[at]} ${percent(weights[at])}`))));
+    }, svg("title", {}, `${apart(values[at])} ${percent(weights[at])}`))));
 }
 
 /** Whether a text is an interval as conditions on numbers are written: "30..44", "65..", "..17" or one number. */

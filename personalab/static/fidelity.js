@@ -254,7 +254,7 @@ function shareTold(cell, n) {
   const [value, requested, achieved] = cell;
   const people = n ? ` (${Math.round(achieved * n).toLocaleString("en")} of ${n.toLocaleString("en")})` : "";
   const where = isOutside(cell) ? ", outside the band " : ", band ";
-  return `${value}: requested ${inPercent(requested)}, achieved ${inPercent(achieved)}${people}${where}${bandTold(cell)}`;
+  return `${apart(value)}: requested ${inPercent(requested)}, achieved ${inPercent(achieved)}${people}${where}${bandTold(cell)}`;
 }
 
 const shareRow = (cell) => [cell[0], inPercent(cell[1]), inPercent(cell[2]), bandTold(cell) + (isOutside(cell) ? ", outside" : "")];
