@@ -545,7 +545,7 @@ def _remarks(rep: Report) -> Iterator[str]:
     for name, rows in rep.interpolated.items():
         yield f"Interpolated: {name} in {rows:,} of {_plural(rep.n, 'row')}, where the blueprint states nothing."
     if any(edge.constraints for edge in rep.conditionals) or any(each.constraints for each in rep.numerics):
-        yield "Constrained: where a constraint binds it comes first, and shares, means and sds may differ from those stated."
+        yield "Constrained: where a constraint binds it comes first; shares, means and sds may differ from the stated."
     for what, reason in rep.not_applicable.items():
         yield f"Not applicable: {what}, because {reason}."
     if rep.method:

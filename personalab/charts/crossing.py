@@ -120,9 +120,10 @@ def _table(
     legend = alt.Legend(format="~%", title="share of the row", orient="top", gradientLength=160)
     is_roomy = width / size >= ROOM
     # Where no number stands in a cell, colour alone tells a small share from none; a square root spreads these.
-    kind = "linear" if is_roomy else "sqrt"
     most = max(row["share"] for row in rows)
-    ramp = alt.Scale(type=kind, range=[glaze(MORE, FAINT), glaze(MORE, FULL)], domain=[0, most])
+    ramp = alt.Scale(
+        type="linear" if is_roomy else "sqrt", range=[glaze(MORE, FAINT), glaze(MORE, FULL)], domain=[0, most]
+    )
     layers = [base.mark_rect().encode(color=alt.Color("share:Q", scale=ramp, legend=legend))]
     if is_roomy:
         layers.append(base.mark_text(color=INK, fontSize=10).encode(text=alt.Text("share:Q", format=".0%")))

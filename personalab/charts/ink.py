@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WIDTH = 420  # pixels inside the axes; some 640 with labels, so that a notebook's output shows all of it
 STEP = 18  # pixels a value, so that 50 values fit on a screen
 LABEL = 210  # pixels a label may have
-LONGEST = 90  # letters of a line of the caption; about as wide as axes and labels together
+LONGEST = 100  # letters of a line of the caption; about as wide as axes and labels together
 
 # A picture is measured with one font and read with another, whose letters may be a seventh wider; what grows beyond
 # the picture's edge would be cut off.
