@@ -545,7 +545,7 @@ def _remarks(rep: Report) -> Iterator[str]:
     for name, rows in rep.interpolated.items():
         yield f"Interpolated: {name} in {rows:,} of {_plural(rep.n, 'row')}, where the blueprint states nothing."
     if any(edge.constraints for edge in rep.conditionals) or any(each.constraints for each in rep.numerics):
-        yield "Constrained: a constraint that binds moves the field's shares and moments by right."
+        yield "Constrained: where a constraint binds it comes first; shares, means and sds may differ from the stated."
     for what, reason in rep.not_applicable.items():
         yield f"Not applicable: {what}, because {reason}."
     if rep.method:

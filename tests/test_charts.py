@@ -288,6 +288,39 @@ def test_a_drawing_takes_the_page_s_ink_or_brings_its_own_paper() -> None:
     assert "prefers-color-scheme:dark" in svg
 
 
+def test_a_picture_has_room_for_wider_letters() -> None:
+    """Its reader's font may be wider than the one it was measured in, and what grows beyond its edge is cut off."""
+    chart = charts.marginals(report(people(), places()))
+    measured = re.search(r'width="(\d+)"', as_svg(chart)).group(1)  # type: ignore[union-attr]
+    pictured = re.search(r'width="(\d+)"', chart._repr_mimebundle_()["image/svg+xml"]).group(1)  # type: ignore[union-attr]
+    assert int(pictured) >= int(measured) + 0.1 * ink.LABEL + 0.1 * 6 * ink.LONGEST  # 6 pixels a letter
+
+
+def test_a_long_caption_is_broken_into_lines() -> None:
+    """A rule of two hundred letters makes the chart no wider."""
+    bp = places()
+    rule = {"name": "far", "lhs": "age", "op": "<=", "rhs": " + ".join(["10"] * 40)}
+    chart = charts.diff(bp, bp.replace(constraints=[rule]))
+    assert max(map(len, chart.title.subtitle)) <= ink.LONGEST
+    assert rule["rhs"] in chart.description
+
+
+def test_fifty_names_do_not_overlap() -> None:
+    """Along the top of a narrow table the letters shrink to the room there is."""
+    bp = town(50)
+    chart = charts.crossed(sample(bp, 300, seed=1), bp, "district", by="age").to_dict()
+    axis = chart["layer"][0]["encoding"]["x"]["axis"]
+    assert axis["labelFontSize"] <= ink.WIDTH / 50
+    assert axis["labelAngle"] == -90
+
+
+def test_a_correlation_of_nothing_has_no_sign() -> None:
+    """It reads 0.00 and not -0.00."""
+    frame = pd.DataFrame({"income": [1.0, 2.0, 3.0, 2.0] * 50, "age": [30.0, 31.0, 30.0, 29.0] * 50})
+    frame.loc[0, "age"] = 29.9
+    assert "Correlation 0.00" in charts.crossed(frame, town(), "income", by="age").title.subtitle[0]
+
+
 def test_charts_show_without_a_network() -> None:
     """A notebook gets a chart as Vega-Lite for Lab, as a picture and as words, and no script to fetch."""
     bundle = charts.marginals(report(people(), places()))._repr_mimebundle_()

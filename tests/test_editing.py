@@ -227,6 +227,7 @@ def test_resampling_is_a_step():
     frame = session.frame
     ask(session, "resample")
     shown = session.state()["population"]
+    assert (shown["drawn"], shown["changed"]) == (True, 0)
     assert shown["seed"] == session.seed != 3
     assert session.frame.equals(sample(BP, 40, seed=session.seed))
     ask(session, "undo")
@@ -348,6 +349,7 @@ def test_changes_are_counted_from_the_start_and_from_the_step_before():
     moved = int((session.frame["region"] != sample(BP, 100, seed=3)["region"]).sum())
     assert moved == 30
     assert told["changed"] == told["edited"] >= moved
+    assert told["drawn"] is False
     last = ask(session, "describe", field="age", text="x")["patch"]
     assert last["population"]["edited"] == 0
     assert last["population"]["changed"] == told["changed"]
@@ -394,6 +396,14 @@ def test_panels_of_numbers_hold_everybody():
         assert len(panel["bins"]) <= 20
         assert panel["achieved"]["mean"] == pytest.approx(column.mean(), rel=1e-5)
         assert panel["requested"]["mean"] == pytest.approx(column.mean(), rel=0.05)
+
+
+def test_panels_name_the_rules_that_a_field_is_under(league):
+    """Where one binds, what is achieved may differ from what is requested, and a reader needs to know why."""
+    adults = league.replace(constraints=[{"name": "busy", "lhs": "hours_per_week", "op": "<=", "rhs": "10"}])
+    told = {name: panel["rules"] for name, panel in Session(adults, n=50, seed=3).state()["panels"].items()}
+    assert told["hours_per_week"] == ["busy"]
+    assert told["rank"] == told["region"] == []
 
 
 def test_roots_have_the_report_s_own_cells():

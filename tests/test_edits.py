@@ -657,6 +657,24 @@ def test_an_interval_that_others_make_up_has_a_row_where_it_is_stated_only() -> 
     assert "tier=low, age=..39" in [row.label for row in edits.rows(bp, "hours")[0]]
 
 
+def test_overlapping_intervals_have_rows_only_for_the_values_they_are_stated_for(nurses: Blueprint) -> None:
+    """Each grade states ages of its own; across those of another grade several of its cases would hold."""
+    listed, _ = edits.rows(nurses, "years_nursing")
+    assert [row.when for row in listed] == [rule.when for rule in nurses["years_nursing"].conditionals]
+    assert {row.origin for row in listed} == {"stated"}
+
+
+def test_where_no_overlapping_interval_decides_there_is_one_row(nurses: Blueprint) -> None:
+    """Newly qualified nurses have the base at whatever age once nothing is stated for them."""
+    bp = nurses
+    for field in ("age", "years_nursing", "weekly_hours"):
+        bp = edits.add_base(bp, field=field)
+    loose = edits.set_ordered(bp, field="seniority", ordered=False)  # else a line from the next grade would hold
+    freed = edits.remove_row(loose, field="years_nursing", when={"seniority": "newly qualified"})
+    (row,) = [row for row in edits.rows(freed, "years_nursing")[0] if row.origin != "stated"]
+    assert (row.when, row.origin) == ({"seniority": "newly qualified"}, "base")
+
+
 def test_rows_are_listed_up_to_a_number() -> None:
     """The rest is counted."""
     city = choice("city", {f"c{i}": 1 / 33 for i in range(33)})

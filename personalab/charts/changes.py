@@ -65,8 +65,8 @@ def diff(before: Blueprint, after: Blueprint, *, width: int = WIDTH) -> alt.VCon
     )
     caption = [
         told_first,
-        "Ring: before. Triangle: after, pointing the way it went" if shares else "",
-        "Above, grey: before. Below: after. Each is the mean and one sd to either side" if numbers else "",
+        "Shares: a ring before, a triangle after that points the way it went" if shares else "",
+        "Numbers: grey before, blue after, each the mean and one sd to either side" if numbers else "",
         *listed,
     ]
     joined = alt.vconcat(*(panels or [_nothing(width)]), spacing=16)

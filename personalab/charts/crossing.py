@@ -31,6 +31,8 @@ MOST_BINS = 12  # stretches of a number that shares are told for
 GRID = 28  # stretches along each side of a grid
 ROOM = 34  # pixels a share needs to be written into its cell
 TALL = 22  # pixels of a row in which shares are written
+LINE = 11  # pixels that a line of labels takes
+LEAST = 8  # pixels of the smallest letters
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -116,9 +118,13 @@ def _table(
         tooltip=[*told("by", "value"), share, alt.Tooltip("people:Q", format=",")],
     )
     legend = alt.Legend(format="~%", title="share of the row", orient="top", gradientLength=160)
-    ramp = alt.Scale(range=[glaze(MORE, FAINT), glaze(MORE, FULL)], domain=[0, max(row["share"] for row in rows)])
-    layers = [base.mark_rect().encode(color=alt.Color("share:Q", scale=ramp, legend=legend))]
     is_roomy = width / size >= ROOM
+    # Where no number stands in a cell, colour alone tells a small share from none; a square root spreads these.
+    most = max(row["share"] for row in rows)
+    ramp = alt.Scale(
+        type="linear" if is_roomy else "sqrt", range=[glaze(MORE, FAINT), glaze(MORE, FULL)], domain=[0, most]
+    )
+    layers = [base.mark_rect().encode(color=alt.Color("share:Q", scale=ramp, legend=legend))]
     if is_roomy:
         layers.append(base.mark_text(color=INK, fontSize=10).encode(text=alt.Text("share:Q", format=".0%")))
     step = TALL if is_roomy else STEP
@@ -130,8 +136,12 @@ def across(values: tuple[str, ...], width: int, title: str) -> alt.X:
     import altair as alt
 
     longest = max(map(len, values)) * 6  # pixels a letter, about
-    angle = 0 if longest <= width / len(values) else -90 if width / len(values) < STEP else -45
-    axis = alt.Axis(orient="top", title=title, labelAngle=angle, labelLimit=120, domain=False, ticks=False)
+    room = width / len(values)
+    angle = 0 if longest <= room else -90 if room < STEP else -45
+    look: dict[str, Any] = {"labelAngle": angle, "labelLimit": 120, "domain": False, "ticks": False}
+    if room < LINE:  # names stand side by side as far as they can be read, and else every other one, and so on
+        look |= {"labelFontSize": max(room, LEAST), "labelOverlap": "parity"}
+    axis = alt.Axis(orient="top", title=title, **look)
     return alt.X("value:N", sort=None, axis=axis, scale=alt.Scale(domain=list(values)))
 
 
@@ -226,5 +236,5 @@ def _grid(
     )
     sides = np.array([groups, values], dtype=float)
     is_flat = bool((sides.std(axis=1) == 0).any())
-    together = "" if is_flat else f". Correlation {np.corrcoef(sides)[0, 1]:.2f}"
+    together = "" if is_flat else f". Correlation {round(np.corrcoef(sides)[0, 1], 2) + 0:.2f}"  # + 0: never -0.00
     return layered([cells], width=width, height=width * 0.7), f"A deeper colour is more people{together}"

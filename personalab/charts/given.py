@@ -117,10 +117,10 @@ def _rows(found: Cells, child: CategoricalField, bound: list[str]) -> tuple[list
     worst = _cell(found, int(branch), int(place), names[int(branch)], child.values[int(place)])
     caption = [
         f"{int(beyond.sum())} of {beyond.size} shares outside the band of {percent(COVERAGE)} of independent draws",
-        f"Furthest off: {worst['value']} {worst['points']} points where {worst['where']}" if worst["off"] else "",
-        f"{len(shown)} of {len(names)} branches are shown, those furthest off" if len(shown) < len(names) else "",
+        f"Most people off: {worst['value']} {worst['points']} points where {worst['where']}" if worst["off"] else "",
+        f"{len(shown)} of {len(names)} rows are drawn: most people off" if len(shown) < len(names) else "",
         "Blue, +: more than requested. Orange, -: less. Outlined with a triangle: outside the band",
-        f"Where {', '.join(bound)} binds, shares differ by right" if bound else "",
+        f"Where {', '.join(bound)} binds it comes first, and shares may differ" if bound else "",
     ]
     return cells, caption
 

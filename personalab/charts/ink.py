@@ -9,6 +9,7 @@ for dark. Everything else is a mid-tone with a contrast of 3 or more to both.
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 WIDTH = 420  # pixels inside the axes; some 640 with labels, so that a notebook's output shows all of it
 STEP = 18  # pixels a value, so that 50 values fit on a screen
 LABEL = 210  # pixels a label may have
+LONGEST = 100  # letters of a line of the caption; about as wide as axes and labels together
+
+# A picture is measured with one font and read with another, whose letters may be a seventh wider; what grows beyond
+# the picture's edge would be cut off.
+SLACK = {"left": 30, "right": 60, "top": 5, "bottom": 5}  # pixels
 
 INK = "currentColor"
 BAND, OUTSIDE, MORE, LESS = GREY, ORANGE, BLUE, ORANGE
@@ -61,7 +67,8 @@ def titled(chart: AnyChart, title: str, caption: Sequence[str]) -> AnyChart:
     import altair as alt
 
     offline()
-    chart.title = alt.TitleParams(title, subtitle=[line for line in caption if line], anchor="start", offset=12)
+    lines = [part for line in caption for part in textwrap.wrap(line, LONGEST)]
+    chart.title = alt.TitleParams(title, subtitle=lines, anchor="start", offset=12)
     chart.description = ". ".join([title, *filter(None, caption)])
     return chart
 
@@ -146,7 +153,7 @@ def _drawn(spec: dict[str, Any]) -> dict[str, Any]:
     return {
         # Lab knows version 5's name only, and draws these charts by it.
         "application/vnd.vegalite.v5+json": spec,
-        "image/svg+xml": _on_paper(vl_convert.vegalite_to_svg(spec)),
+        "image/svg+xml": _on_paper(vl_convert.vegalite_to_svg({"padding": SLACK} | spec)),
         "text/plain": str(spec.get("description", "chart")),
     }
 

@@ -134,7 +134,7 @@ def numerics(report: Report, field: str | None = None, *, width: int = WIDTH) ->
     bound = sorted({rule for each in drawn for rule in each.constraints})
     caption = [
         "Above, grey bar and tick: requested. Below, line and dot: achieved",
-        f"Where {', '.join(bound)} binds, the achieved numbers differ by right" if bound else "",
+        f"Where {', '.join(bound)} binds it comes first, and means and sds may differ" if bound else "",
     ]
     return titled(panels, f"{report.domain}: numbers", caption)
 

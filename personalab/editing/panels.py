@@ -43,7 +43,8 @@ def panels(bp: Blueprint, columns: Columns, report: Report) -> dict[str, Panel]:
     Returns
     -------
     dict of str to dict
-        A panel a sampled field, in the blueprint's order: shares with their bands, or moments and a histogram.
+        A panel a sampled field, in the blueprint's order: shares with their bands, or moments and a histogram; and
+        the rules that speak of a child or a number, which where they bind come before what is requested.
     """
     roots = {each.attribute: each for each in report.marginals}
     edges = {each.attribute: each for each in report.conditionals}
@@ -73,7 +74,7 @@ def caption(made: Mapping[str, Panel]) -> str:
 
 def _root(found: Marginal) -> Panel:
     cells = [(cell.key, cell.requested, cell.achieved, cell.low, cell.high) for cell in found.cells]
-    return _shares(found.attribute, found.attribute, found, cells)
+    return _shares(found.attribute, found.attribute, found, cells) | {"rules": []}
 
 
 def _child(bp: Blueprint, field: CategoricalField, columns: Columns, edge: Edge) -> Panel:
@@ -86,7 +87,8 @@ def _child(bp: Blueprint, field: CategoricalField, columns: Columns, edge: Edge)
     high = np.maximum(requested + spread, np.ceil(requested * n - DUST) / n).clip(0, 1)
     achieved = np.bincount(columns[field.name], minlength=len(field.values)) / n
     rows = zip(field.values, *(each.tolist() for each in (requested, achieved, low, high)), strict=True)
-    return _shares(field.name, f"{field.name} by {', '.join(field.parents)}", edge, list(rows))
+    shown = _shares(field.name, f"{field.name} by {', '.join(field.parents)}", edge, list(rows))
+    return shown | {"rules": list(edge.constraints)}
 
 
 def _shares(
@@ -126,6 +128,7 @@ def _numbers(bp: Blueprint, field: NumericField, columns: Columns, moments: list
         "requested": {key: _brief(value) for key, value in asked.items()},
         "achieved": {key: _brief(float(value)) for key, value in reached.items()},
         "bins": [[_brief(number) for number in row] for row in bins],
+        "rules": sorted({name for each in moments for name in each.constraints}),
     }
 
 

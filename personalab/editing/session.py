@@ -440,6 +440,7 @@ class Session:
         count = {
             "changed": people.changed(self._crowd.at(Step("", step.source.start, step.source))),
             "edited": people.changed(self._crowd.at(previous) if previous else people),
+            "drawn": previous is not None and previous.source is not step.source,
         }
         return {**told, **followed(told, people), "population": count | population(people, frame, self._first)}
 

@@ -206,7 +206,8 @@ class RowView {
     this.row = row;
     const stated = row.origin === "stated";
     this.element.className = `pl-${row.origin}`;
-    this.origin.textContent = this.origin.title = originOf(row);
+    this.origin.title = originOf(row);
+    this.origin.replaceChildren(...originOf(row).split(/(?<==)/).flatMap((part, at) => (at ? [h("wbr"), part] : [part])));
     this.law.replaceChildren(...this.drawn(row));
     if (this.people) this.people.textContent = people === undefined ? "" : people.toLocaleString("en");
     for (const { box, text } of this.intervals ?? []) [box.hidden, text.hidden] = [!stated, stated];
@@ -219,7 +220,7 @@ class RowView {
   drawn(row) {
     const { values, kind } = this.table.field;
     const [picture, words] = kind === "numeric"
-      ? [density(row, [100, 22], this.table.scale), `mean ${told(row.mean)}, sd ${told(row.sd)}`]
+      ? [density(row, [100, 22], this.table.scale), `mean\u00a0${told(row.mean)}, sd\u00a0${told(row.sd)}`]
       : [bars(values, row.weights, this.table.scale), largest(values, row.weights, 1)];
     return [h("span.pl-spark", {}, picture, h("span.pl-top", {}, words))];
   }

@@ -1,7 +1,7 @@
 // The live chart: one panel a field, drawn as SVG from a few aggregated numbers and patched in place.
 //
 // A panel asks one question: is a share off by more than chance? So a value is a line with a grey band, where 95 % of
-// honest draws of as many people fall, a tick at the requested share and a dot at the achieved one, which becomes a
+// independent draws of as many people fall, a tick at the requested share and a dot at the achieved one, which becomes a
 // diamond of another colour outside the band. Places along the axis are percentages of the drawing's width, so that
 // nothing is measured, and nothing drawn anew when the notebook is resized.
 
@@ -205,7 +205,7 @@ function sharesPanel() {
     end = axisEnd(Math.max(...panel.cells.flatMap(([, ...shares]) => shares), 0), end);
     for (const { axis } of columns) axis.show(axisTicks(0, end), (share) => share / end, (share) => inPercent(share));
     panel.cells.forEach((cell, at) => lines[at].show(cell, end, n));
-    frame.show(panel, distanceLine(panel), sharesTold(panel), () => panel.cells.map(shareRow));
+    frame.show(panel, distanceLine(panel) + under(panel), sharesTold(panel), () => panel.cells.map(shareRow));
   };
   return { element: frame.element, show };
 }
@@ -301,7 +301,7 @@ function numbersPanel() {
     shown.forEach((bar, at) => bar.show(panel.bins[at], place, top, isWhole));
     arrange(bars, shown.map((bar) => bar.element));
     means.show(place(panel.requested.mean), place(panel.achieved.mean));
-    frame.show(panel, momentsLine(panel), numbersTold(panel), () => panel.bins.map((bin) => [...binEnds(bin, isWhole).map((end) => told(end)), inPercent(bin[2]), inPercent(bin[3])]));
+    frame.show(panel, momentsLine(panel) + under(panel), numbersTold(panel), () => panel.bins.map((bin) => [...binEnds(bin, isWhole).map((end) => told(end)), inPercent(bin[2]), inPercent(bin[3])]));
   };
   return { element: frame.element, show };
 }
@@ -341,6 +341,9 @@ function histogramBar() {
 const binEnds = ([x0, x1], isWhole) => (isWhole ? [Math.ceil(x0), Math.floor(x1)] : [x0, x1]);
 const binTold = (bin, isWhole) => [...new Set(binEnds(bin, isWhole).map((end) => told(end)))].join(" to ");
 
+/** The rules that a field is under: where one binds, it comes before the shares and moments that are requested. */
+const under = ({ rules = [] }) => (rules.length ? ` · under ${rules.length === 1 ? "rule" : "rules"} ${listed(rules)}` : "");
+
 /** "mean 23.1 → 23, sd 4 → 4.1". */
 function momentsLine({ requested, achieved }) {
   return ["mean", "sd"].map((name) => `${name} ${told(requested[name], 3)} → ${told(achieved[name], 3)}`).join(", ");
@@ -361,7 +364,7 @@ function fidelityLegend() {
     item("both", "requested", at(svg("rect", { class: "pl-requested", x: -1, y: -7, width: 2, height: 14 }))),
     item("both", "achieved", at(svg("path", { class: "pl-achieved", d: DOT }))),
     item("shares", "achieved, outside the band", at(svg("path", { class: "pl-achieved pl-beyond", d: DIAMOND }))),
-    item("shares", "band: 95 % of honest draws", svg("rect", { class: "pl-honest", y: 1, width: 22, height: 12 })),
+    item("shares", "band: 95 % of independent draws", svg("rect", { class: "pl-honest", y: 1, width: 22, height: 12 })),
     item("numbers", "requested spread", svg("path", { class: "pl-spread", d: "M1 14V6H7V2H15V8H21V14Z" })),
     item("numbers", "achieved spread", svg("path", { class: "pl-column", d: "M3 14V7H5V14ZM9 14V3H12V14ZM16 14V9H18V14Z" })),
   ];

@@ -126,21 +126,26 @@ function parentsEditor(store, name) {
   const title = h("h4");
   const wrong = complaint(h("span"));
   const free = h("div.pl-parents");
-  const barred = h("div.pl-parents.pl-barred");
+  const names = h("summary");
+  const reasons = h("div.pl-parents");
+  const barred = h("details.pl-barred", {}, names, reasons); // long and seldom asked for, so folded
   const options = keyed((other) => parentOption(store, name, other, wrong));
   return follow(store, h("div.pl-depends", { role: "group", "aria-label": `${name}: parents` }, title, free, wrong, barred), name, (field) => {
     const made = options(store.state.names.filter((other) => other !== name));
     for (const option of made) option.show(field);
     title.textContent = field.parents.length ? "Depends on" : "Depends on nothing";
     arrange(free, made.filter((option) => !option.barred).map((option) => option.element));
-    arrange(barred, made.filter((option) => option.barred).map((option) => option.element));
+    const others = made.filter((option) => option.barred);
+    arrange(reasons, others.map((option) => option.element));
+    barred.hidden = !others.length;
+    if (others.length) names.textContent = `cannot be chosen: ${listed(others.map((option) => option.other), others.length)}`;
   }, ["fields", "names"]);
 }
 
 function parentOption(store, name, other, wrong) {
   const box = h("input", { type: "checkbox", "aria-label": `${name}: depends on ${other}` });
   const reason = h("span.pl-soft");
-  const option = { barred: false, element: h("label.pl-check", {}, box, h("span", {}, other), reason) };
+  const option = { other, barred: false, element: h("label.pl-check", {}, box, h("span", {}, other), reason) };
   box.addEventListener("change", async () => {
     const { parents } = store.field(name);
     const wanted = box.checked ? [...parents, other] : parents.filter((each) => each !== other);
@@ -184,14 +189,14 @@ function distributionParts(store, field) {
 /** The field's own distribution: all there is for a root, and what holds where no row does for a child. */
 function baseEditor(store, field, child) {
   const { name, base, kind } = field;
-  const title = h("h4", {}, child ? "Where no row holds" : kind === "numeric" ? "Distribution" : "Shares");
+  const title = h("h4", {}, child ? "Where no row below holds" : kind === "numeric" ? "Distribution" : "Shares");
   const toggle = h("button", { type: "button" }, base ? "Remove the base" : "Add a base");
   const wrong = complaint(toggle);
   toggle.addEventListener("click", () => attempt(store, wrong, base ? "remove_base" : "add_base", { field: name }));
   const tools = (row) => valueTools(store, name, row);
   const shown = base ? lawEditor(store, field, null, tools) : kind === "categorical" ? valueList(store, name) : null;
   return h("div.pl-base", {}, h("div.pl-line", {}, title, child && toggle), wrong,
-    !base && h("p.pl-soft", {}, "Nothing is stated for where no row holds."), shown);
+    !base && h("p.pl-soft", {}, "No base is needed: every case has a row below, its own or one that it follows."), shown);
 }
 
 /** The values of a field without a base: their names and order only. */

@@ -13,13 +13,15 @@ function summaryLine(store) {
   const cost = h("span.pl-soft", { id: fresh("cost") });
   write.setAttribute("aria-describedby", cost.id);
   const wrong = complaint(again);
+  const failed = complaint(h("span")); // here too: the head of a long editor may be out of sight
   const answered = (answer) => wrong.say(refusalTold(answer));
   const summary = h("p.pl-summary");
   const view = h("section.pl-draw", { "aria-label": "population" },
     h("div.pl-draw-line", {}, h("label", {}, size.box, " personas"), h("label", {}, "seed ", seed.box), changed, again),
     size.wrong, seed.wrong, wrong,
-    h("div.pl-draw-line", {}, write, cost),
+    h("div.pl-draw-line", {}, write, cost), failed,
     summary);
+  store.on(view, ["error"], () => failed.say(store.state.error ? refusalTold({ refused: store.state.error }) : null));
   store.on(view, ["population", "work", "model"], () => {
     const { population, work, model } = store.state;
     view.hidden = !population;
@@ -27,7 +29,7 @@ function summaryLine(store) {
     size.show();
     seed.show();
     lettered(changed, changesTold(population));
-    write.disabled = Boolean(work);
+    write.disabled = Boolean(work) || !unwrittenOf(population);
     again.disabled = Boolean(work);
     lettered(write, writeTold(population));
     lettered(cost, costTold(population, work, model));
@@ -67,11 +69,12 @@ function wholeTyped(text) {
   return Number.isSafeInteger(value) ? value : NaN;
 }
 
-/** "this edit changed 80, since the start 120 · texts of 12 personas to write again". */
-function changesTold({ changed, edited, texts, written }) {
-  const people = changed || edited
-    ? `this edit changed ${(edited ?? 0).toLocaleString("en")}, since the start ${changed.toLocaleString("en")}`
-    : "as at the start";
+/** "this edit changed 80, all edits 120 · texts of 12 personas to write again". */
+function changesTold({ changed, edited, drawn, texts, written }) {
+  const all = changed.toLocaleString("en");
+  const people = drawn ? `just drawn${changed ? `; the edits changed ${all} of them` : ""}`
+    : changed || edited ? `this edit changed ${(edited ?? 0).toLocaleString("en")}, all edits ${all}`
+    : "nobody changed yet";
   return [people, written && texts ? `texts of ${count(texts, "persona")} to write again` : ""].filter(Boolean).join(" · ");
 }
 

@@ -183,12 +183,15 @@ function editorHead(store) {
   return head;
 }
 
+// What a step changes, and a model that begins to work does not.
+const TOLD = ["steps", "step", "diff", "domain", "rationale", "sources", "constraints", "population"];
+
 /** Say what an answer did, for the eye and the ear. */
 function tellSteps(store, status) {
   let before = { ...store.state };
   status.textContent = before.has_blueprint ? `${count(before.names.length, "field")}, ${count(before.constraints.length, "rule")}` : "Infer one from a sentence, or open a file.";
   store.on(status, ["rev"], () => {
-    if (before.rev !== store.state.rev) status.textContent = tidings(before, store.state);
+    if (TOLD.some((key) => before[key] !== store.state[key])) status.textContent = tidings(before, store.state);
     before = { ...store.state };
   });
   store.on(status, ["refusal"], () => { if (store.refusal) status.textContent = `Not done: ${sentenceOf(store.refusal)}`; });
@@ -203,6 +206,7 @@ function tidings(before, { steps, step, population }) {
   const again = step > before.step && before.steps[step] === steps[step] && before.steps.length === steps.length;
   const what = back ? `Undone: ${back}.` : again ? `Redone: ${steps[step]}.` : capital(`${steps[step] ?? "changed"}.`);
   if (!population) return what;
+  if (population.drawn) return `${what} ${count(population.n, "persona")} drawn.`;
   return `${what} ${(population.edited ?? 0).toLocaleString("en")} of ${count(population.n, "persona")} changed.`;
 }
 
@@ -316,6 +320,7 @@ function promptDrawer(store) {
   const model = h("span.pl-soft");
   const form = h("form.pl-prompt", { "aria-label": "New from a sentence", novalidate: true },
     h("label", { for: prompt.id }, "Who are the people?"), prompt, wrong.prompt,
+    h("p.pl-soft", {}, "A model infers which fields matter, how they are distributed and what depends on what; so many people are then drawn by arithmetic."),
     h("div.pl-together", {}, h("label", { for: number.id }, "How many"), number,
       h("label", { for: grounding.id }, "Grounding"), grounding, infer, model), wrong.number);
   const submit = async () => {

@@ -55,6 +55,16 @@ def test_rows_say_how_they_came_to_hold(table: Page) -> None:
     expect(table.locator(".pl-rows tbody").nth(0)).to_contain_text("stated")
 
 
+def test_a_row_fits_beside_the_list_of_fields(table: Page) -> None:
+    """With two parents and people, the buttons at the end of the rows are in sight at a notebook's width."""
+    table.set_viewport_size({"width": 830, "height": 900})
+    scroller = table.locator(".pl-scroll")
+    assert scroller.evaluate("(each) => each.scrollWidth - each.clientWidth") == 0
+    last = table.locator(".pl-act button").first.bounding_box()
+    assert last is not None
+    assert last["x"] + last["width"] <= 830
+
+
 def test_editing_a_row_that_follows_states_it(table: Page, kernel: Kernel) -> None:
     """Opened by keyboard, an interpolated row says that editing states it, and is stated once it was edited."""
     toggle = table.get_by_label(f"{WHERE}: edit")
@@ -107,7 +117,7 @@ def test_a_row_is_added(table: Page, kernel: Kernel) -> None:
 
 def test_base_is_what_holds_elsewhere(table: Page, kernel: Kernel) -> None:
     """A child's base stands where no row holds, and can be taken away, its values staying."""
-    expect(table.get_by_role("heading", name="Where no row holds")).to_be_visible()
+    expect(table.get_by_role("heading", name="Where no row below holds")).to_be_visible()
     table.get_by_role("button", name="Remove the base").click()
     expect(table.get_by_role("button", name="Add a base")).to_be_visible()
     expect(table.get_by_label("shift: rename nights")).to_be_visible()

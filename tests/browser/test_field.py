@@ -68,8 +68,10 @@ def test_removing_says_what_depends(editor: Page, kernel: Kernel) -> None:
 
 
 def test_circular_parents_are_barred(editor: Page) -> None:
-    """A parent that would close a circle cannot be ticked, and the reason stands beside it."""
+    """A parent that would close a circle is named, cannot be ticked, and the reason stands beside it."""
     box = editor.get_by_label("rank: depends on hours")
+    expect(box).to_be_hidden()
+    editor.get_by_text("cannot be chosen: hours").click()
     expect(box).to_be_disabled()
     expect(editor.get_by_text(CIRCLE)).to_be_visible()
     editor.get_by_label("rank: depends on bio").check()

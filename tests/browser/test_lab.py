@@ -19,6 +19,14 @@ GOLD = "form.blueprint['rank'].base.weights['Gold']"
 PEOPLE = "int((form.frame['rank'] == 'Gold').sum())"
 
 
+STICKING_OUT = """(editor) => {
+  const edge = editor.getBoundingClientRect().right + 1;
+  return [...editor.querySelectorAll("button, input, textarea, td, svg")]
+    .filter((each) => each.checkVisibility() && each.getBoundingClientRect().right > edge)
+    .map((each) => each.getAttribute("aria-label") ?? each.className);
+}"""
+
+
 @pytest.fixture
 def editor(lab: Lab) -> Locator:
     """The editor of the example blueprint with a thousand people, open at its rank."""
@@ -157,6 +165,22 @@ def test_escape_gives_the_keys_back(editor: Locator) -> None:
     editor.page.keyboard.press("Escape")
     editor.page.keyboard.press("a")
     editor.page.wait_for_function("() => window.panel.content.model.cells.length === 2")
+
+
+def test_the_still_is_hidden_while_the_editor_lives(lab: Lab, editor: Locator) -> None:
+    """Beside the living editor its still is stored and not shown."""
+    still = lab.outputs(0).locator(".personalab-still")
+    expect(still).to_have_count(1)
+    expect(still).to_be_hidden()
+    expect(editor).to_be_visible()
+
+
+def test_everything_fits_a_narrow_notebook(lab: Lab, editor: Locator) -> None:
+    """At the width of a laptop's split screen no part of the editor sticks out of it."""
+    lab.page.set_viewport_size({"width": 900, "height": 1000})
+    for goal in ["rank", "hours_per_week", "Rules", "About"]:
+        choose(editor, goal)
+        assert editor.evaluate(STICKING_OUT) == []
 
 
 def test_one_edit_is_one_message(lab: Lab, editor: Locator) -> None:

@@ -27,14 +27,16 @@ def patch(page: Any, **changes: Any) -> None:
 
 
 def test_the_line_tells_what_an_edit_did(show: Any) -> None:
-    """How many people changed, by this edit and since the start, and how many texts are out of date."""
+    """How many people changed, by this edit and by all, and how many texts are out of date."""
     page = shown(show)
     line = page.locator(".pl-effect")
-    assert line.text_content() == "this edit changed 80, since the start 120 · texts of 12 personas to write again"
+    assert line.text_content() == "this edit changed 80, all edits 120 · texts of 12 personas to write again"
     patch(page, edited=1, changed=1001, texts=1)
-    assert line.text_content() == "this edit changed 1, since the start 1,001 · texts of 1 persona to write again"
+    assert line.text_content() == "this edit changed 1, all edits 1,001 · texts of 1 persona to write again"
     patch(page, edited=0, changed=0, texts=0)
-    assert line.text_content() == "as at the start"
+    assert line.text_content() == "nobody changed yet"
+    patch(page, edited=1000, changed=127, texts=0, drawn=True)
+    assert line.text_content() == "just drawn; the edits changed 127 of them"
 
 
 def test_resample_asks_for_a_new_draw(show: Any) -> None:

@@ -271,6 +271,17 @@ def test_a_rule_is_checked_as_it_is_typed(show: Any) -> None:
     assert sent == [sent[0] | {"name": "grown", "to_name": "grown", "text": "age >= 18"}]
 
 
+@pytest.mark.parametrize("width", [830, 560])
+def test_a_long_rule_can_be_read(show: Any, width: int) -> None:
+    """A rule and its name are as wide as the pane, so that nothing of them is cut off."""
+    long = rule("nobody_newly_qualified_on_nights", "hours <= 60 - 10 * (age >= 60)", 0)
+    page = show(full() | {"constraints": [long]}, kernel()[1])
+    page.set_viewport_size({"width": width, "height": 900})
+    page.get_by_role("button", name="Rules (1)").click()
+    for box in page.locator(".pl-rules input").all():
+        assert box.evaluate("(each) => each.scrollWidth - each.clientWidth") == 0
+
+
 def test_a_refused_rule_stays_until_escape(show: Any) -> None:
     """A refused rule keeps its text and says why; Escape puts back what holds."""
     page = show(full(), kernel(change_constraint=refuse("'x' is no field."))[1])
@@ -417,6 +428,33 @@ def test_an_error_is_an_alert(show: Any) -> None:
     expect(page.get_by_role("alert")).to_have_text("No answer.Start the server.")
     page.get_by_role("button", name="Dismiss").click()
     expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_an_error_is_said_beside_the_people_too(show: Any) -> None:
+    """Where the texts were asked for, below an editor that may be long, the error of the model can be read."""
+    page = show(full(), kernel()[1])
+    page.evaluate("receive({patch: {error: {message: 'the key was refused', hint: 'set OPENAI_API_KEY'}}})")
+    beside = page.get_by_role("region", name="population").locator(".pl-complaint:visible")
+    expect(beside).to_have_text("the key was refused → set OPENAI_API_KEY")
+    page.evaluate("receive({patch: {error: null}})")
+    expect(beside).to_have_count(0)
+
+
+def test_a_model_that_begins_to_work_is_no_step(show: Any) -> None:
+    """What was said last stays; that the model works is said in its own place."""
+    page = show(empty(), kernel()[1])
+    before = page.locator(".pl-status").text_content()
+    page.evaluate("receive({patch: {rev: 1, work: {what: 'infer', text: 'inferring', done: 0, total: 0, tokens: 0}}})")
+    expect(page.locator(".pl-work")).to_be_visible()
+    expect(page.locator(".pl-status")).to_have_text(before)
+
+
+def test_a_draw_is_told_as_a_draw(show: Any) -> None:
+    """New people are not told as a change to each of the old ones."""
+    page = show(full(), kernel()[1])
+    drawn = full()["population"] | {"edited": 1000, "changed": 0, "drawn": True}
+    page.evaluate("(patch) => receive({patch})", {"rev": 4, "population": drawn})
+    expect(page.locator(".pl-status")).to_contain_text("1,000 personas drawn.")
 
 
 def test_silence_is_told(show: Any) -> None:
