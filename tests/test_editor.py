@@ -256,8 +256,3 @@ def test_the_front_end_is_one_module_without_requests() -> None:
     addresses = set(re.findall(r"https?://[^\s\"'`)]+", code + css()))
     assert addresses <= {"http://www.w3.org/2000/svg"}
     assert not re.search(r"^\s*import\s|\bimport\(|\beval\(|innerHTML|@import|url\(", code + css(), re.MULTILINE)
-
-
-def test_the_still_hides_beside_a_living_editor() -> None:
-    """The styles hide it only where the editor is in the same output area."""
-    assert ".jp-OutputArea:has(.personalab-editor) .jp-OutputArea-child:has(.personalab-still)" in css()

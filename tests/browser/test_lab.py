@@ -159,6 +159,14 @@ def test_escape_gives_the_keys_back(editor: Locator) -> None:
     editor.page.wait_for_function("() => window.panel.content.model.cells.length === 2")
 
 
+def test_the_still_is_out_of_sight_beside_the_editor(lab: Lab, editor: Locator) -> None:
+    """While the editor is alive its cell shows it alone; what is stored for other readers is hidden."""
+    heavier(editor)
+    still = lab.page.locator(".personalab-still")
+    expect(still).to_have_count(1)
+    expect(still).to_be_hidden()
+
+
 def test_one_edit_is_one_message(lab: Lab, editor: Locator) -> None:
     """An edit is one message to the kernel, and six at most both ways."""
     lab.messages.clear()

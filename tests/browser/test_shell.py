@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from personalab.editor import css
 
 expect = pytest.importorskip("playwright.sync_api").expect
 
@@ -516,6 +519,10 @@ CONTRAST = """() => {
   }
   return faint;
 }"""
+RULES = """() => {
+  const count = (rules) => [...rules].reduce((sum, rule) => sum + 1 + count(rule.cssRules ?? []), 0);
+  return count(document.styleSheets[0].cssRules);
+}"""
 COLOURS = ("ui-font-color1", "layout-color1", "layout-color2", "border-color1")
 LAB = {"light": ("rgba(0,0,0,.87)", "#fff", "#eee", "#bdbdbd"), "dark": ("#fff", "#212121", "#424242", "#616161")}
 
@@ -546,6 +553,12 @@ def test_lab_decides_on_the_theme(show: Any, page: Any) -> None:
     expect(root).to_have_class("personalab-editor pl-dark")
     page.evaluate("() => { document.body.dataset.jpThemeLight = 'true'; }")
     expect(root).to_have_class("personalab-editor")
+
+
+def test_the_browser_takes_every_style(show: Any) -> None:
+    """Each block of the style sheets is a rule that holds: one that cannot be read would be passed over in silence."""
+    written = re.sub(r"/\*.*?\*/", "", css(), flags=re.DOTALL).count("{")
+    assert show(full(), kernel()[1]).evaluate(RULES) == written
 
 
 def test_a_light_page_stays_light(show: Any, page: Any) -> None:
