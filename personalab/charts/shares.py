@@ -172,11 +172,15 @@ def _headings(drawn: Sequence[Marginal], rows: list[str], axis: alt.Y) -> alt.Ch
     return made
 
 
+def outside_told(outside: int, shares: int) -> str:
+    """How many shares lie outside their band, and how many would by chance."""
+    chance = percent(1 - COVERAGE)
+    return f"{outside:,} of {shares:,} shares outside the band (chance alone puts up to {chance} there)"
+
+
 def _caption(n: int, drawn: Sequence[Marginal]) -> list[str]:
-    outside = sum(each.outside for each in drawn)
-    shares = sum(len(each.cells) for each in drawn)
     return [
-        f"{outside} of {shares} shares outside the band (chance alone puts up to {percent(1 - COVERAGE)} there)",
+        outside_told(sum(each.outside for each in drawn), sum(len(each.cells) for each in drawn)),
         f"Grey band: where {percent(COVERAGE)} of independent draws of {n:,} fall",
         "Tick: requested. Dot: achieved. Square-root scale",
     ]
