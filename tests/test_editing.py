@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from personalab import Blueprint, Population, edits, inference, replies, report, sample, update
 from personalab.editing import Session, changes
 from personalab.editing.panels import curve
-from personalab.editing.shown import patched
+from personalab.editing.shown import BY_NAME
 from personalab.errors import BlueprintError, RequestError
 from personalab.inference.draft import EXAMPLE
 from personalab.writing import write
@@ -84,6 +84,19 @@ def _alone(tmp_path):
 def ask(session, op, **args):
     """Send a command as the page does, and read the answer as the page does."""
     return json.loads(json.dumps(session.handle({"id": 1, "op": op, **args}), allow_nan=False))
+
+
+def patched(state, patch):
+    """The state with a patch laid over it, as the page does."""
+    laid = state | {key: value for key, value in patch.items() if key not in (*BY_NAME, "select")}
+    for key in BY_NAME:
+        if key in patch and patch[key] is not None and laid[key] is not None:
+            laid[key] = laid[key] | patch[key]
+        elif key in patch:
+            laid[key] = patch[key]
+        if laid[key] is not None:
+            laid[key] = {name: part for name, part in laid[key].items() if part is not None and name in laid["names"]}
+    return laid
 
 
 def test_every_edit_has_an_example():
@@ -515,6 +528,13 @@ def test_a_blueprint_with_errors_does_not_open():
         Session(BP, n=0)
 
 
+@pytest.mark.parametrize("file", ["players.txt", "players", " ", 3])
+def test_a_file_that_no_blueprint_could_be_kept_in_does_not_open(file):
+    """An ending of no known format is refused at once, and not when the first edit is to be saved."""
+    with pytest.raises(RequestError, match=r"neither JSON nor YAML|the path is"):
+        Session(BP, file=file)
+
+
 # ---- texts and models -----------------------------------------------------------------------------------------------
 
 
@@ -542,8 +562,16 @@ def test_a_population_brings_its_people_and_texts():
 
 
 def finished(session):
-    """Wait for the model, and give the page's new state."""
-    assert session.settle(MODEL_WAIT)
+    """Wait until the page is told that no model is at work any more, and give its new state."""
+    over, tell = threading.Event(), session.tell
+
+    def told(message):
+        tell(message)
+        if message["patch"].get("work", "as before") is None:
+            over.set()
+
+    session.tell = told
+    assert session.state()["work"] is None or over.wait(MODEL_WAIT)
     return session.state()
 
 
@@ -665,7 +693,7 @@ def test_results_come_in_on_the_loop_that_asked():
 
     async def wrote():
         ask(session, "write")
-        while not session.settle(0):
+        while session.state()["work"]:
             await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(wrote(), MODEL_WAIT))

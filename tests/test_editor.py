@@ -161,7 +161,7 @@ def test_a_model_works_while_the_page_lives(kernel: Kernel) -> None:
     )
     [told] = kernel.command(comm, {"id": 1, "op": "write"})
     assert told["content"]["data"]["content"]["patch"]["work"]["total"] == 3
-    kernel.run("import asyncio\nwhile not form._session.settle(0):\n    await asyncio.sleep(0.05)")
+    kernel.run("import asyncio\nwhile form._session.state()['work']:\n    await asyncio.sleep(0.05)")
     [count] = kernel.run("int(form.frame['backstory'].notna().sum())")
     assert count["content"]["data"]["text/plain"] == "3"
 
