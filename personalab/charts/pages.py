@@ -43,6 +43,15 @@ def page(frame: pd.DataFrame, bp: Blueprint, report: Report, *, prompt: str = ""
     str
         The document: light and dark, for screens and paper, without scripts and requests. All that a model may have
         written is escaped.
+
+    Examples
+    --------
+    >>> from personalab import report, sample
+    >>> bp = Blueprint.load("data/blueprints/league-of-legends.json")
+    >>> frame = sample(bp, 10, seed=7)
+    >>> document = page(frame, bp, report(frame, bp), prompt="ten players")
+    >>> "<h1>ten players</h1>" in document, "<script" in document
+    (True, False)
     """
     from markupsafe import Markup
 
@@ -80,6 +89,14 @@ def cards(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None, heading:
     -------
     str
         A fragment that any notebook shows, trusted or not, light or dark; all that a model may have written is escaped.
+
+    Examples
+    --------
+    >>> from personalab import sample
+    >>> bp = Blueprint.load("data/blueprints/league-of-legends.json")
+    >>> frame = sample(bp, 10, seed=7)
+    >>> "2 of 10 personas are shown." in cards(frame.head(2), bp, of=len(frame))
+    True
     """
     shown = [card(str(index), row, bp) for index, row in frame.iterrows()]
     return sketches.render(
@@ -108,7 +125,23 @@ def cards_in_text(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None) 
 
 
 def in_words(distribution: Distribution) -> str:
-    """Tell a distribution: its shares, or its range, mean and spread."""
+    """Tell a distribution: its shares, or its range, mean and spread.
+
+    Parameters
+    ----------
+    distribution : Categorical or Numeric
+        What a field states, in its base or in one of its conditionals.
+
+    Returns
+    -------
+    str
+        One line; of more than 12 values it says how many more there are.
+
+    Examples
+    --------
+    >>> in_words(Blueprint.load("data/blueprints/league-of-legends.json")["region"].base)
+    'NA 20 %, EUW 25 %, KR 15 %, BR 15 %, CN 25 %'
+    """
     return sketches.in_words(distribution.model_dump())
 
 
