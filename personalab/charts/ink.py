@@ -25,8 +25,6 @@ INK = "currentColor"
 BAND, OUTSIDE, MORE, LESS = GREY, ORANGE, BLUE, ORANGE
 # What lies behind other marks: they shine through, and its edge has all the colour's contrast.
 BEHIND: dict[str, Any] = {"color": BAND, "fillOpacity": 0.45, "stroke": BAND, "strokeWidth": 1}
-# As wide as the letters that a drawing is measured with; a wider face would be cut off at the drawing's edge.
-FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
 PAPER = {"light": ("#ffffff", "#1f2328"), "dark": ("#111111", "#e6edf3")}  # of a drawing shown as a picture
 
 # From a breath of a colour to as much of it as text on top stands, on white as on near-black.
@@ -35,7 +33,6 @@ FAINT, FULL = 0.05, 0.6
 _SHARED = {"labelColor": INK, "titleColor": INK, "titleFontWeight": "normal"}
 CONFIG: dict[str, Any] = {
     "background": "transparent",
-    "font": FONT,
     "axis": _SHARED | {"gridColor": GREY, "gridOpacity": 0.3, "domainColor": GREY, "tickColor": GREY},
     "legend": _SHARED,
     "header": {"labelColor": INK, "titleColor": INK},
