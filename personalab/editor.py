@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from personalab.llm import Model
     from personalab.population import Population
 
-PARTS = ("dom", "store", "weights", "numbers", "conditionals", "field", "rules", "fidelity", "people", "shell")
+PARTS = (
+    *("dom", "store", "gestures", "weights", "numbers", "conditionals", "field"),
+    *("rules", "fidelity", "people", "shell"),
+)
 SHEETS = ("editor", "shell", "field", "view")
 CHANGES = "Changes since it was opened:"
 MOST_CHANGES = 200  # that a still lists

@@ -13,7 +13,7 @@ function summaryLine(store) {
   const cost = h("span.pl-soft", { id: fresh("cost") });
   write.setAttribute("aria-describedby", cost.id);
   const wrong = complaint(again);
-  const answered = (answer) => wrong.say(refusalTold(answer));
+  const answered = (answer) => wrong.say(refusalOf(answer));
   const summary = h("p.pl-summary");
   const view = h("section.pl-draw", { "aria-label": "population" },
     h("div.pl-draw-line", {}, h("label", {}, size.box, " personas"), h("label", {}, "seed ", seed.box), changed, again),
@@ -36,8 +36,6 @@ function summaryLine(store) {
   return view;
 }
 
-const refusalTold = ({ refused }) => (refused ? [refused.message, refused.hint].filter(Boolean).join(" → ") : "");
-
 /** A box for the population's `n` or `seed`: taken over on Enter or when it is left. */
 function wholeBox(store, key, least) {
   const box = h("input.pl-draw-box", { type: "text", inputMode: "numeric", autocomplete: "off", "aria-label": key === "n" ? "number of personas" : "seed" });
@@ -55,7 +53,7 @@ function wholeBox(store, key, least) {
     const { n, seed } = store.state.population;
     if (value === store.state.population[key]) { box.value = shown; return; }
     const answer = await store.send("resample", { n, seed, [key]: value }, { key: `resample:${key}` });
-    wrong.say(refusalTold(answer));
+    wrong.say(refusalOf(answer));
     if (!answer.refused && !answer.replaced) box.value = shown;
   });
   return { box, wrong, show };
