@@ -114,6 +114,13 @@ class Form:
     ----------
     session : Session
         What is edited.
+
+    Examples
+    --------
+    >>> form = edit("data/blueprints/league-of-legends.json", n=100, seed=7)
+    >>> form.use(form.blueprint.replace("region", description="where they play"))
+    >>> form.steps, len(form.diff)
+    (('opened', 'set from Python'), 1)
     """
 
     def __init__(self, session: Session) -> None:
@@ -135,12 +142,24 @@ class Form:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The people who follow the blueprint, with the texts that are true of them."""
+        """The people who follow the blueprint, a row each, with the texts that are true of them.
+
+        Raises
+        ------
+        RequestError
+            If there are no people yet.
+        """
         return self._session.frame.copy()
 
     @property
     def report(self) -> Report:
-        """How closely they follow it."""
+        """How closely they follow it.
+
+        Raises
+        ------
+        RequestError
+            If there are no people yet.
+        """
         return self._session.report
 
     @property
@@ -170,11 +189,23 @@ class Form:
         return _panel()(self._session)
 
     def undo(self) -> None:
-        """Take the last step back."""
+        """Take the last step back.
+
+        Raises
+        ------
+        RequestError
+            If there is none, or a model is at work.
+        """
         self._do("undo")
 
     def redo(self) -> None:
-        """Take the last undone step again."""
+        """Take the last undone step again.
+
+        Raises
+        ------
+        RequestError
+            If there is none, or a model is at work.
+        """
         self._do("redo")
 
     def use(self, bp: Blueprint) -> None:
@@ -184,6 +215,13 @@ class Form:
         ----------
         bp : Blueprint
             One without errors.
+
+        Raises
+        ------
+        RequestError
+            If it is no blueprint, or a model is at work.
+        BlueprintError
+            If it has errors, or leaves some of the people no value; the form is as before then.
         """
         self._session.use(bp)
         self._refresh()
@@ -194,7 +232,12 @@ class Form:
         Parameters
         ----------
         seed : int, optional
-            Fixes the draw; without it one is made up.
+            A number of 0 or more that fixes the draw; without it one is made up.
+
+        Raises
+        ------
+        RequestError
+            If there is no blueprint, nobody has said how many people, or a model is at work.
         """
         self._do("resample", seed=seed)
 
@@ -210,6 +253,11 @@ class Form:
         -------
         pathlib.Path
             Where it was written.
+
+        Raises
+        ------
+        RequestError
+            If there is no blueprint yet, the ending is another, or the place cannot be written to.
         """
         self._do("save", path=path)
         return Path(path)

@@ -19,6 +19,7 @@ from personalab.editing.shown import BY_NAME
 from personalab.errors import BlueprintError, RequestError
 from personalab.inference.draft import EXAMPLE
 from personalab.writing import write
+from tests.browser import panels
 from tests.conftest import LEAGUE
 from tests.fluent import Fluent, answer
 
@@ -723,6 +724,27 @@ def test_only_available_groundings_are_offered():
     assert offered == ["off"]
     for grounding in set(inference.GROUNDINGS) - set(offered):
         assert "not available" in ask(Session(BP), "infer", prompt="x", grounding=grounding)["refused"]["message"]
+
+
+def test_states_made_for_the_page_s_tests_are_like_a_real_one():
+    """A state made by hand has the keys of the session's own, and so has every kind of part in it."""
+    session = Session(population())
+    ask(session, "set_weights", field="region", when=None, weights=EVEN)
+    real = session.state()
+    made = panels.state(panels.shares("rank", panels.RANKS), panels.numbers("age"))
+    assert made.keys() == real.keys()
+    assert made["population"].keys() == real["population"].keys()
+    assert made["population"]["cards"][0].keys() == real["population"]["cards"][0].keys()
+    for key in ("fields", "panels"):
+        kinds = {part["kind"]: part.keys() for part in real[key].values()}
+        assert [part for part in made[key].values() if part.keys() != kinds[part["kind"]]] == []
+
+
+def test_a_card_says_which_text_is_to_be_written_again():
+    """Whoever changed keeps a place for every text, empty until it is written."""
+    session = Session(population())
+    ask(session, "add_field", name="team", kind="categorical")
+    assert session.state()["population"]["cards"][0]["texts"] == [["story", ""]]
 
 
 def test_state_holds_no_numpy():

@@ -223,8 +223,10 @@ def _word(value: Any) -> str | None:
 
 
 def _card(persona: str, row: pd.Series[Any], bp: Blueprint) -> State:
-    """A card without the system prompt, which is long and not shown."""
-    return {key: value for key, value in card(persona, row, bp).items() if key != "system_prompt"}
+    """A card with a place for every text, written or not; without the system prompt, which is long and not shown."""
+    told = {key: value for key, value in card(persona, row, bp).items() if key != "system_prompt"}
+    written = dict(told["texts"])
+    return told | {"texts": [[each.name, written.get(each.name, "")] for each in bp.texts if each.name != "name"]}
 
 
 def _cell(value: Any) -> str | int | float:
