@@ -15,6 +15,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from personalab import Blueprint, edit, sample, update
+from personalab.editing.shown import CARDS, ROWS
 from personalab.editor import PARTS, Form, css, module
 from personalab.errors import RequestError
 from tests.conftest import LEAGUE, ROOT
@@ -246,6 +247,12 @@ def test_a_missing_extra_is_named(league: Blueprint, monkeypatch: pytest.MonkeyP
         edit(league)
     assert caught.value.__notes__ == ["→ in a clone of the project: pip install -e '.[lab]'"]
     assert importlib.util.find_spec("anywidget") is not None
+
+
+def test_the_page_turns_by_as_many_as_are_sent() -> None:
+    """How many rows and cards stand on a page is the same on both sides."""
+    sizes = dict(re.findall(r"^const (ROWS|CARDS) = (\d+);", module(), re.MULTILINE))
+    assert sizes == {"ROWS": str(ROWS), "CARDS": str(CARDS)}
 
 
 def test_the_front_end_is_one_module_without_requests() -> None:
