@@ -27,7 +27,7 @@ test: .venv/.test ## run the tests; those in a browser where Chromium is found
 
 notebooks: .venv/.test ## run the notebooks offline and compare every output with the stored one
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with=tests/sanitize.cfg \
-		--nbval-cell-timeout=60 -p no:cacheprovider notebooks
+		--nbval-cell-timeout=60 -p tests.comparison -p no:cacheprovider notebooks
 
 lint: .venv/.dev ## check style, types and docstrings
 	$(BIN)/ruff check

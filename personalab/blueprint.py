@@ -363,11 +363,7 @@ class Blueprint(Value):
             If the ending is another, or there is no such file.
         """
         path = Path(path)
-        parse = _PARSERS.get(path.suffix.lower())
-        if parse is None:
-            raise RequestError(
-                f"{path.name!r} is neither JSON nor YAML by its ending", hint="name it .json, .yaml or .yml"
-            )
+        parse = _PARSERS[format_of(path)]
         try:
             data = parse(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -415,12 +411,7 @@ class Blueprint(Value):
             If the ending is another, or the place cannot be written to.
         """
         path = Path(path)
-        write = _WRITERS.get(path.suffix.lower())
-        if write is None:
-            raise RequestError(
-                f"{path.name!r} is neither JSON nor YAML by its ending", hint="name it .json, .yaml or .yml"
-            )
-        return write_whole(path, write(self.to_dict()))
+        return write_whole(path, _WRITERS[format_of(path)](self.to_dict()))
 
     def __getitem__(self, name: str) -> CategoricalField | NumericField | TextField:
         for field in self.fields:
@@ -517,6 +508,14 @@ def write_whole(path: Path, text: str) -> Path:
         message = f"{str(path)!r} cannot be written: {getattr(error, 'strerror', error)}"
         raise RequestError(message, hint="name a place that can be made and written to") from error
     return path
+
+
+def format_of(path: Path) -> str:
+    """The format that a file's ending names, ``json`` or ``yaml``; RequestError for any other."""
+    known = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+    if path.suffix.lower() not in known:
+        raise RequestError(f"{path.name!r} is neither JSON nor YAML by its ending", hint="name it .json, .yaml or .yml")
+    return known[path.suffix.lower()]
 
 
 def nearest(word: str, among: Any) -> str | None:
@@ -634,5 +633,5 @@ def _write_yaml(data: dict[str, Any]) -> str:
     return out.getvalue()
 
 
-_PARSERS = {".json": _parse_json, ".yaml": _parse_yaml, ".yml": _parse_yaml}
-_WRITERS = {".json": _write_json, ".yaml": _write_yaml, ".yml": _write_yaml}
+_PARSERS = {"json": _parse_json, "yaml": _parse_yaml}
+_WRITERS = {"json": _write_json, "yaml": _write_yaml}

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from personalab.llm import Model
     from personalab.population import Population
 
-PARTS = ("dom", "store", "weights", "numbers", "conditionals", "field", "rules", "fidelity", "people", "shell")
+PARTS = (
+    *("dom", "store", "gestures", "weights", "numbers", "conditionals", "field"),
+    *("rules", "fidelity", "people", "shell"),
+)
 SHEETS = ("editor", "shell", "field", "view")
 CHANGES = "Changes since it was opened:"
 MOST_CHANGES = 200  # that a still lists
@@ -112,6 +115,13 @@ class Form:
     ----------
     session : Session
         What is edited.
+
+    Examples
+    --------
+    >>> form = edit("data/blueprints/league-of-legends.json", n=100, seed=7)
+    >>> form.use(form.blueprint.replace("region", description="where they play"))
+    >>> form.steps, len(form.diff)
+    (('opened', 'set from Python'), 1)
     """
 
     def __init__(self, session: Session) -> None:
@@ -133,12 +143,24 @@ class Form:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The people who follow the blueprint, with the texts that are true of them."""
+        """The people who follow the blueprint, a row each, with the texts that are true of them.
+
+        Raises
+        ------
+        RequestError
+            If there are no people yet.
+        """
         return self._session.frame.copy()
 
     @property
     def report(self) -> Report:
-        """How closely they follow it."""
+        """How closely they follow it.
+
+        Raises
+        ------
+        RequestError
+            If there are no people yet.
+        """
         return self._session.report
 
     @property
@@ -168,11 +190,23 @@ class Form:
         return _panel()(self._session)
 
     def undo(self) -> None:
-        """Take the last step back."""
+        """Take the last step back.
+
+        Raises
+        ------
+        RequestError
+            If there is none, or a model is at work.
+        """
         self._do("undo")
 
     def redo(self) -> None:
-        """Take the last undone step again."""
+        """Take the last undone step again.
+
+        Raises
+        ------
+        RequestError
+            If there is none, or a model is at work.
+        """
         self._do("redo")
 
     def use(self, bp: Blueprint) -> None:
@@ -182,6 +216,13 @@ class Form:
         ----------
         bp : Blueprint
             One without errors.
+
+        Raises
+        ------
+        RequestError
+            If it is no blueprint, or a model is at work.
+        BlueprintError
+            If it has errors, or leaves some of the people no value; the form is as before then.
         """
         self._session.use(bp)
         self._refresh()
@@ -192,7 +233,12 @@ class Form:
         Parameters
         ----------
         seed : int, optional
-            Fixes the draw; without it one is made up.
+            A number of 0 or more that fixes the draw; without it one is made up.
+
+        Raises
+        ------
+        RequestError
+            If there is no blueprint, nobody has said how many people, or a model is at work.
         """
         self._do("resample", seed=seed)
 
@@ -208,6 +254,11 @@ class Form:
         -------
         pathlib.Path
             Where it was written.
+
+        Raises
+        ------
+        RequestError
+            If there is no blueprint yet, the ending is another, or the place cannot be written to.
         """
         self._do("save", path=path)
         return Path(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -56,6 +57,15 @@ def rows_of(chart: Any, having: str = "") -> list[dict[str, Any]]:
     found = [list(rows) for rows in chart.to_dict()["datasets"].values()]
     [rows] = [rows for rows in found if not having or having in rows[0]]
     return rows
+
+
+def marks_of(spec: dict[str, Any], shared: dict[str, Any] | None = None) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Every mark of a specification, and what it encodes."""
+    encoding = (shared or {}) | spec.get("encoding", {})
+    if "mark" in spec:
+        yield spec["mark"], encoding
+    for part in [*spec.get("layer", ()), *spec.get("vconcat", ()), *([spec["spec"]] if "spec" in spec else [])]:
+        yield from marks_of(part, encoding)
 
 
 def size_of(chart: Any) -> tuple[float, float]:
@@ -138,9 +148,12 @@ def test_a_field_may_be_called_like_a_word_of_javascript() -> None:
 
 def test_a_chart_of_numbers_has_requested_and_achieved_moments() -> None:
     """Requested mean and sd span the bar, achieved ones the line."""
-    [row] = rows_of(charts.numerics(report(people(), places())))
+    rep = report(people(), places())
+    [row] = rows_of(charts.numerics(rep))
     assert (row["low"], row["at_requested"], row["high"]) == (5, 10, 15)
     assert row["at_achieved"] == pytest.approx(5.5)
+    alone = charts.numerics(rep, "hours").properties(width=300)
+    assert (type(alone), alone.to_dict()["width"], rows_of(alone)) == (alt.LayerChart, 300, [row])
 
 
 def test_a_report_without_such_fields_has_nothing_to_draw() -> None:
@@ -384,14 +397,35 @@ def drawn_of(values: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("values", [3, 50])
 def test_every_chart_is_described_valid_and_fits_a_notebook(values: int) -> None:
-    """Each has a title, a caption, a description that repeats them, tooltips, and at most 700 pixels across."""
+    """Each has a title, a caption, a description that repeats them, a tooltip on every mark, and 700 pixels at most."""
     for name, chart in drawn_of(values).items():
         spec = chart.to_dict(validate=True)
         assert spec["title"]["subtitle"], name
         assert spec["description"].startswith(spec["title"]["text"]), name
-        assert '"tooltip"' in json.dumps(spec), name
+        assert [mark for mark, encoding in marks_of(spec) if "tooltip" not in encoding] == [], name
         assert size_of(chart)[0] <= 700, name
         assert len(json.dumps(spec)) < 200_000, name
+
+
+@pytest.mark.parametrize("values", [3, 50])
+def test_every_chart_is_an_ordinary_one(values: int) -> None:
+    """It is sized and laid over in Altair's own words; several panels with axes of their own stand beside others."""
+    for name, chart in drawn_of(values).items():
+        assert isinstance((chart | chart).to_dict(), dict), name
+        if name in ("numerics", "diff"):
+            continue
+        assert type(chart) is alt.LayerChart, name
+        assert chart.properties(width=300).to_dict()["width"] == 300, name
+        assert (chart + chart).to_dict()["layer"], name
+
+
+def test_what_lies_behind_has_an_edge_that_stands_out() -> None:
+    """Whatever other marks shine through has a line of the full colour around it."""
+    for name, chart in drawn_of(3).items():
+        pale = [mark for mark, _ in marks_of(chart.to_dict()) if mark.get("fillOpacity", 1) < 1]
+        assert [mark for mark in pale if mark.get("stroke") != ink.BAND] == [], name
+        opaque = [mark for mark, _ in marks_of(chart.to_dict()) if mark["type"] != "text"]
+        assert [mark for mark in opaque if mark.get("opacity", 1) < 1] == [], name
 
 
 def test_a_crossing_sums_to_one_a_row_whatever_the_other_kind() -> None:

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from personalab import Blueprint, Population, edits, inference, replies, report, sample, update
 from personalab.editing import Session, changes
 from personalab.editing.panels import curve
-from personalab.editing.shown import patched
+from personalab.editing.shown import BY_NAME
 from personalab.errors import BlueprintError, RequestError
 from personalab.inference.draft import EXAMPLE
 from personalab.writing import write
+from tests.browser import panels
 from tests.conftest import LEAGUE
 from tests.fluent import Fluent, answer
 
@@ -84,6 +85,19 @@ def _alone(tmp_path):
 def ask(session, op, **args):
     """Send a command as the page does, and read the answer as the page does."""
     return json.loads(json.dumps(session.handle({"id": 1, "op": op, **args}), allow_nan=False))
+
+
+def patched(state, patch):
+    """The state with a patch laid over it, as the page does."""
+    laid = state | {key: value for key, value in patch.items() if key not in (*BY_NAME, "select")}
+    for key in BY_NAME:
+        if key in patch and patch[key] is not None and laid[key] is not None:
+            laid[key] = laid[key] | patch[key]
+        elif key in patch:
+            laid[key] = patch[key]
+        if laid[key] is not None:
+            laid[key] = {name: part for name, part in laid[key].items() if part is not None and name in laid["names"]}
+    return laid
 
 
 def test_every_edit_has_an_example():
@@ -574,6 +588,13 @@ def test_a_blueprint_with_errors_does_not_open():
         Session(BP, n=0)
 
 
+@pytest.mark.parametrize("file", ["players.txt", "players", " ", 3])
+def test_a_file_that_no_blueprint_could_be_kept_in_does_not_open(file):
+    """An ending of no known format is refused at once, and not when the first edit is to be saved."""
+    with pytest.raises(RequestError, match=r"neither JSON nor YAML|the path is"):
+        Session(BP, file=file)
+
+
 # ---- texts and models -----------------------------------------------------------------------------------------------
 
 
@@ -601,8 +622,16 @@ def test_a_population_brings_its_people_and_texts():
 
 
 def finished(session):
-    """Wait for the model, and give the page's new state."""
-    assert session.settle(MODEL_WAIT)
+    """Wait until the page is told that no model is at work any more, and give its new state."""
+    over, tell = threading.Event(), session.tell
+
+    def told(message):
+        tell(message)
+        if message["patch"].get("work", "as before") is None:
+            over.set()
+
+    session.tell = told
+    assert session.state()["work"] is None or over.wait(MODEL_WAIT)
     return session.state()
 
 
@@ -724,7 +753,7 @@ def test_results_come_in_on_the_loop_that_asked():
 
     async def wrote():
         ask(session, "write")
-        while not session.settle(0):
+        while session.state()["work"]:
             await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(wrote(), MODEL_WAIT))
@@ -754,6 +783,27 @@ def test_only_available_groundings_are_offered():
     assert offered == ["off"]
     for grounding in set(inference.GROUNDINGS) - set(offered):
         assert "not available" in ask(Session(BP), "infer", prompt="x", grounding=grounding)["refused"]["message"]
+
+
+def test_states_made_for_the_page_s_tests_are_like_a_real_one():
+    """A state made by hand has the keys of the session's own, and so has every kind of part in it."""
+    session = Session(population())
+    ask(session, "set_weights", field="region", when=None, weights=EVEN)
+    real = session.state()
+    made = panels.state(panels.shares("rank", panels.RANKS), panels.numbers("age"))
+    assert made.keys() == real.keys()
+    assert made["population"].keys() == real["population"].keys()
+    assert made["population"]["cards"][0].keys() == real["population"]["cards"][0].keys()
+    for key in ("fields", "panels"):
+        kinds = {part["kind"]: part.keys() for part in real[key].values()}
+        assert [part for part in made[key].values() if part.keys() != kinds[part["kind"]]] == []
+
+
+def test_a_card_says_which_text_is_to_be_written_again():
+    """Whoever changed keeps a place for every text, empty until it is written."""
+    session = Session(population())
+    ask(session, "add_field", name="team", kind="categorical")
+    assert session.state()["population"]["cards"][0]["texts"] == [["story", ""]]
 
 
 def test_state_holds_no_numpy():

@@ -21,6 +21,7 @@ import pytest
 from nbformat import NotebookNode
 from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams, get_sanitize_patterns
 
+from tests import comparison
 from tests.executed import executed
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +40,7 @@ MISSES = {
     "application/vnd.jupyter.widget-view+json": "its id is another on every run; text/html beside it is compared",
     "image/png": "pixels differ between machines; the chart's specification is compared",
     "image/jpeg": "the same",
+    "image/svg+xml": "where letters stand is up to the machine's fonts; the chart's specification is compared",
 }
 HIDDEN: dict[str, list[str]] = {}  # what sanitize.cfg hides in the stored outputs, by notebook
 
@@ -54,6 +56,7 @@ SAMPLE = [
 def cells(path: Path, session: pytest.Session) -> list[IPyNbCell]:
     """A notebook's code cells as nbval collects them in ``make notebooks``."""
     file = IPyNbFile.from_parent(session, path=path)
+    comparison.pytest_collectstart(file)
     file.compare_outputs = True
     file.sanitize_patterns.update(get_sanitize_patterns(SANITIZE.read_text(encoding="utf-8")))
     return list(file.collect())
@@ -126,8 +129,9 @@ def test_running_the_comparison_notices_changes(tmp_path: Path) -> None:
         )
     nbformat.write(notebook, tmp_path / "changed.ipynb")
     options = ["--nbval", "--nbval-current-env", f"--nbval-sanitize-with={SANITIZE}", "-p", "no:cacheprovider", "-rf"]
-    command = [sys.executable, "-m", "pytest", "-q", *options, "--rootdir", tmp_path, tmp_path / "changed.ipynb"]
-    said = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False).stdout
+    command = [sys.executable, "-m", "pytest", "-q", *options, "-p", "tests.comparison", "--rootdir", tmp_path]
+    command.append(tmp_path / "changed.ipynb")
+    said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False).stdout
     assert re.findall(r"^FAILED .*::Cell (\d)", said, re.MULTILINE) == ["0", "1", "2", "3"]
 
 

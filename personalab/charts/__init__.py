@@ -1,8 +1,10 @@
 """Charts: a blueprint, a population and a report as pictures, and a population as one page that needs no network.
 
-Every chart is an ordinary Altair chart: layer it, size it, save it. Each has a title, a caption that says in numbers
-what to see, a tooltip on every mark and a ``description`` that stands in for the picture. Rows are aggregated before
-they are drawn, so that a million people make no larger a chart than a hundred.
+Every chart is an ordinary Altair chart: layer it, size it with ``.properties(width=…)``, save it. Only `diff`, and
+`numerics` of all fields, are several panels below each other, each with an axis of its own: they are given their
+``width``. Each has a title, a caption that says in numbers what to see, a tooltip on every mark and a ``description``
+that stands in for the picture. Rows are aggregated before they are drawn, so that a million people make no larger a
+chart than a hundred.
 
 | question | chart |
 |---|---|

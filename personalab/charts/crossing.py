@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from personalab.blueprint import Blueprint, CategoricalField, NumericField, SampledField
-from personalab.charts.ink import BAND, FAINT, FULL, INK, MORE, STEP, WIDTH, glaze, layered, titled, told, value_axis
+from personalab.charts.ink import BEHIND, FAINT, FULL, INK, MORE, STEP, WIDTH, glaze, layered, titled, told, value_axis
 from personalab.charts.reading import column, sampled
 from personalab.errors import RequestError
 from personalab.sketches import percent, positional
@@ -176,7 +176,7 @@ def _spreads(
     )
     x = alt.X("q5:Q", title=field.name, scale=alt.Scale(zero=False))
     lines = base.mark_rule(color=INK).encode(x=x, x2="q95:Q")
-    bars = base.mark_bar(height=STEP * 0.6, color=BAND, opacity=0.55).encode(x="q25:Q", x2="q75:Q")
+    bars = base.mark_bar(height=STEP * 0.6, **BEHIND).encode(x="q25:Q", x2="q75:Q")
     ticks = base.mark_tick(thickness=2, height=STEP * 0.75, color=INK, opacity=1).encode(x="q50:Q")
     dots = base.mark_point(size=40, filled=True, shape="diamond", color=MORE, opacity=1).encode(x="at_mean:Q")
     return layered(

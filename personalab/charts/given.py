@@ -67,6 +67,13 @@ def conditionals(frame: pd.DataFrame, bp: Blueprint, field: str, *, width: int =
     ------
     RequestError
         If it is no categorical field with parents, or the frame lacks it or one of them.
+
+    Examples
+    --------
+    >>> from personalab import sample
+    >>> bp = Blueprint.load("data/blueprints/hospital-nurses.yaml")
+    >>> conditionals(sample(bp, 500, seed=7), bp, "shift_pattern").title.text
+    'shift_pattern given ward: achieved minus requested'
     """
     import altair as alt
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from personalab.blueprint import AnyField, Blueprint, TextField
 from personalab.charts.ink import BAND, INK, OUTSIDE, layered, titled, told
-from personalab.charts.pages import in_words
+from personalab.charts.pages import base_in_words
 from personalab.charts.reading import spoken_of
 from personalab.sketches import layers
 
@@ -27,12 +27,14 @@ MARGIN = 60  # pixels left and right of the outermost fields, for half a name
 LINE = 58  # pixels between fields of one column
 CURVE = 16  # straight pieces that a curve is drawn as
 SWEEPS = 6  # there and back
+BULGES = (26, 34, 42)  # pixels of a tie's bow, by turns, so that ties between the same fields lie side by side
 RULES = 3  # constraints that the caption spells out
 
 SHAPES = {"categorical": "square", "numeric": "circle", "text": "triangle-up"}
 COLOURS = {"categorical": "#2f7fc1", "numeric": "#3c8d5a", "text": "#808080"}
 
 Places = Mapping[str, tuple[float, float]]
+Curve = tuple[str, list[tuple[float, float]]]  # what it says, and the points it goes through
 
 
 def dependencies(bp: Blueprint, *, width: int = WIDE) -> alt.LayerChart:
@@ -114,7 +116,7 @@ def _places(columns: list[list[str]], width: int) -> dict[str, tuple[float, floa
     return places
 
 
-def _links(bp: Blueprint, places: Places) -> Iterator[tuple[str, str, list[tuple[float, float]]]]:
+def _links(bp: Blueprint, places: Places) -> Iterator[Curve]:
     """An arrow's curve from each parent to its child, level at both ends."""
     for field in bp.fields:
         for parent in field.parents:
@@ -123,36 +125,30 @@ def _links(bp: Blueprint, places: Places) -> Iterator[tuple[str, str, list[tuple
                 start, end = x0 + 9, x1 - 15
                 steps = [i / CURVE for i in range(CURVE + 1)]
                 curve = [(start + (end - start) * t, y0 + (y1 - y0) * t * t * (3 - 2 * t)) for t in steps]
-                yield f"{parent} → {field.name}", "parent", curve
+                yield f"{parent} → {field.name}", curve
 
 
-def _ties(bp: Blueprint, places: Places) -> Iterator[tuple[str, str, list[tuple[float, float]]]]:
+def _ties(bp: Blueprint, places: Places) -> Iterator[Curve]:
     """A bow between the fields that a constraint names, one after the other."""
     for number, rule in enumerate(bp.constraints):
         named = [field.name for field in bp.fields if field.name in spoken_of(rule)]
         for one, other in itertools.pairwise(named):
             (x0, y0), (x1, y1) = places[one], places[other]
             length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5 or 1.0
-            bulge = 26 + 8 * (number % 3)
-            across = (bulge * (y1 - y0) / length, -bulge * (x1 - x0) / length)
+            bulge = BULGES[number % len(BULGES)]
+            dx, dy = 4 * bulge * (y1 - y0) / length, -4 * bulge * (x1 - x0) / length
             steps = [i / CURVE for i in range(CURVE + 1)]
-            yield (
-                f"{rule.name}: {rule}",
-                "constraint",
-                [
-                    (x0 + (x1 - x0) * t + across[0] * 4 * t * (1 - t), y0 + (y1 - y0) * t + across[1] * 4 * t * (1 - t))
-                    for t in steps
-                ],
-            )
+            bow = [(x0 + (x1 - x0) * t + dx * t * (1 - t), y0 + (y1 - y0) * t + dy * t * (1 - t)) for t in steps]
+            yield f"{rule.name}: {rule}", bow
 
 
-def _curves(curves: list[tuple[str, str, list[tuple[float, float]]]], x: alt.X, y: alt.Y, **look: Any) -> Any:
+def _curves(curves: list[Curve], x: alt.X, y: alt.Y, **look: Any) -> Any:
     """Curves as lines of many short pieces, or None where there are none."""
     import altair as alt
 
     rows = [
         {"line": number, "what": what, "at": at, "x": px, "y": py}
-        for number, (what, _, points) in enumerate(curves)
+        for number, (what, points) in enumerate(curves)
         for at, (px, py) in enumerate(points)
     ]
     if not rows:
@@ -161,12 +157,13 @@ def _curves(curves: list[tuple[str, str, list[tuple[float, float]]]], x: alt.X, 
     return line.encode(x=x, y=y, detail="line:N", order="at:Q", tooltip=told("what"))
 
 
-def _arrows(curves: list[tuple[str, str, list[tuple[float, float]]]], x: alt.X, y: alt.Y) -> list[Any]:
+def _arrows(curves: list[Curve], x: alt.X, y: alt.Y) -> list[Any]:
+    """Curves with a head where they end."""
     import altair as alt
 
     if not curves:
         return []
-    tips = [{"what": what, "x": points[-1][0] + 2, "y": points[-1][1]} for what, _, points in curves]
+    tips = [{"what": what, "x": points[-1][0] + 2, "y": points[-1][1]} for what, points in curves]
     heads = alt.Chart(pd.DataFrame(tips)).mark_point(
         shape="triangle-right", filled=True, size=60, color=BAND, opacity=1
     )
@@ -174,13 +171,12 @@ def _arrows(curves: list[tuple[str, str, list[tuple[float, float]]]], x: alt.X, 
 
 
 def _node(field: AnyField, place: tuple[float, float]) -> dict[str, Any]:
-    base = None if isinstance(field, TextField) else field.base
     return {
         "field": field.name,
         "kind": field.kind,
         "given": ", ".join(field.parents) or "nothing",
         "description": field.description,
-        "distribution": "written by a model" if isinstance(field, TextField) else in_words(base) if base else "",
+        "distribution": base_in_words(field),
         "x": place[0],
         "y": place[1],
     }

@@ -29,6 +29,8 @@ SLACK = {"left": 30, "right": 60, "top": 5, "bottom": 5}  # pixels
 
 INK = "currentColor"
 BAND, OUTSIDE, MORE, LESS = GREY, ORANGE, BLUE, ORANGE
+# What lies behind other marks: they shine through, and its edge has all the colour's contrast.
+BEHIND: dict[str, Any] = {"color": BAND, "fillOpacity": 0.45, "stroke": BAND, "strokeWidth": 1}
 PAPER = {"light": ("#ffffff", "#1f2328"), "dark": ("#111111", "#e6edf3")}  # of a drawing shown as a picture
 
 # From a breath of a colour to as much of it as text on top stands, on white as on near-black.

@@ -48,6 +48,13 @@ def diversity(frame: pd.DataFrame, bp: Blueprint, *, width: int = WIDTH) -> alt.
     ------
     RequestError
         If fewer than two personas have texts.
+
+    Examples
+    --------
+    >>> bp = Blueprint.load("data/blueprints/league-of-legends.json")
+    >>> frame = pd.DataFrame({"backstory": ["plays at night", "coaches", "plays at night"]}, index=["a", "b", "c"])
+    >>> diversity(frame, bp).title.subtitle[1]
+    'Near-duplicates: a and c (1)'
     """
     import altair as alt
 
@@ -58,7 +65,7 @@ def diversity(frame: pd.DataFrame, bp: Blueprint, *, width: int = WIDTH) -> alt.
     pairs = near_duplicates(texts.tolist())
     ids = texts.index.astype(str).tolist()
     scale, axis = alt.Scale(type="symlog"), alt.Axis(format=",d", values=_decades(counts))
-    bars = alt.Chart(pd.DataFrame(_bars(counts))).mark_rect(color=BAND, opacity=0.75).encode(
+    bars = alt.Chart(pd.DataFrame(_bars(counts))).mark_rect(color=BAND).encode(
         x=alt.X("low:Q", title="similarity of two texts", scale=alt.Scale(domain=[0, 1], nice=False)),
         x2="high:Q",
         y2=alt.datum(0),
@@ -86,7 +93,8 @@ def _decades(counts: Any) -> list[int]:
 def _threshold() -> list[alt.Chart]:
     import altair as alt
 
-    base = alt.Chart(pd.DataFrame([{"x": DUPLICATE, "told": f"duplicates from {DUPLICATE} "}])).encode(x="x:Q")
+    threshold = pd.DataFrame([{"x": DUPLICATE, "told": f"duplicates from {DUPLICATE} "}])
+    base = alt.Chart(threshold).encode(x="x:Q", tooltip=told("told"))
     line = base.mark_rule(color=INK, strokeDash=[4, 3])
     return [line, base.mark_text(align="right", dx=-4, color=INK, fontSize=10).encode(y=alt.value(6), text="told:N")]
 

@@ -43,6 +43,15 @@ def page(frame: pd.DataFrame, bp: Blueprint, report: Report, *, prompt: str = ""
     str
         The document: light and dark, for screens and paper, without scripts and requests. All that a model may have
         written is escaped.
+
+    Examples
+    --------
+    >>> from personalab import report, sample
+    >>> bp = Blueprint.load("data/blueprints/league-of-legends.json")
+    >>> frame = sample(bp, 10, seed=7)
+    >>> document = page(frame, bp, report(frame, bp), prompt="ten players")
+    >>> "<h1>ten players</h1>" in document, "<script" in document
+    (True, False)
     """
     from markupsafe import Markup
 
@@ -57,7 +66,7 @@ def page(frame: pd.DataFrame, bp: Blueprint, report: Report, *, prompt: str = ""
         fields=[_told(field) for field in bp.fields],
         # The one thing not escaped: drawn here, and every text inside it escaped by the renderer.
         charts=[(chart.description, Markup(as_svg(chart))) for chart in charts],
-        personas=[_card(str(index), row, bp) for index, row in frame.head(MOST_CARDS).iterrows()],
+        personas=[card(str(index), row, bp) for index, row in frame.head(MOST_CARDS).iterrows()],
         total=len(frame),
     )
 
@@ -80,8 +89,16 @@ def cards(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None, heading:
     -------
     str
         A fragment that any notebook shows, trusted or not, light or dark; all that a model may have written is escaped.
+
+    Examples
+    --------
+    >>> from personalab import sample
+    >>> bp = Blueprint.load("data/blueprints/league-of-legends.json")
+    >>> frame = sample(bp, 10, seed=7)
+    >>> "2 of 10 personas are shown." in cards(frame.head(2), bp, of=len(frame))
+    True
     """
-    shown = [_card(str(index), row, bp) for index, row in frame.iterrows()]
+    shown = [card(str(index), row, bp) for index, row in frame.iterrows()]
     return sketches.render(
         "notebook.html.j2",
         personas=shown,
@@ -96,11 +113,11 @@ def cards_in_text(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None) 
     """Tell personas as text: a line each for name, tagline and values, then what they say."""
     parts = []
     for index, row in frame.iterrows():
-        card = _card(str(index), row, bp)
-        name = card["id"] if card["name"] == card["id"] else f"{card['id']} {card['name']}"
-        facts = ", ".join(f"{key} {value or 'not given'}" for key, value in card["facts"])
-        lines = [name + (f": {card['tagline']}" if card["tagline"] else ""), facts]
-        lines += [f"{key}: {text}" for key, text in card["texts"]]
+        told = card(str(index), row, bp)
+        name = told["id"] if told["name"] == told["id"] else f"{told['id']} {told['name']}"
+        facts = ", ".join(f"{key} {value or 'not given'}" for key, value in told["facts"])
+        lines = [name + (f": {told['tagline']}" if told["tagline"] else ""), facts]
+        lines += [f"{key}: {text}" for key, text in told["texts"]]
         parts.append("\n  ".join(filter(None, lines)))
     if of and of > len(frame):
         parts.append(f"{len(frame)} of {of:,} personas are shown.")
@@ -108,31 +125,54 @@ def cards_in_text(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None) 
 
 
 def in_words(distribution: Distribution) -> str:
-    """Tell a distribution: its shares, or its range, mean and spread."""
+    """Tell a distribution: its shares, or its range, mean and spread.
+
+    Parameters
+    ----------
+    distribution : Categorical or Numeric
+        What a field states, in its base or in one of its conditionals.
+
+    Returns
+    -------
+    str
+        One line; of more than 12 values it says how many more there are.
+
+    Examples
+    --------
+    >>> in_words(Blueprint.load("data/blueprints/league-of-legends.json")["region"].base)
+    'NA 20 %, EUW 25 %, KR 15 %, BR 15 %, CN 25 %'
+    """
     return sketches.in_words(distribution.model_dump())
 
 
+def base_in_words(field: AnyField) -> str:
+    """Tell what a field is drawn from where none of its conditions holds; empty where that is nothing."""
+    if isinstance(field, TextField):
+        return "written by a model"
+    return in_words(field.base) if field.base else ""
+
+
 def _told(field: AnyField) -> dict[str, Any]:
-    base = None if isinstance(field, TextField) else field.base
     cases = [] if isinstance(field, TextField) else [(label(r.when), in_words(stated(r))) for r in field.conditionals]
     return {
         "name": field.name,
         "kind": field.kind,
         "parents": ", ".join(field.parents),
         "description": field.description,
-        "base": "written by the model" if isinstance(field, TextField) else in_words(base) if base else "",
+        "base": base_in_words(field),
         "cases": cases,
     }
 
 
-def _card(persona_id: str, row: pd.Series[Any], bp: Blueprint) -> dict[str, Any]:
+def card(persona_id: str, row: pd.Series[Any], bp: Blueprint) -> dict[str, Any]:
+    """One persona as a card shows it: a name, the values drawn, and whatever was written."""
     shown = {str(name): _shown(value) for name, value in row.items()}
     texts = [field.name for field in bp.texts if field.name != "name" and shown.get(field.name)]
     return {
         "id": persona_id,
         "name": shown.get("name") or persona_id,
-        "facts": [(field.name, shown[field.name]) for field in bp.sampled if field.name in shown],
-        "texts": [(name, shown[name]) for name in texts],
+        "facts": [[field.name, shown[field.name]] for field in bp.sampled if field.name in shown],
+        "texts": [[name, shown[name]] for name in texts],
         **{key: shown.get(key, "") for key in ("tagline", "portrait", "system_prompt")},
     }
 

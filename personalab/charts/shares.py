@@ -12,11 +12,11 @@ share of 1 % and of one of 50 % are about as wide, and both can be read in one c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pandas as pd
 
-from personalab.charts.ink import BAND, INK, OUTSIDE, STEP, WIDTH, layered, sections, titled, told, value_axis
+from personalab.charts.ink import BEHIND, INK, OUTSIDE, STEP, WIDTH, layered, sections, titled, told, value_axis
 from personalab.errors import RequestError
 from personalab.reports import COVERAGE, Marginal, Moments, Report, brief
 from personalab.sketches import percent, positional
@@ -77,7 +77,7 @@ def marginals(report: Report, field: str | None = None, *, width: int = WIDTH) -
     upto = max(max(cell.high, cell.achieved) for each in drawn for cell in each.cells)
     marked = alt.Axis(format="~%", values=[share for share in LINES if share <= upto], domain=False)
     share = alt.X("low:Q", axis=marked, scale=alt.Scale(type="sqrt", domainMin=0), title=None)
-    bands = base.mark_bar(height=STEP * 0.6, color=BAND, opacity=0.45).encode(x=share, x2="high:Q")
+    bands = base.mark_bar(height=STEP * 0.6, **BEHIND).encode(x=share, x2="high:Q")
     ticks = base.mark_tick(thickness=2, height=STEP * 0.8, color=INK, opacity=1).encode(x="at_requested:Q")
     dots = base.mark_point(filled=True, size=50, opacity=1).encode(x="at_achieved:Q", **_by_place())
     chart = layered([bands, ticks, dots, _headings(drawn, heads, axis)], width=width, step=STEP)
@@ -85,7 +85,7 @@ def marginals(report: Report, field: str | None = None, *, width: int = WIDTH) -
     return titled(chart, title, _caption(report.n, drawn))
 
 
-def numerics(report: Report, field: str | None = None, *, width: int = WIDTH) -> alt.FacetChart:
+def numerics(report: Report, field: str | None = None, *, width: int = WIDTH) -> alt.LayerChart | alt.FacetChart:
     """Draw requested against achieved mean and spread of every numeric field, branch by branch.
 
     Parameters
@@ -99,26 +99,34 @@ def numerics(report: Report, field: str | None = None, *, width: int = WIDTH) ->
 
     Returns
     -------
-    altair.FacetChart
-        One panel a field, each with its own axis. Grey bar and tick, above: requested mean, one sd to either side; line
-        and dot, below: achieved.
+    altair.FacetChart or altair.LayerChart
+        One panel a field, each with its own axis; of one field that is named, this panel alone. Grey bar and tick,
+        above: requested mean, one sd to either side; line and dot, below: achieved.
 
     Raises
     ------
     RequestError
         If the report has no numeric field, or none of that name.
+
+    Examples
+    --------
+    >>> from personalab import Blueprint, report, sample
+    >>> bp = Blueprint.load("data/blueprints/league-of-legends.json")
+    >>> rep = report(sample(bp, 100, seed=7), bp)
+    >>> numerics(rep, "hours_per_week").properties(width=300).title.text
+    'lol_player: hours_per_week'
     """
     import altair as alt
 
     drawn = _chosen(report.numerics, field, "numeric")
-    tooltip = told("field", "where", "people", "requested", "achieved", "range", "KS")
-    base = alt.Chart().encode(y=value_axis("where"), tooltip=tooltip)
-    value = alt.X("low:Q", title="mean, and one standard deviation to either side", scale=alt.Scale(zero=False))
-    asked = base.mark_bar(height=8, yOffset=ABOVE, color=BAND, opacity=0.45).encode(x=value, x2="high:Q")
-    ticks = base.mark_tick(thickness=2, height=10, yOffset=ABOVE, color=INK, opacity=1).encode(x="at_requested:Q")
-    lines = base.mark_rule(color=INK, yOffset=BELOW).encode(x="achieved_low:Q", x2="achieved_high:Q")
-    dots = base.mark_point(filled=True, size=55, opacity=1, color=INK, yOffset=BELOW).encode(x="at_achieved:Q")
-    layers = alt.layer(asked, ticks, lines, dots, data=pd.DataFrame(_moments(drawn)))
+    layers: alt.LayerChart = _spans(drawn).properties(width=width, height=alt.Step(TALL))
+    bound = sorted({rule for each in drawn for rule in each.constraints})
+    caption = [
+        "Above, grey bar and tick: requested. Below, line and dot: achieved",
+        f"Where {', '.join(bound)} binds it comes first, and means and sds may differ" if bound else "",
+    ]
+    if field is not None:
+        return titled(layers, f"{report.domain}: {field}", caption)
     header = alt.Header(
         title=None,
         labelExpr="trim(datum.label)",
@@ -128,15 +136,23 @@ def numerics(report: Report, field: str | None = None, *, width: int = WIDTH) ->
         labelFontWeight="bold",
     )
     names = list(dict.fromkeys(_panel(each.attribute) for each in drawn))
-    row = alt.Row("panel:N", sort=names, header=header)
-    sized = layers.properties(width=width, height=alt.Step(TALL)).facet(row=row, spacing=12)
-    panels: alt.FacetChart = sized.resolve_scale(x="independent", y="independent").resolve_axis(x="independent")
-    bound = sorted({rule for each in drawn for rule in each.constraints})
-    caption = [
-        "Above, grey bar and tick: requested. Below, line and dot: achieved",
-        f"Where {', '.join(bound)} binds it comes first, and means and sds may differ" if bound else "",
-    ]
+    faceted = layers.facet(row=alt.Row("panel:N", sort=names, header=header), spacing=12)
+    panels: alt.FacetChart = faceted.resolve_scale(x="independent", y="independent").resolve_axis(x="independent")
     return titled(panels, f"{report.domain}: numbers", caption)
+
+
+def _spans(drawn: Sequence[Moments]) -> alt.LayerChart:
+    """Requested and achieved mean with one standard deviation to either side, a line a branch."""
+    import altair as alt
+
+    tooltip = told("field", "where", "people", "requested", "achieved", "range", "KS")
+    base = alt.Chart().encode(y=value_axis("where"), tooltip=tooltip)
+    value = alt.X("low:Q", title="mean, and one standard deviation to either side", scale=alt.Scale(zero=False))
+    asked = base.mark_bar(height=8, yOffset=ABOVE, **BEHIND).encode(x=value, x2="high:Q")
+    ticks = base.mark_tick(thickness=2, height=10, yOffset=ABOVE, color=INK, opacity=1).encode(x="at_requested:Q")
+    lines = base.mark_rule(color=INK, yOffset=BELOW).encode(x="achieved_low:Q", x2="achieved_high:Q")
+    dots = base.mark_point(filled=True, size=55, opacity=1, color=INK, yOffset=BELOW).encode(x="at_achieved:Q")
+    return cast("alt.LayerChart", alt.layer(asked, ticks, lines, dots, data=pd.DataFrame(_moments(drawn))))
 
 
 def _chosen(measured: Sequence[Measured], field: str | None, kind: str) -> list[Measured]:
@@ -174,16 +190,20 @@ def _headings(drawn: Sequence[Marginal], rows: list[str], axis: alt.Y) -> alt.Ch
     made: alt.Chart = (
         alt.Chart(pd.DataFrame({"row": rows, "told": texts}))
         .mark_text(align="left", color=INK, fontSize=10, opacity=0.85)
-        .encode(x=alt.value(2), y=axis, text="told:N")
+        .encode(x=alt.value(2), y=axis, text="told:N", tooltip=told("told"))
     )
     return made
 
 
+def outside_told(outside: int, shares: int) -> str:
+    """How many shares lie outside their band, and how many would by chance."""
+    chance = percent(1 - COVERAGE)
+    return f"{outside:,} of {shares:,} shares outside the band (chance alone puts up to {chance} there)"
+
+
 def _caption(n: int, drawn: Sequence[Marginal]) -> list[str]:
-    outside = sum(each.outside for each in drawn)
-    shares = sum(len(each.cells) for each in drawn)
     return [
-        f"{outside} of {shares} shares outside the band (chance alone puts up to {percent(1 - COVERAGE)} there)",
+        outside_told(sum(each.outside for each in drawn), sum(len(each.cells) for each in drawn)),
         f"Grey band: where {percent(COVERAGE)} of independent draws of {n:,} fall",
         "Tick: requested. Dot: achieved. Square-root scale",
     ]

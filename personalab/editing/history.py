@@ -13,6 +13,7 @@ from personalab.blueprint import Blueprint
 from personalab.errors import RequestError
 from personalab.sampling import sample
 
+NOBODY = "say how many with n=, or draw them with Resample"
 MOST_STEPS = 200  # that are kept: each is named in every message
 
 
@@ -43,7 +44,7 @@ class Source:
         if self.given is not None:
             return self.given
         if self.start is None or self.n is None:
-            raise RequestError("there are no people yet", hint="say how many with n=, or draw them with Resample")
+            raise RequestError("there are no people yet", hint=NOBODY)
         return sample(self.start, self.n, seed=self.seed)
 
 

@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from personalab.blueprint import Blueprint
+from personalab.blueprint import Blueprint, format_of
 from personalab.editing.history import History, Source, Step, is_same
 from personalab.errors import RequestError
 from personalab.lint import demand_valid
@@ -34,6 +34,8 @@ def opening(bp: Any, n: int | None, seed: int | None, file: Path | None) -> Hist
     History
         Of one step, or of a second one that reads the file.
     """
+    if file is not None:
+        format_of(file)  # else the first edit would be the one to learn that it cannot be kept
     kept = Blueprint.load(file) if file is not None and file.exists() else None
     first = _population(bp, n, seed) if isinstance(bp, Population) else _blueprint(bp or kept, n, seed)
     history = History((first,))

@@ -8,7 +8,7 @@ sum of their draws, never narrower than the counts next to it, which rounding al
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from personalab import numerics
 from personalab.blueprint import Blueprint, Categorical, CategoricalField, Numeric, NumericField
 from personalab.branches import Branch, branches
+from personalab.charts.shares import outside_told
 from personalab.columns import Array, Columns
 from personalab.draws import shares
-from personalab.reports import COVERAGE, DUST, Edge, Marginal, Moments, Report, percent
+from personalab.reports import DUST, Edge, Marginal, Moments, Report
 
 Floats = NDArray[np.float64]
 Panel = dict[str, Any]
+Held = TypeVar("Held", Categorical, Numeric)
 
 BINS = 20  # of a number's range
 DIGITS = 6  # of what is only drawn
@@ -63,13 +65,12 @@ def panels(bp: Blueprint, columns: Columns, report: Report) -> dict[str, Panel]:
 
 
 def caption(made: Mapping[str, Panel]) -> str:
-    """How many shares lie outside their band, and how many would by chance."""
+    """What to say below the panels of shares; nothing where there are none."""
     cells = [cell for panel in made.values() if panel["kind"] == "shares" for cell in panel["cells"]]
     if not cells:
         return ""
     outside = sum(not low - DUST <= achieved <= high + DUST for _, _, achieved, low, high in cells)
-    chance = percent(1 - COVERAGE)
-    return f"{outside:,} of {len(cells):,} shares outside the band (chance alone puts up to {chance} there)"
+    return outside_told(outside, len(cells))
 
 
 def _root(found: Marginal) -> Panel:
@@ -79,7 +80,7 @@ def _root(found: Marginal) -> Panel:
 
 def _child(bp: Blueprint, field: CategoricalField, columns: Columns, edge: Edge) -> Panel:
     found, index = branches(bp, field, columns)
-    tables = np.array([shares(field, _table(each)) for each in found])
+    tables = np.array([shares(field, _held(each, Categorical)) for each in found])
     sizes, n = np.bincount(index, minlength=len(found)), len(index)
     requested = sizes @ tables / n
     spread = WIDTH * np.sqrt(sizes @ (tables * (1 - tables))) / n
@@ -107,7 +108,7 @@ def _shares(
 
 def _numbers(bp: Blueprint, field: NumericField, columns: Columns, moments: list[Moments]) -> Panel:
     found, index = branches(bp, field, columns)
-    laws = [numerics.law(_numeric(each)) for each in found]
+    laws = [numerics.law(_held(each, Numeric)) for each in found]
     column = np.asarray(columns[field.name], dtype=float)
     part = np.bincount(index, minlength=len(found)) / len(index)
     low = min([float(column.min()), *(each.requested["min"] for each in moments)])
@@ -175,13 +176,8 @@ def _brief(number: float) -> float:
     return float(f"{number:.{DIGITS}g}")
 
 
-def _table(found: Branch | None) -> Categorical:
-    if found is None or not isinstance(found.distribution, Categorical):
-        raise TypeError("a categorical field that was drawn has weights for everybody")
-    return found.distribution
-
-
-def _numeric(found: Branch | None) -> Numeric:
-    if found is None or not isinstance(found.distribution, Numeric):
-        raise TypeError("a numeric field that was drawn has moments for everybody")
+def _held(found: Branch | None, kind: type[Held]) -> Held:
+    """What holds for the people of a branch."""
+    if found is None or not isinstance(found.distribution, kind):
+        raise TypeError("whoever was drawn has a distribution of the field's kind")
     return found.distribution

@@ -18,7 +18,7 @@ import pandas as pd
 
 from personalab import edits, llm, rules
 from personalab.blueprint import Blueprint, Constraint
-from personalab.editing.history import History, Step, is_same, same_gesture
+from personalab.editing.history import NOBODY, History, Step, is_same, same_gesture
 from personalab.editing.keeping import Keeper
 from personalab.editing.opening import drawn_from, opening
 from personalab.editing.people import Crowd, People, Texts, text_columns, unwritten
@@ -39,7 +39,6 @@ _log = logging.getLogger(__name__)
 PATIENT = ("cancel", "check", "page", "rest", "save")  # what can be done while a model is at work
 QUIET = ("check", "page", "rest")  # what leaves an error where it is
 LONGEST = 80  # characters of a step's name, of which every message holds all
-NOBODY = "say how many people with n=, or draw them with Resample"
 
 
 class Session:
@@ -96,9 +95,7 @@ class Session:
         self._error: dict[str, str] | None = None
         self._work: Work | None = None
         self._lock = threading.RLock()
-        self._idle = threading.Event()
-        self._idle.set()
-        place = None if file is None else Path(file)
+        place = None if file is None else _path(file)
         self._history = opening(bp, n, self._seed, place)
         self._hold(self._history)
         self._keeper = Keeper(place, self.blueprint)
@@ -177,9 +174,7 @@ class Session:
         except PersonalabError as error:
             return {"ack": ack, "refused": refusal(error)}
         except Exception as error:  # whatever it is, the page must hear of it, and the next command be served
-            _log.exception("a command of the page could not be done")
-            message = f"this could not be done: {type(error).__name__}"
-            return {"ack": ack, "refused": {"message": message, "hint": "nothing has changed; the log says more"}}
+            return {"ack": ack, "refused": _unforeseen(error)}
 
     def do(self, op: str, **args: Any) -> None:
         """Do the same from Python, and tell the page.
@@ -207,21 +202,6 @@ class Session:
         with self._transaction("use"):
             self._step("set from Python", bp)
             self._announce()
-
-    def settle(self, seconds: float) -> bool:
-        """Wait until no model is at work.
-
-        Parameters
-        ----------
-        seconds : float
-            How long at most.
-
-        Returns
-        -------
-        bool
-            Whether that is so.
-        """
-        return self._idle.wait(seconds)
 
     # ---- what can be done ---------------------------------------------------------------------------------------
 
@@ -364,7 +344,6 @@ class Session:
 
     def _begin(self, work: Work, job: Callable[[], Any], then: Callable[[Any], None]) -> None:
         self._work, home = work, Home()
-        self._idle.clear()
         work.start(job, lambda: home.soon(self._announce), lambda: home.soon(partial(self._finish, work, then)))
 
     def _finish(self, work: Work, then: Callable[[Any], None]) -> None:
@@ -383,13 +362,8 @@ class Session:
             except PersonalabError as error:
                 self._error = _sentences(error)
             except Exception as error:  # as for a command: said, logged, and the form stays alive
-                _log.exception("work with a model has failed")
-                self._error = {
-                    "message": f"this could not be done: {type(error).__name__}",
-                    "hint": "the log says more",
-                }
+                self._error = _unforeseen(error)
             self._announce()
-            self._idle.set()
 
     # ---- people -------------------------------------------------------------------------------------------------
 
@@ -502,6 +476,15 @@ def _brief(name: str) -> str:
 def _sentences(error: PersonalabError) -> dict[str, str]:
     told = refusal(error)
     return {"message": told["message"], "hint": told["hint"]}
+
+
+def _unforeseen(error: Exception) -> dict[str, str]:
+    """Log a fault of the library itself, and say its type."""
+    _log.error("what was asked for could not be done", exc_info=error)
+    return {
+        "message": f"this could not be done: {type(error).__name__}",
+        "hint": "nothing has changed; the log says more",
+    }
 
 
 def _path(path: Any) -> Path:

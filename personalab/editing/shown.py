@@ -16,10 +16,10 @@ import pandas as pd
 from personalab import edits
 from personalab.blueprint import AnyField, Blueprint, Categorical, CategoricalField, Change, Numeric, TextField
 from personalab.branches import Distribution
+from personalab.charts.pages import card
 from personalab.editing.panels import caption, curve
 from personalab.editing.people import People, unwritten
 from personalab.errors import PersonalabError, RequestError
-from personalab.facts import as_string
 from personalab.inference import GROUNDINGS, check_request
 from personalab.lint import WRITTEN, validate
 from personalab.reports import positional
@@ -160,20 +160,6 @@ def difference(before: State, after: State) -> State:
     return patch
 
 
-def patched(state: State, patch: State) -> State:
-    """Lay a patch over a state, as the page does."""
-    whole = {key: value for key, value in patch.items() if key not in (*BY_NAME, "select")}
-    laid = {**state, **whole}
-    for key in BY_NAME:
-        if key in patch and patch[key] is not None and laid[key] is not None:
-            laid[key] = {**laid[key], **patch[key]}
-        elif key in patch:
-            laid[key] = patch[key]
-        if laid[key] is not None:
-            laid[key] = {name: part for name, part in laid[key].items() if part is not None and name in laid["names"]}
-    return laid
-
-
 def _entries(before: Mapping[str, Any], after: Mapping[str, Any], names: list[str]) -> State:
     gone = {name: None for name in before if name not in after and name in names}
     return {name: part for name, part in after.items() if before.get(name) != part} | gone
@@ -238,15 +224,10 @@ def _word(value: Any) -> str | None:
 
 
 def _card(persona: str, row: pd.Series[Any], bp: Blueprint) -> State:
-    shown = {str(name): as_string(value) for name, value in row.items() if not pd.isna(value)}
-    texts = [field.name for field in bp.texts if field.name != "name" and field.name in shown]
-    return {
-        "id": persona,
-        "name": shown.get("name", persona),
-        "facts": [[field.name, shown[field.name]] for field in bp.sampled],
-        "texts": [[name, shown[name]] for name in texts],
-        **{key: shown.get(key, "") for key in WRITTEN[:2]},
-    }
+    """A card with a place for every text, written or not; without the system prompt, which is long and not shown."""
+    told = {key: value for key, value in card(persona, row, bp).items() if key != "system_prompt"}
+    written = dict(told["texts"])
+    return told | {"texts": [[each.name, written.get(each.name, "")] for each in bp.texts if each.name != "name"]}
 
 
 def _cell(value: Any) -> str | int | float:

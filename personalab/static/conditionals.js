@@ -133,8 +133,7 @@ class RowTable {
 
   /** Send a command about a row; what the kernel says against it, or null. */
   async ask(op, args) {
-    const answer = await this.store.send(op, { field: this.name, ...args });
-    return answer.refused ? sentenceOf(answer.refused) : null;
+    return refusalOf(await this.store.send(op, { field: this.name, ...args }));
   }
 }
 

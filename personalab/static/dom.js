@@ -36,6 +36,25 @@ function arrange(parent, list) {
   });
 }
 
+/** The same without moving the element that has the focus, which would lose it. */
+function settle(parent, wanted) {
+  const active = parent.getRootNode().activeElement;
+  const kept = active && wanted.find((child) => child.contains(active));
+  if (!kept || kept.parentNode !== parent) return arrange(parent, wanted);
+  if (wanted.length === parent.childNodes.length && wanted.every((child, at) => parent.childNodes[at] === child)) return undefined;
+  for (const child of [...parent.childNodes]) if (!wanted.includes(child)) child.remove();
+  const at = wanted.indexOf(kept);
+  for (const child of wanted.slice(0, at)) parent.insertBefore(child, kept);
+  return parent.append(...wanted.slice(at + 1));
+}
+
+/** As many children as items, made once and filled anew: the focus stays. */
+function refill(list, items, make, fill) {
+  while (list.children.length > items.length) list.lastElementChild.remove();
+  while (list.children.length < items.length) list.append(make());
+  items.forEach((item, at) => fill(list.children[at], item, at));
+}
+
 /** Elements kept by key, so that a patch changes them instead of making them anew. */
 function keyed(make) {
   const kept = new Map();
@@ -72,6 +91,19 @@ function typed(text) {
 /** A text that keeps its direction to itself: one written from right to left would turn the numbers beside it round. */
 const apart = (text) => (/[\u0590-\u08ff\u202a-\u202e\u2066-\u2068\ufb1d-\ufdff\ufe70-\ufefc]/.test(text) ? `\u2068${text}\u2069` : text);
 
+/** A share with one decimal at most: "72.5 %". */
+const percent = (share) => `${Number((share * 100).toFixed(1))} %`;
+
+const sum = (numbers) => numbers.reduce((total, each) => total + each, 0);
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+/** Names as a sentence lists them: "Gold", "Gold and Silver", "Gold, Silver and 4 more". */
+function listed(names, most = 3) {
+  if (names.length === 1) return names[0];
+  if (names.length <= most) return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+  return `${names.slice(0, most - 1).join(", ")} and ${names.length - most + 1} more`;
+}
+
 const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 
 const PATHS = {
@@ -92,6 +124,12 @@ function icon(name) {
   return svg("svg", { class: "pl-icon", viewBox: "0 0 18 18", width: 16, height: 16, "aria-hidden": "true" },
     svg("path", { d: PATHS[name], fill: "none", stroke: "currentColor", "stroke-width": 1.8, "stroke-linecap": "round", "stroke-linejoin": "round" }));
 }
+
+/** A refusal as a sentence: what, and what to do. */
+const sentenceOf = ({ message, hint }) => [message, hint].filter(Boolean).join(" → ");
+
+/** What the kernel has against a command; null where it has done it. */
+const refusalOf = ({ refused }) => (refused ? sentenceOf(refused) : null);
 
 let ids = 0;
 const fresh = (prefix) => `pl-${prefix}-${++ids}`;

@@ -28,23 +28,6 @@ function iconButton(kind, label, then) {
 /** Whether a button can do anything just now; it stays in place, so that the focus does too. */
 const able = (button, can) => button.setAttribute("aria-disabled", String(!can));
 
-/** Send a command and say beside `wrong` what the kernel has against it; whether it was accepted. */
-async function attempt(store, wrong, op, args, options = {}) {
-  const { refused } = await store.send(op, args, options);
-  wrong.say(refused ? sentenceOf(refused) : null);
-  return !refused;
-}
-
-/** Leave what was typed with Escape, which then goes no further; with nothing typed it stays the notebook's key. */
-function onEscape(control, isTyped, restore) {
-  control.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !isTyped()) return;
-    event.preventDefault();
-    event.stopPropagation();
-    restore();
-  });
-}
-
 function fieldHead(store, name) {
   const input = h("input.pl-box.pl-name", { type: "text", autocomplete: "off", spellcheck: false, value: name, "aria-label": `${name}: name` });
   const wrong = complaint(input);

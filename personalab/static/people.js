@@ -14,14 +14,14 @@ function summaryLine(store) {
   write.setAttribute("aria-describedby", cost.id);
   const wrong = complaint(again);
   const failed = complaint(h("span")); // here too: the head of a long editor may be out of sight
-  const answered = (answer) => wrong.say(refusalTold(answer));
+  const answered = (answer) => wrong.say(refusalOf(answer));
   const summary = h("p.pl-summary");
   const view = h("section.pl-draw", { "aria-label": "population" },
     h("div.pl-draw-line", {}, h("label", {}, size.box, " personas"), h("label", {}, "seed ", seed.box), changed, again),
     size.wrong, seed.wrong, wrong,
     h("div.pl-draw-line", {}, write, cost), failed,
     summary);
-  store.on(view, ["error"], () => failed.say(store.state.error ? refusalTold({ refused: store.state.error }) : null));
+  store.on(view, ["error"], () => failed.say(store.state.error ? refusalOf({ refused: store.state.error }) : null));
   store.on(view, ["population", "work", "model"], () => {
     const { population, work, model } = store.state;
     view.hidden = !population;
@@ -37,8 +37,6 @@ function summaryLine(store) {
   });
   return view;
 }
-
-const refusalTold = ({ refused }) => (refused ? [refused.message, refused.hint].filter(Boolean).join(" → ") : "");
 
 /** A box for the population's `n` or `seed`: taken over on Enter or when it is left. */
 function wholeBox(store, key, least) {
@@ -56,7 +54,7 @@ function wholeBox(store, key, least) {
     wrong.say("");
     if (value === store.state.population[key]) { box.value = shown; return; }
     const answer = await store.send("resample", { [key]: value }, { key: `resample:${key}` });
-    wrong.say(refusalTold(answer));
+    wrong.say(refusalOf(answer));
     if (!answer.refused && !answer.replaced) box.value = shown;
   });
   return { box, wrong, show };

@@ -180,9 +180,8 @@ function aboutBox(store, key, label, box) {
   let last = null;
   const take = async () => {
     if (box.value === last) return;
-    const { refused } = await store.send("about", { key, text: box.value }, { key: `about:${key}` });
-    wrong.say(refused ? sentenceOf(refused) : null);
-    if (!refused && !store.isPending(`about:${key}`)) box.value = last = told();
+    const done = await attempt(store, wrong, "about", { key, text: box.value }, { key: `about:${key}` });
+    if (done && !store.isPending(`about:${key}`)) box.value = last = told();
   };
   box.id = fresh("about");
   box.addEventListener("change", take);

@@ -108,12 +108,10 @@ function goInHistory(store, op) {
 
 /** Escape closes what is open; where nothing is, it gives the notebook its keys back. */
 function leaveOrClose(root, event) {
-  if (event.target.closest("dialog[open]")) return;
-  const open = root.querySelector(".pl-drawer[aria-expanded='true'], details.pl-menu[open]");
+  const open = root.querySelector(".pl-drawer[aria-expanded='true']");
   event.preventDefault();
   event.stopPropagation();
-  if (open?.matches("details")) { open.open = false; open.querySelector("summary").focus(); }
-  else if (open) { open.click(); open.focus(); }
+  if (open) { open.click(); open.focus(); }
   else giveKeysBack(root);
 }
 
@@ -212,9 +210,6 @@ function tidings(before, { steps, step, population }) {
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** A refusal: what, and what to do. */
-const sentenceOf = ({ message, hint }) => [message, hint].filter(Boolean).join(" → ");
-
 function historyButton(store, op) {
   const word = capital(op);
   const button = h("button.pl-quiet", { type: "button", onclick: () => goInHistory(store, op) }, icon(op), h("span.pl-word", {}, word));
@@ -241,13 +236,6 @@ function oneOpen(drawers) {
     button.setAttribute("aria-expanded", String(panel === wanted));
   });
   for (const { button, panel } of drawers) button.addEventListener("click", () => show(panel.hidden ? panel : null));
-}
-
-/** As many children as items, made once and filled anew: the focus stays. */
-function refill(list, items, make, fill) {
-  while (list.children.length > items.length) list.lastElementChild.remove();
-  while (list.children.length < items.length) list.append(make());
-  items.forEach((item, at) => fill(list.children[at], item, at));
 }
 
 function stepsDrawer(store) {
@@ -295,9 +283,8 @@ function fileDrawer(store) {
   const saved = h("p.pl-soft", { role: "status" });
   const act = async (op) => {
     const where = path.value.trim() || path.placeholder;
-    const { refused } = await store.send(op, { path: where });
-    wrong.say(refused ? sentenceOf(refused) : null);
-    if (!refused) saved.textContent = `${op === "save" ? "Saved to" : "Opened from"} ${where} at ${new Date().toLocaleTimeString("en-GB")}.`;
+    const done = await attempt(store, wrong, op, { path: where });
+    if (done) saved.textContent = `${op === "save" ? "Saved to" : "Opened from"} ${where} at ${new Date().toLocaleTimeString("en-GB")}.`;
   };
   const button = (op) => h("button", { type: "button", onclick: () => act(op) }, capital(op));
   const made = drawer("File", h("div.pl-together", {}, h("label", { for: path.id }, "YAML file"), path, button("save"), button("open")), wrong, saved);
@@ -323,13 +310,12 @@ function promptDrawer(store) {
     h("p.pl-soft", {}, "A model infers which fields matter, how they are distributed and what depends on what; so many people are then drawn by arithmetic."),
     h("div.pl-together", {}, h("label", { for: number.id }, "How many"), number,
       h("label", { for: grounding.id }, "Grounding"), grounding, infer, model), wrong.number);
-  const submit = async () => {
+  const submit = () => {
     const n = typed(number.value);
     wrong.prompt.say(prompt.value.trim() ? null : "Say in a sentence who the people are.");
     wrong.number.say(Number.isInteger(n) && n > 0 ? null : "How many is a whole number from 1 up.");
     if (!wrong.prompt.hidden || !wrong.number.hidden || store.state.work) return;
-    const { refused } = await store.send("infer", { prompt: prompt.value.trim(), count: n, grounding: grounding.value });
-    wrong.prompt.say(refused ? sentenceOf(refused) : null);
+    attempt(store, wrong.prompt, "infer", { prompt: prompt.value.trim(), count: n, grounding: grounding.value });
   };
   form.addEventListener("submit", (event) => { event.preventDefault(); submit(); });
   prompt.addEventListener("keydown", (event) => {
@@ -512,9 +498,8 @@ function addFieldForm(store) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (!name.value.trim()) return wrong.say("A field has a name.");
-    const { refused } = await store.send("add_field", { name: name.value.trim(), kind: kind.value });
-    wrong.say(refused ? sentenceOf(refused) : null);
-    if (refused) return name.focus();
+    const done = await attempt(store, wrong, "add_field", { name: name.value.trim(), kind: kind.value });
+    if (!done) return name.focus();
     name.value = "";
     made.button.click();
     made.button.closest("nav").querySelector("[aria-current]")?.focus();

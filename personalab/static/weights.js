@@ -6,54 +6,11 @@
 // until the weights change from elsewhere. Every change is shown at once and sent whole; the kernel's answer confirms
 // it, or takes it back with a sentence.
 
-const QUIET = 1500; // ms without a key press after which the next one is a step of its own to undo
 const AGREED = 1e-9; // shares this close are the same ones, come back from the kernel
 
 /** The editor of the weights that a field has at a row of its conditionals, or of its base where `row` is null. */
 function weightsEditor(store, field, row, tools = null) {
   return new WeightTable(store, field.name, row, tools).element;
-}
-
-/** What holds for a field at a row's `when`, its base where `when` is null; null where there is none. */
-function lawOf(store, name, when) {
-  const field = store.field(name);
-  if (!field) return null;
-  if (when === null) return field.base;
-  const key = JSON.stringify(when);
-  return field.rows.find((row) => JSON.stringify(row.when) === key) ?? null;
-}
-
-const commandKey = (op, name, when) => `${op}:${name}:${JSON.stringify(when)}`;
-const sum = (numbers) => numbers.reduce((total, each) => total + each, 0);
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-
-/** Number the gestures of some controls: what is done between two pauses, or while a pointer is down, is one step. */
-function gestures(store) {
-  let number = null;
-  let last = 0;
-  let held = false;
-  const begin = () => { number = store.gesture(); last = Date.now(); };
-  const hold = () => {
-    begin();
-    held = true;
-    for (const event of ["pointerup", "pointercancel"]) window.addEventListener(event, () => { held = false; }, { once: true });
-  };
-  return {
-    watch(control) { control.addEventListener("focus", begin); control.addEventListener("pointerdown", hold); return control; },
-    now() {
-      if (number === null || (!held && Date.now() - last > QUIET)) begin();
-      last = Date.now();
-      return number;
-    },
-  };
-}
-
-const KEYS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10, Home: -Infinity, End: Infinity };
-
-/** How many steps a key asks for: arrows one, with Shift a tenth, Page ten, Home and End all; 0 for every other key. */
-function stepsOf(event, keys = Object.keys(KEYS)) {
-  if (event.ctrlKey || event.metaKey || event.altKey || !keys.includes(event.key)) return 0;
-  return KEYS[event.key] * (event.shiftKey && event.key.startsWith("Arrow") ? 0.1 : 1);
 }
 
 /** The weights once one of them is `to`: the others that are free share the rest as they share it in `base`. */
@@ -79,27 +36,6 @@ function exact(weights, free) {
 function normal(weights) {
   const total = sum(weights);
   return total > 0 && Math.abs(total - 1) > 1e-12 ? weights.map((weight) => weight / total) : [...weights];
-}
-
-const percent = (share) => `${Number((share * 100).toFixed(1))} %`;
-
-/** Names as a sentence lists them: "Gold", "Gold and Silver", "Gold, Silver and 4 more". */
-function listed(names, most = 3) {
-  if (names.length === 1) return names[0];
-  if (names.length <= most) return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
-  return `${names.slice(0, most - 1).join(", ")} and ${names.length - most + 1} more`;
-}
-
-/** Put `wanted` into `parent` in their order without moving the one that has the focus, which would lose it. */
-function settle(parent, wanted) {
-  const active = parent.getRootNode().activeElement;
-  const kept = active && wanted.find((child) => child.contains(active));
-  if (!kept || kept.parentNode !== parent) return arrange(parent, wanted);
-  if (wanted.length === parent.childNodes.length && wanted.every((child, at) => parent.childNodes[at] === child)) return undefined;
-  for (const child of [...parent.childNodes]) if (!wanted.includes(child)) child.remove();
-  const at = wanted.indexOf(kept);
-  for (const child of wanted.slice(0, at)) parent.insertBefore(child, kept);
-  return parent.append(...wanted.slice(at + 1));
 }
 
 const LOCKS = new WeakMap();

@@ -4,69 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 from typing import Any
 
 import pytest
 
-DASH = "\N{EN DASH}"
-RANKS = {"Iron": (0.15, 0.16), "Silver": (0.45, 0.44), "Gold": (0.2, 0.201), "Diamond": (0.2, 0.199)}
-
-
-def shares(field: str, cells: dict[str, tuple[float, float]], n: int = 1000) -> dict[str, Any]:
-    """A categorical field's panel: requested and achieved by value, with the band of `n` draws."""
-    drawn = []
-    for value, (requested, achieved) in cells.items():
-        half = 1.96 * math.sqrt(requested * (1 - requested) / n)
-        drawn.append([value, requested, achieved, max(0.0, requested - half), min(1.0, requested + half)])
-    far = {"title": field, "tvd": 0.0812, "limit": 0.0004, "expected": 0.026}
-    return {"field": field, "kind": "shares", **far, "cells": drawn}
-
-
-def numbers(field: str) -> dict[str, Any]:
-    """A numeric field's panel: 20 bins from 0 to 100, the requested mean at 40."""
-    heights = [math.exp(-((x + 2.5 - 40) ** 2) / 450) for x in range(0, 100, 5)]
-    bins = [[5 * at, 5 * at + 5, height / sum(heights), 1 / 20] for at, height in enumerate(heights)]
-    achieved = {"mean": 50.0, "sd": 28.9, "min": 0, "max": 100}
-    moments = {"requested": {"mean": 40.0, "sd": 15.0}, "achieved": achieved}
-    return {"field": field, "kind": "numbers", "min": 0, "max": 100, **moments, "bins": bins}
-
-
-def population(**changes: Any) -> dict[str, Any]:
-    """A population of 1,000 with eight rows and six cards at hand."""
-    texts = {"tagline": "Plays to relax", "portrait": "Mina plays after work.", "texts": [["why", "It is my hour."]]}
-    cards = [
-        {"id": f"p_{i:03}", "name": f"Mina {i}", "facts": [["rank", "Gold"], ["age", 20 + i]], **texts}
-        for i in range(6)
-    ]
-    rows = [[f"p_{i:03}", "Gold", 20 + i] for i in range(8)]
-    told = {"caption": "1 of 4 shares outside the band", "summary": "Every share is as requested."}
-    counts = {"n": 1000, "seed": 7, "changed": 120, "edited": 80, "texts": 12, "written": True, "first": 0}
-    return {**counts, **told, "columns": ["id", "rank", "age"], "rows": rows, "cards": cards} | changes
-
-
-def weighed(panel: dict[str, Any]) -> dict[str, Any]:
-    """The field that a panel shows."""
-    field = {"name": panel["field"], "description": "", "parents": [], "changed": False, "depends": [], "mentioned": []}
-    rest = {"barred": {}, "rows": [], "more": 0}
-    if panel["kind"] == "numbers":
-        base = {"min": 0, "max": 100, "mean": 40, "sd": 15, "integer": True, "curve": [0.5] * 64}
-        return {**field, **rest, "kind": "numeric", "base": base}
-    values, weights = [cell[0] for cell in panel["cells"]], [cell[1] for cell in panel["cells"]]
-    return {**field, **rest, "kind": "categorical", "values": values, "ordered": False, "base": {"weights": weights}}
-
-
-def state(*panels: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """An editor's state with these panels."""
-    names = [panel["field"] for panel in panels]
-    about: dict[str, Any] = {"domain": "players", "rationale": "", "sources": [], "notes": [], "constraints": []}
-    steps: dict[str, Any] = {"steps": ["opened"], "step": 0, "saved": "", "diff": [], "warnings": []}
-    work: dict[str, Any] = {"groundings": ["off"], "model": "gpt-5-mini", "work": None, "error": None}
-    return {
-        **about, **steps, **work, "rev": 1, "has_blueprint": True, "names": names,
-        "fields": {panel["field"]: weighed(panel) for panel in panels}, "people": {},
-        "panels": {panel["field"]: panel for panel in panels}, "population": population(),
-    } | changes  # fmt: skip
+from tests.browser.panels import DASH, RANKS, numbers, population, shares, state
 
 
 def middle(page: Any, selector: str) -> float:

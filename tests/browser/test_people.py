@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.browser.test_fidelity import DASH, RANKS, population, shares, state
+from tests.browser.panels import DASH, RANKS, population, shares, state
 
 EVIL = "<img src=x onerror=window.hurt=1>"
 
@@ -109,7 +109,7 @@ def test_the_table_shows_the_head(show: Any) -> None:
     """Columns, rows named by their persona, numbers to the right, and a dash where nothing is."""
     page = shown(show, "Table", rows=[["p_000", None, 20], ["p_001", "Gold", 31.5]])
     table = page.locator(".pl-people")
-    assert table.locator("thead th").all_text_contents() == ["id", "rank", "age"]
+    assert table.locator("thead th").all_text_contents() == ["persona_id", "rank", "age"]
     assert table.locator("tbody tr").nth(0).locator("th, td").all_text_contents() == ["p_000", DASH, "20"]
     align = "(cell) => getComputedStyle(cell).textAlign"
     assert table.locator("tbody td").nth(1).evaluate(align) == "right"

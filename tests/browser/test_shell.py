@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
-expect = pytest.importorskip("playwright.sync_api").expect
+from personalab.editor import css
+from tests.browser.reading import faint, violations
 
 Command = dict[str, Any]
 State = dict[str, Any]
@@ -546,32 +549,9 @@ def test_a_view_off_the_page_is_up_to_date_when_it_returns(show: Any) -> None:
     expect(page.get_by_role("button", name="Changes", exact=True)).to_be_visible()
 
 
-CONTRAST = """() => {
-  const ink = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-  const rgba = (colour) => {
-    ink.clearRect(0, 0, 1, 1);
-    ink.fillStyle = colour;
-    ink.fillRect(0, 0, 1, 1);
-    return [...ink.getImageData(0, 0, 1, 1).data].map((each) => each / 255);
-  };
-  const over = (top, below) => [0, 1, 2].map((at) => top[at] * top[3] + below[at] * (1 - top[3]));
-  const ground = (element) => element === null ? [1, 1, 1]
-    : over(rgba(getComputedStyle(element).backgroundColor), ground(element.parentElement));
-  const light = (rgb) => rgb.map((each) => (each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, each, at) => sum + each * [0.2126, 0.7152, 0.0722][at], 0);
-  const faint = [];
-  const walk = document.createTreeWalker(document.querySelector(".personalab-editor"), NodeFilter.SHOW_TEXT);
-  while (walk.nextNode()) {
-    const element = walk.currentNode.parentElement;
-    if (!walk.currentNode.textContent.trim() || !element.checkVisibility({visibilityProperty: true})) continue;
-    if (element.closest("[disabled], [aria-disabled='true'], label:has(:disabled), option, .pl-sr")) continue;
-    const below = ground(element);
-    const colour = getComputedStyle(element)[element.namespaceURI.endsWith("svg") ? "fill" : "color"];
-    const [one, two] = [light(over(rgba(colour), below)), light(below)];
-    const ratio = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
-    if (ratio < 4.5) faint.push(`${walk.currentNode.textContent.trim()}: ${ratio.toFixed(2)}`);
-  }
-  return faint;
+RULES = """() => {
+  const count = (rules) => [...rules].reduce((sum, rule) => sum + 1 + count(rule.cssRules ?? []), 0);
+  return count(document.styleSheets[0].cssRules);
 }"""
 COLOURS = ("ui-font-color1", "layout-color1", "layout-color2", "border-color1")
 LAB = {"light": ("rgba(0,0,0,.87)", "#fff", "#eee", "#bdbdbd"), "dark": ("#fff", "#212121", "#424242", "#616161")}
@@ -592,7 +572,7 @@ def test_all_text_has_contrast(show: Any, page: Any, scheme: str, in_lab: bool, 
     page.get_by_role("button", name="Steps").click()
     dark = page.locator(".personalab-editor.pl-dark")
     expect(dark).to_have_count(int(scheme == "dark"))
-    assert page.evaluate(CONTRAST) == []
+    assert faint(page.locator(".personalab-editor")) == []
 
 
 def test_lab_decides_on_the_theme(show: Any, page: Any) -> None:
@@ -603,6 +583,12 @@ def test_lab_decides_on_the_theme(show: Any, page: Any) -> None:
     expect(root).to_have_class("personalab-editor pl-dark")
     page.evaluate("() => { document.body.dataset.jpThemeLight = 'true'; }")
     expect(root).to_have_class("personalab-editor")
+
+
+def test_the_browser_takes_every_style(show: Any) -> None:
+    """Each block of the style sheets is a rule that holds: one that cannot be read would be passed over in silence."""
+    written = re.sub(r"/\*.*?\*/", "", css(), flags=re.DOTALL).count("{")
+    assert show(full(), kernel()[1]).evaluate(RULES) == written
 
 
 def test_a_light_page_stays_light(show: Any, page: Any) -> None:
@@ -616,11 +602,9 @@ def test_a_light_page_stays_light(show: Any, page: Any) -> None:
 @pytest.mark.parametrize("part", ["region (categorical)", "hours", "Rules (2)", "About"])
 def test_axe_finds_nothing(show: Any, part: str) -> None:
     """axe-core finds no violation, with a panel, a form and an alert open."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     work = {"what": "write", "text": "Writing texts", "done": 3, "total": 12, "tokens": 9}
     page = show(full() | {"work": work, "error": {"message": "No answer.", "hint": ""}}, kernel()[1])
     page.get_by_role("button", name=part).first.click()
     page.get_by_role("button", name="New from a sentence").click()
     page.get_by_role("button", name="Add field").click()
-    found = axe.run(page, context=".personalab-editor").response["violations"]
-    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
+    assert violations(page.locator(".personalab-editor"), ".personalab-editor") == []
