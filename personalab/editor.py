@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PARTS = (
     *("dom", "store", "gestures", "weights", "numbers", "conditionals", "field"),
-    *("rules", "fidelity", "people", "shell"),
+    *("rules", "fidelity", "people", "keys", "head", "notices", "places", "shell"),
 )
 SHEETS = ("editor", "shell", "field", "view")
 CHANGES = "Changes since it was opened:"
