@@ -306,7 +306,7 @@ def test_a_picture_has_room_for_wider_letters() -> None:
     chart = charts.marginals(report(people(), places()))
     measured = re.search(r'width="(\d+)"', as_svg(chart)).group(1)  # type: ignore[union-attr]
     pictured = re.search(r'width="(\d+)"', chart._repr_mimebundle_()["image/svg+xml"]).group(1)  # type: ignore[union-attr]
-    assert int(pictured) >= int(measured) + 0.1 * ink.LABEL + 0.1 * 6 * ink.LONGEST  # 6 pixels a letter
+    assert int(pictured) >= int(measured) + 0.1 * (ink.LABEL + 5.5 * ink.LONGEST)  # 5.5 pixels a letter
 
 
 def test_a_long_caption_is_broken_into_lines() -> None:

@@ -92,6 +92,16 @@ def test_any_name_is_a_name(show: Any) -> None:
     expect(page.get_by_role("heading", name="About this blueprint")).to_be_visible()
 
 
+def test_long_names_stay_within_the_page(show: Any) -> None:
+    """A name of two thousand characters breaks, as a parent to choose and in the rules, and widens nothing."""
+    page = show(kernel := state(rank(), {**hours(), "name": "L" * 2000}, domain="D" * 2000), Kernel(kernel))
+    over = "() => document.querySelector('.personalab-editor').scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(over) <= 0
+    page.get_by_role("button", name="Rules").click()
+    assert page.evaluate(over) <= 0
+    expect(page.get_by_role("button", name="Undo", exact=True)).to_be_in_viewport()
+
+
 def test_refused_parents_are_unticked(show: Any) -> None:
     """A parent that the kernel refuses is not ticked any more, and the sentence says why."""
     page = show(kernel := state(rank(), hours()), Kernel(kernel, set_parents="that would be too many rows"))
