@@ -17,7 +17,7 @@ def shares(field: str, cells: dict[str, tuple[float, float]], n: int = 1000) -> 
     for value, (requested, achieved) in cells.items():
         half = 1.96 * math.sqrt(requested * (1 - requested) / n)
         drawn.append([value, requested, achieved, max(0.0, requested - half), min(1.0, requested + half)])
-    far = {"title": field, "tvd": 0.0812, "limit": 0.0004, "expected": 0.026}
+    far = {"title": field, "tvd": 0.0812, "limit": 0.0004, "expected": 0.026, "rules": []}
     return {"field": field, "kind": "shares", **far, "cells": drawn}
 
 
@@ -27,7 +27,7 @@ def numbers(field: str) -> dict[str, Any]:
     bins = [[5 * at, 5 * at + 5, height / sum(heights), 1 / 20] for at, height in enumerate(heights)]
     achieved = {"mean": 50.0, "sd": 28.9, "min": 0, "max": 100}
     moments = {"requested": {"mean": 40.0, "sd": 15.0}, "achieved": achieved}
-    return {"field": field, "kind": "numbers", "min": 0, "max": 100, **moments, "bins": bins}
+    return {"field": field, "kind": "numbers", "min": 0, "max": 100, **moments, "bins": bins, "rules": []}
 
 
 def population(**changes: Any) -> dict[str, Any]:
@@ -40,7 +40,14 @@ def population(**changes: Any) -> dict[str, Any]:
     rows = [[f"p_{i:03}", "Gold", 20 + i] for i in range(8)]
     told = {"caption": "1 of 4 shares outside the band", "summary": "Every share is as requested."}
     counts = {"n": 1000, "seed": 7, "changed": 120, "edited": 80, "texts": 12, "written": True, "first": 0}
-    return {**counts, **told, "columns": ["persona_id", "rank", "age"], "rows": rows, "cards": cards} | changes
+    return {
+        **counts,
+        "drawn": False,
+        **told,
+        "columns": ["persona_id", "rank", "age"],
+        "rows": rows,
+        "cards": cards,
+    } | changes
 
 
 def field_of(panel: dict[str, Any]) -> fields.Field:
