@@ -32,8 +32,34 @@ Category = Literal[
     "output_truncated",
     "content_refused",
     "replay_miss",
+    "budget_exceeded",
+    "interrupted",
+    "cancelled",
+    "internal_error",
 ]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
+OWN: tuple[Category, ...] = ("interrupted", "cancelled", "internal_error")  # what lies neither with a model nor a call
+
+
+def on_the_wire(category: Category) -> str:
+    """Name a failure as the hosted persona API does, which tells nobody what its providers do.
+
+    Parameters
+    ----------
+    category : Category
+        What went wrong.
+
+    Returns
+    -------
+    str
+        The category itself where the failure is the run's own, else ``"provider_error"``.
+
+    Examples
+    --------
+    >>> on_the_wire("rate_limited"), on_the_wire("interrupted")
+    ('provider_error', 'interrupted')
+    """
+    return category if category in OWN else "provider_error"
 
 
 class PersonalabError(Exception):

@@ -29,7 +29,7 @@ from personalab.llm.background import loop, run
 from personalab.llm.endpoint import Endpoint, Gate
 from personalab.llm.faults import seconds_set
 from personalab.llm.schemas import strict_schema
-from personalab.llm.usage import Count, Usage
+from personalab.llm.usage import Budget, Count, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNUSABLE",
+    "Budget",
     "Connection",
     "Count",
     "Model",
@@ -111,6 +112,8 @@ class Connection:
         Asks the model: ``await complete(request, schema_name)`` gives a reply.
     is_small : bool
         Whether callers should work in small steps.
+    budget : Budget
+        How much may be used.
 
     Attributes
     ----------
@@ -126,10 +129,12 @@ class Connection:
         complete: Callable[[Mapping[str, Any], str], Awaitable[dict[str, Any]]],
         *,
         is_small: bool = False,
+        budget: Budget = Budget(),  # noqa: B008  # a frozen value
     ) -> None:
         self.name = name
         self.description = description
         self.is_small = is_small
+        self.budget = budget
         self.replies = replies.current()
         self._model = model
         self._complete = complete
@@ -242,7 +247,7 @@ class Connection:
         return reply
 
 
-def connect(model: str | Model | None = None) -> Connection:
+def connect(model: str | Model | None = None, budget: Budget | None = None) -> Connection:
     """Find a model and get ready to ask it; nothing is sent yet.
 
     Parameters
@@ -252,6 +257,8 @@ def connect(model: str | Model | None = None) -> Connection:
         ``"ollama/…"``, ``"local"``, ``"local-small"``, ``"local-tiny"``, or an object with a method
         ``complete``. By default the environment's ``PERSONALAB_MODEL``, else what is there: OpenAI with a
         key, an Ollama on this machine, the embedded model.
+    budget : Budget, optional
+        How much may be used.
 
     Returns
     -------
@@ -265,14 +272,16 @@ def connect(model: str | Model | None = None) -> Connection:
     ProviderError
         When nothing is named and nothing is there (category ``config_error``).
     """
+    budget = budget or Budget()
     if model is not None and not isinstance(model, str):
-        return _object(model)
+        return _object(model, budget)
     name = model or os.environ.get("PERSONALAB_MODEL") or places.what_is_there(replies.current())
     found = places.find(name)
     limit, seconds = (1, EMBEDDED_SECONDS) if found.is_embedded else (REMOTE_LIMIT, REMOTE_SECONDS)
     timeout = seconds_set("PERSONALAB_TIMEOUT", seconds)
     endpoint = Endpoint(found.open, Gate(limit), timeout=timeout, is_seeded=found.is_embedded)
-    return Connection(name, found.model, found.description, endpoint.complete, is_small=found.is_embedded)
+    small = found.is_embedded
+    return Connection(name, found.model, found.description, endpoint.complete, is_small=small, budget=budget)
 
 
 def run_with(connection: Connection, work: Coroutine[Any, Any, R]) -> R:
@@ -324,7 +333,7 @@ def start_with(connection: Connection, work: Callable[[], Coroutine[Any, Any, R]
     return asyncio.run_coroutine_threadsafe(started(), loop())
 
 
-def _object(model: Any) -> Connection:
+def _object(model: Any, budget: Budget) -> Connection:
     """Connect to an object of the user's own."""
     if not callable(getattr(model, "complete", None)):
         hint = "give it complete(messages, schema), which returns JSON text"
@@ -347,7 +356,8 @@ def _object(model: Any) -> Connection:
         return {"content": text}
 
     small = bool(getattr(model, "is_small", False))
-    return Connection(name, own, f"{name}, an object given by the caller", complete, is_small=small)
+    told = f"{name}, an object given by the caller"
+    return Connection(name, own, told, complete, is_small=small, budget=budget)
 
 
 def _tokens(reply: Mapping[str, Any]) -> tuple[int, int]:

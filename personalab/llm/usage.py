@@ -36,6 +36,25 @@ class Count:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """How much a run may use, and what it costs; the prices are the user's, never a table's.
+
+    Attributes
+    ----------
+    max_tokens : int or None
+        The most tokens, of prompts and answers together; None for no limit.
+    max_cost : float or None
+        The most money, in the currency of the prices; None for no limit.
+    prices : tuple of float or None
+        What a million prompt tokens and a million completion tokens cost.
+    """
+
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    prices: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class Usage:
     """What a connection has used, by stage.
 
