@@ -148,12 +148,60 @@ class Replies:
         ProviderError
             In ``replay``, when there is no such reply (category ``replay_miss``).
         """
-        if self.mode == "live":
-            return None
-        text = self._content.replies.get(key(request))
-        if text is None and self.mode == "replay":
+        found = self.peek(request)
+        if found is None and self.mode == "replay":
             raise self._miss(request)
+        return found
+
+    def peek(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Look whether there is a reply to a request; as `get`, but a miss is never an error.
+
+        Parameters
+        ----------
+        request : mapping
+            What is to be asked.
+
+        Returns
+        -------
+        dict or None
+            The reply; None where there is none, and in ``live``.
+        """
+        text = None if self.mode == "live" else self._content.replies.get(key(request))
         return None if text is None else dict(json.loads(text))
+
+    def reading(self) -> Replies:
+        """The same replies, only read.
+
+        Returns
+        -------
+        Replies
+            A store in the mode ``replay`` that shares what this one holds.
+        """
+        store = Replies(self.path, "replay")
+        store._content = self._content
+        return store
+
+    def given(self, model: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Read all that a model was ever asked and said, those answers included that were forgotten for being of no use.
+
+        Parameters
+        ----------
+        model : str
+            What its replies are kept under.
+
+        Yields
+        ------
+        tuple of dict
+            A request and its reply, as written in the files, oldest first.
+        """
+        named = json.dumps(model, ensure_ascii=False).encode()
+        for line in filter(lambda line: named in line, _lines(self.path)):
+            try:
+                entry = json.loads(line)
+                if entry.get("model") == model and "reply" in entry:
+                    yield dict(entry["request"]), dict(entry["reply"])
+            except (ValueError, KeyError, TypeError, AttributeError):  # torn, or not written by us
+                continue
 
     def put(self, request: Mapping[str, Any], reply: Mapping[str, Any], *, by: str | None = None) -> None:
         """Keep the reply to a request.

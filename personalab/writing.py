@@ -19,6 +19,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -131,10 +132,10 @@ async def write_with(
     if missing:
         raise RequestError(f"the frame has no column {missing}", hint="pass a frame as personalab.sample draws it")
     author = Author(bp, connection)
-    tasks = _tasks(frame, bp)
+    tasks = tasks_of(frame, bp)
     people = await _all(author, tasks, progress)
     for round_ in range(1, ROUNDS + 1):
-        again = _doubles(people, tasks)
+        again = doubles(people, tasks)
         if not again:
             break
         rewritten = await _all(author, again.values(), lambda _: None, first_draw=round_ * DRAWS)
@@ -151,27 +152,50 @@ class Author:
     bp: Blueprint
     connection: Connection
 
+    @cached_property
+    def form(self) -> type[BaseModel]:
+        """What a person's texts are filled into."""
+        return persona_form(self.bp, is_bounded=self.connection.is_small)
+
+    @cached_property
+    def preamble(self) -> list[dict[str, str]]:
+        """What every request begins with."""
+        return _preamble(self.bp)
+
+    def request(self, task: Task, draw: int = 0) -> dict[str, Any]:
+        """What a draw of a person asks first, as the replies know it."""
+        messages = [*self.preamble, {"role": "user", "content": task.question}]
+        return self.connection.request(messages, self.form, **self._options(task, draw))
+
+    def texts(self, filled: BaseModel) -> dict[str, str] | None:
+        """Take the texts out of a form; None when one of them says nothing."""
+        small, told = self.connection.is_small, filled.model_dump(by_alias=True)
+        texts = {name: _ended(tidy(text), _longest(name)) if small else tidy(text) for name, text in told.items()}
+        return texts if all(any(char.isalnum() for char in text) for text in texts.values()) else None
+
+    def _options(self, task: Task, draw: int) -> dict[str, Any]:
+        room = SMALL_ROOM if self.connection.is_small else ROOM
+        return {"sample": task.number * 64 + draw, "max_tokens": room, "temperature": 0.8}
+
     async def person(self, task: Task, first_draw: int = 0) -> dict[str, str]:
         """Write one person, drawing again where an answer is unusable or contradicts the facts."""
-        small = self.connection.is_small
-        form = persona_form(self.bp, is_bounded=small)
-        messages = [*_preamble(self.bp), {"role": "user", "content": task.question}]
-        room = SMALL_ROOM if small else ROOM
         best: dict[str, str] | None = None
         failure, answer = None, None
         for draw in range(first_draw, first_draw + DRAWS):
             try:
                 filled = await self.connection.ask(
-                    messages, form, stage="personas", sample=task.number * 64 + draw, max_tokens=room, temperature=0.8
+                    [*self.preamble, {"role": "user", "content": task.question}],
+                    self.form,
+                    stage="personas",
+                    **self._options(task, draw),
                 )
             except ProviderError as error:
                 if error.category not in llm.UNUSABLE:
                     raise
                 failure, answer = error, error.answer
                 continue
-            told = filled.model_dump(by_alias=True)
-            texts = {name: _ended(tidy(text), _longest(name)) if small else tidy(text) for name, text in told.items()}
-            if all(any(char.isalnum() for char in text) for text in texts.values()):
+            texts = self.texts(filled)
+            if texts is not None:
                 best = texts
                 if not contradictions(texts, task.facts, self.bp):
                     break
@@ -221,7 +245,8 @@ def _longest(key: str) -> int:
     return LONGEST.get(key, LONGEST_TEXT)
 
 
-def _tasks(frame: pd.DataFrame, bp: Blueprint) -> list[Task]:
+def tasks_of(frame: pd.DataFrame, bp: Blueprint) -> list[Task]:
+    """What has to be written: a task a row."""
     numbers = [_number(str(persona), i) for i, persona in enumerate(frame.index)]
     # Beyond FEW points a person's own does not depend on how many there are, so any part of a frame is written alike.
     points = coordinates(list(AXES), max([*numbers, FEW]) + 1, int(frame.attrs.get("seed") or 0))
@@ -237,7 +262,7 @@ def _number(persona: str, otherwise: int) -> int:
     return (int(match[1]) - 1) % MOST if match else otherwise
 
 
-def _doubles(people: list[dict[str, str]], tasks: list[Task]) -> dict[int, Task]:
+def doubles(people: list[dict[str, str]], tasks: list[Task]) -> dict[int, Task]:
     """Who has to be written again, by position: a name that somebody before them has, or nearly their text."""
     names = [person.get("name", "") for person in people]
     seen: set[str] = set()
@@ -266,7 +291,7 @@ def _written(frame: pd.DataFrame, bp: Blueprint, people: list[dict[str, str]], t
     against = [
         i for i, (person, task) in zip(frame.index, pairs, strict=True) if contradictions(person, task.facts, bp)
     ]
-    left = [frame.index[i] for i in _doubles(people, tasks)]
+    left = [frame.index[i] for i in doubles(people, tasks)]
     written.attrs = {**frame.attrs, "contradictions": [str(i) for i in against], "doubles": [str(i) for i in left]}
     return written
 

@@ -195,13 +195,12 @@ class Connection:
         ProviderError
             When no valid answer was had; ``category`` says why, ``answer`` holds what the model said.
         """
-        schema = strict_schema(type_, bounded=self.is_small)
-        options = {"max_tokens": max_tokens, "temperature": temperature, "sample": sample}
+        first = self.request(messages, type_, sample=sample, max_tokens=max_tokens, temperature=temperature)
 
         asked: list[dict[str, Any]] = []
 
         async def _create(*, messages: list[Any], **_instructors: Any) -> Any:
-            request = {"model": self._model or self.name, "messages": messages, "schema": schema, **options}
+            request = {**first, "messages": messages}
             asked.append(
                 {**request, "messages": [dict(message) for message in messages]}
             )  # instructor adds to its list
@@ -215,6 +214,58 @@ class Connection:
             if error.category in UNUSABLE:
                 self._useless += asked
             raise
+
+    def request(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        type_: type[BaseModel],
+        *,
+        sample: int = 0,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+    ) -> dict[str, Any]:
+        """Write down what `ask` asks first, as the replies know it; nothing is sent.
+
+        Parameters
+        ----------
+        messages, type_, sample, max_tokens, temperature
+            As for `ask`.
+
+        Returns
+        -------
+        dict
+            The request, of which `personalab.replies.key` is the key.
+        """
+        schema = strict_schema(type_, bounded=self.is_small)
+        options = {"max_tokens": max_tokens, "temperature": temperature, "sample": sample}
+        return {"model": self._model or self.name, "messages": messages, "schema": schema, **options}
+
+    def kept(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Look up a reply without asking, and without counting it.
+
+        Parameters
+        ----------
+        request : mapping
+            As `request` writes it.
+
+        Returns
+        -------
+        dict or None
+            The reply that `ask` would find; None when it would have to ask.
+        """
+        return _PLAIN_REPLY | found if self._model and (found := self.replies.peek(request)) else None
+
+    def offline(self) -> Connection:
+        """The same model, asked through its kept replies alone; nothing is sent, and nothing is kept.
+
+        Returns
+        -------
+        Connection
+            One for which a reply that is not kept is an error (category ``replay_miss``).
+        """
+        reading = Connection(self.name, self._model, self.description, self._complete, is_small=self.is_small)
+        reading.replies = self.replies.reading()
+        return reading
 
     def forget_useless(self) -> None:
         """Have answers that were of no use asked for again, once a call has failed for them."""
