@@ -11,6 +11,7 @@ from personalab import charts
 from personalab.blueprint import Blueprint, CategoricalField, Constraint, NumericField, TextField
 from personalab.editor import edit
 from personalab.errors import PersonalabError
+from personalab.estimates import estimate
 from personalab.fidelity import report
 from personalab.inference import infer
 from personalab.lint import validate
@@ -31,6 +32,7 @@ __all__ = [
     "TextField",
     "charts",
     "edit",
+    "estimate",
     "generate",
     "infer",
     "report",

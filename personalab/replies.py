@@ -182,7 +182,7 @@ class Replies:
         return store
 
     def given(self, model: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Read all that a model was ever asked and said, those answers included that were forgotten for being of no use.
+        """Read all that a model was ever asked and said, forgotten answers included.
 
         Parameters
         ----------

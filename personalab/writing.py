@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from personalab.llm import Connection, Model
 
 DRAWS = 4  # of one person before the run gives up on them
+DRAWN = 64  # numbers that a person's draws have for themselves
 ROUNDS = 2  # of rewriting doubles
 LISTED = 60  # names already taken that a request lists
 TOO_ALIKE = 0.8  # cosine of word counts above which two people read as one
@@ -128,9 +129,6 @@ async def write_with(
     frame: pd.DataFrame, bp: Blueprint, connection: Connection, *, progress: Callable[[int], object] = lambda _: None
 ) -> pd.DataFrame:
     """Write over a connection; as `write`, telling `progress` after each person how many are written."""
-    missing = [field.name for field in bp.sampled if field.name not in frame]
-    if missing:
-        raise RequestError(f"the frame has no column {missing}", hint="pass a frame as personalab.sample draws it")
     author = Author(bp, connection)
     tasks = tasks_of(frame, bp)
     people = await _all(author, tasks, progress)
@@ -157,6 +155,16 @@ class Author:
         """What a person's texts are filled into."""
         return persona_form(self.bp, is_bounded=self.connection.is_small)
 
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the form: a text each."""
+        return [field.alias or name for name, field in self.form.model_fields.items()]
+
+    @property
+    def has_names(self) -> bool:
+        """Whether people are given a name, of which nobody shall have another's."""
+        return "name" in self.keys
+
     @cached_property
     def preamble(self) -> list[dict[str, str]]:
         """What every request begins with."""
@@ -175,7 +183,7 @@ class Author:
 
     def _options(self, task: Task, draw: int) -> dict[str, Any]:
         room = SMALL_ROOM if self.connection.is_small else ROOM
-        return {"sample": task.number * 64 + draw, "max_tokens": room, "temperature": 0.8}
+        return {"sample": task.number * DRAWN + draw, "max_tokens": room, "temperature": 0.8}
 
     async def person(self, task: Task, first_draw: int = 0) -> dict[str, str]:
         """Write one person, drawing again where an answer is unusable or contradicts the facts."""
@@ -246,7 +254,10 @@ def _longest(key: str) -> int:
 
 
 def tasks_of(frame: pd.DataFrame, bp: Blueprint) -> list[Task]:
-    """What has to be written: a task a row."""
+    """What has to be written: a task a row, of a frame that has the blueprint's sampled fields."""
+    missing = [field.name for field in bp.sampled if field.name not in frame]
+    if missing:
+        raise RequestError(f"the frame has no column {missing}", hint="pass a frame as personalab.sample draws it")
     numbers = [_number(str(persona), i) for i, persona in enumerate(frame.index)]
     # Beyond FEW points a person's own does not depend on how many there are, so any part of a frame is written alike.
     points = coordinates(list(AXES), max([*numbers, FEW]) + 1, int(frame.attrs.get("seed") or 0))
@@ -255,6 +266,12 @@ def tasks_of(frame: pd.DataFrame, bp: Blueprint) -> list[Task]:
         axes = {axis: values[int(points[axis][number] * len(values))] for axis, values in AXES.items()}
         tasks.append(Task(number, as_strings(row, bp), axes))
     return tasks
+
+
+def lacking(frame: pd.DataFrame, bp: Blueprint) -> pd.DataFrame:
+    """The people of a frame of whom some text is not written."""
+    texts = [*(field.name for field in bp.texts), "tagline", "portrait"]
+    return frame[frame.reindex(columns=texts).isna().any(axis=1)]
 
 
 def _number(persona: str, otherwise: int) -> int:

@@ -139,10 +139,13 @@ class Server:
         answer = self.script(request, number)
         return Answer(answer) if isinstance(answer, str) else answer
 
+    def tokens(self, request: dict[str, Any], content: str) -> tuple[int, int]:
+        """Count the tokens of a request and its answer."""
+        return sum(len(message["content"].split()) for message in request["messages"]), len(content.split())
+
     def complete(self, request: dict[str, Any], answer: Answer) -> dict[str, Any]:
         """Dress an answer as a chat completion, and count its tokens."""
-        prompt = sum(len(message["content"].split()) for message in request["messages"])
-        completion = len((answer.content or "").split())
+        prompt, completion = self.tokens(request, answer.content or "")
         with self._lock:
             self.completions += 1
             self.prompt_tokens += prompt

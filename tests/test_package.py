@@ -30,7 +30,7 @@ ORDER = [
         "updating",
     ),
     *("replies", "local", "llm", "inference"),
-    *("diversity", "facts", "sheets", "writing", "reports", "fidelity", "charts", "population"),
+    *("diversity", "facts", "sheets", "writing", "estimates", "reports", "fidelity", "charts", "population"),
     *("edits", "editing", "editor", "cli"),
 ]
 FRONTS = ("cli", "__init__", "__main__")  # thin fronts, which may import anything

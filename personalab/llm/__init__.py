@@ -32,7 +32,7 @@ from personalab.llm.schemas import strict_schema
 from personalab.llm.usage import Budget, Count, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
 __all__ = [
@@ -254,6 +254,17 @@ class Connection:
             The reply that `ask` would find; None when it would have to ask.
         """
         return _PLAIN_REPLY | found if self._model and (found := self.replies.peek(request)) else None
+
+    def given(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Read what this model was ever asked and said, see `personalab.replies.Replies.given`.
+
+        Yields
+        ------
+        tuple of dict
+            A request and its reply; none for a model whose replies are not kept.
+        """
+        if self._model:
+            yield from self.replies.given(self._model)
 
     def offline(self) -> Connection:
         """The same model, asked through its kept replies alone; nothing is sent, and nothing is kept.
