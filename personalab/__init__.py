@@ -13,6 +13,7 @@ from personalab.editor import edit
 from personalab.errors import PersonalabError
 from personalab.estimates import estimate
 from personalab.fidelity import report
+from personalab.freezing import freeze
 from personalab.inference import infer
 from personalab.lint import validate
 from personalab.population import Population, generate
@@ -33,6 +34,7 @@ __all__ = [
     "charts",
     "edit",
     "estimate",
+    "freeze",
     "generate",
     "infer",
     "report",

@@ -29,7 +29,7 @@ ORDER = [
         "coupling",
         "updating",
     ),
-    *("replies", "local", "llm", "inference"),
+    *("segments", "replies", "freezing", "local", "llm", "inference"),
     *("diversity", "facts", "sheets", "writing", "estimates", "reports", "fidelity", "charts", "population"),
     *("edits", "editing", "editor", "cli"),
 ]

@@ -33,8 +33,9 @@ from personalab.inference.draft import EXAMPLE, wire
 from personalab.inference.repair import repaired
 from personalab.llm import Budget, Count
 from personalab.llm.places import DEFAULT_OPENAI_MODEL
+from personalab.llm.usage import HEAD, aligned, cost, figures
 from personalab.sampling import sample
-from personalab.sketches import as_lines, render
+from personalab.sketches import render
 from personalab.writing import Author, lacking, tasks_of
 
 if TYPE_CHECKING:
@@ -110,7 +111,10 @@ class Estimate:
     @property
     def cost(self) -> float | None:
         """What it would cost, in the currency of the prices; None without prices."""
-        return _cost(self.total, self.prices)
+        return None if self.prices is None else cost(self.total, self.prices)
+
+    def __hash__(self) -> int:
+        return hash((self.model, self.people, frozenset(self.paid.items()), self.basis, self.prices))
 
     def __repr__(self) -> str:
         money = "" if self.cost is None else f", cost {self.cost:,.2f}"
@@ -118,10 +122,7 @@ class Estimate:
         return f"Estimate({self.model!r}, {self.people:,} people: {self.calls:,} calls, {tokens}{money})"
 
     def __str__(self) -> str:
-        rows = [self._head, *self._rows]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        header, *lines = [[row[0], *map(str.rjust, row[1:], widths[1:])] for row in rows]
-        return "\n".join([*as_lines(header, lines), self.basis])
+        return "\n".join([*aligned(self._head, self._rows), self.basis])
 
     def _repr_html_(self) -> str:
         return render("usage.html.j2", head=self._head, rows=self._rows, remarks=[self.basis])
@@ -131,24 +132,18 @@ class Estimate:
 
     @property
     def _head(self) -> tuple[str, ...]:
-        told = f"{self.people:,} {'person' if self.people == 1 else 'people'}, {self.model}"
-        return (told, "calls", "prompt tokens", "completion tokens", *(("cost",) if self.prices else ()))
+        people = f"{self.people:,} {'person' if self.people == 1 else 'people'}, {self.model}"
+        return (people, *HEAD[1:], *(("cost",) if self.prices else ()))
 
     @property
     def _rows(self) -> list[tuple[str, ...]]:
         """The stages, their sum and its range, and what is among the replies."""
-        rows = [(stage, *self._told(count)) for stage, count in self.paid.items()]
-        rows += [("all", *self._told(self.total))] if len(self.paid) > 1 else []
-        rows += [("at least", *self._told(self.low)), ("at most", *self._told(self.high))]
-        kept = [
-            (f"{stage}, among the replies", *self._told(count, free=True)) for stage, count in self.replayed.items()
-        ]
-        return [*rows, *(row for row in kept if row[1] != "0")]
-
-    def _told(self, count: Count, *, free: bool = False) -> tuple[str, ...]:
-        cost = _cost(count, (0.0, 0.0) if free and self.prices else self.prices)
-        tokens = (f"{count.calls:,}", f"{count.prompt_tokens:,}", f"{count.completion_tokens:,}")
-        return tokens if cost is None else (*tokens, f"{cost:,.4f}")
+        rows = [(stage, *figures(count, self.prices)) for stage, count in self.paid.items()]
+        rows += [("all", *figures(self.total, self.prices))] if len(self.paid) > 1 else []
+        rows += [("at least", *figures(self.low, self.prices)), ("at most", *figures(self.high, self.prices))]
+        free = (0.0, 0.0) if self.prices else None
+        kept = [(stage, count) for stage, count in self.replayed.items() if count.calls]
+        return [*rows, *((f"{stage}, among the replies", *figures(count, free)) for stage, count in kept)]
 
 
 def estimate(
@@ -195,7 +190,8 @@ def estimate(
     ...     estimate(bp, 100, seed=7, model="openai/gpt-5-mini", prices=(0.25, 2.0)).calls
     116
     """
-    connection = llm.connect(_assumed(model), Budget(prices=prices))
+    budget = Budget(prices=prices)
+    connection = llm.connect(_assumed(model), budget)
     past = Past(connection)
     needs, there = {}, {}
     is_typical = False
@@ -212,7 +208,9 @@ def estimate(
     whole = sum(needs.values(), Need())
     paid = {stage: need.count("likely") for stage, need in needs.items()}
     basis = _basis(author, past, is_typical=is_typical) if whole.calls.likely else THERE
-    return Estimate(connection.name, len(tasks), paid, there, whole.count("low"), whole.count("high"), basis, prices)
+    return Estimate(
+        connection.name, len(tasks), paid, there, whole.count("low"), whole.count("high"), basis, budget.prices
+    )
 
 
 def _assumed(model: str | Model | None) -> str | Model:
@@ -240,7 +238,3 @@ def _basis(author: Author, past: Past, *, is_typical: bool) -> str:
 
 def _answers(number: int) -> str:
     return f"{number:,} kept answer{'' if number == 1 else 's'}"
-
-
-def _cost(count: Count, prices: tuple[float, float] | None) -> float | None:
-    return None if prices is None else (count.prompt_tokens * prices[0] + count.completion_tokens * prices[1]) / 1e6

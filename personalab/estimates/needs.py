@@ -33,7 +33,6 @@ DRAFT_TOKENS = 2000  # between the 1,100 of the draft in data/replies and the 3,
 STAGES, STAGES_ASKED, STAGES_SAID = 7, 24_000, 1_200
 AGAIN, WEIGHT = 0.02, 20  # share of answers asked for once more, a guess that counts as much as so many known answers
 TAKEN = 14  # characters of a name in the list of those taken
-TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 def kept_blueprint(prompt: str, connection: Connection) -> tuple[Blueprint, Count] | None:
@@ -95,7 +94,7 @@ def _found(author: Author, tasks: Iterable[Task], first_draw: int) -> tuple[list
         reply = author.connection.kept(author.request(task, first_draw))
         person = None if reply is None else _good(reply, task, author)
         if reply is not None and person is not None:
-            there += Count(1, *(int(reply["usage"].get(name) or 0) for name in TOKENS))
+            there += Count.of(reply)
         elif reply is not None:  # of no use, or against the facts: what came after it is found by going the whole way
             person = _replayed(reader, task, first_draw)
         people.append(person)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalab.estimates.spans import Need, Span, exactly
+from personalab.llm import Count
 from personalab.writing import DRAWN, DRAWS
 
 if TYPE_CHECKING:
@@ -127,13 +128,12 @@ def _answers(given: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> list[Ans
 
 
 def _answer(request: Mapping[str, Any], reply: Mapping[str, Any]) -> Answer:
-    form, usage = as_text(request["schema"]), reply.get("usage") or {}
+    form, count = as_text(request["schema"]), Count.of(reply)
     messages = [str(message["content"]) for message in request["messages"]]
     number, draw = divmod(int(request.get("sample") or 0), DRAWN)
     place = (draw % DRAWS, len(messages), int(request.get("max_tokens") or 0))
-    prompt, completion = (int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
-    asked = sum(map(len, messages)) + len(form)
-    return Answer(form, place, number, draw, asked, prompt, completion, str(reply["content"]))
+    asked, content = sum(map(len, messages)) + len(form), str(reply["content"])
+    return Answer(form, place, number, draw, asked, count.prompt_tokens, count.completion_tokens, content)
 
 
 def _share(first: float, further: float, n: int, share: float, weight: float) -> Span:
