@@ -229,6 +229,21 @@ class Replies:
         kept = None if self.mode == "live" else self._content.replies.get(key(request))
         return None if kept is None else dict(json.loads(kept.text))
 
+    def beside(self, name: str) -> Path:
+        """Where to keep what belongs to these replies but is none.
+
+        Parameters
+        ----------
+        name : str
+            A folder's name.
+
+        Returns
+        -------
+        pathlib.Path
+            A folder beside theirs; where they are one file, which somebody may commit, in ``./.personalab``.
+        """
+        return (Path(DEFAULT_PATH).absolute() if self.path.suffix == SUFFIX else self.path).parent / name
+
     def reading(self) -> Replies:
         """The same replies, only read.
 

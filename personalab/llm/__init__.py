@@ -3,10 +3,12 @@
 ``connect`` turns a name (``"openai/gpt-5-mini"``, ``"ollama/qwen3"``, ``"local"``) or an object with one
 method into a `Connection`, and ``Connection.ask`` turns messages and a pydantic type into an instance of
 that type. Between the two lie, from the outside in: instructor, which validates an answer and shows the
-model its own mistake; the replies (`personalab.replies`), which answer what was answered before; the count
-of tokens; and the server (`personalab.llm.endpoint`). Because all of this lies *below* instructor, a re-ask is
-recorded, replayed and counted like a first ask. Nothing is opened before the first question that the
-replies cannot answer, so a recorded notebook runs with no key, no server and no socket.
+model its own mistake; the replies (`personalab.replies`), which answer what was answered before; the flights
+(`personalab.llm.flights`), which make two equal questions one; the ledger (`personalab.llm.ledger`), which
+counts tokens and ends a run before it passes its budget; and the server (`personalab.llm.endpoint`). Because
+all of this lies *below* instructor, a re-ask is recorded, replayed and counted like a first ask. Nothing is
+opened before the first question that the replies cannot answer, so a recorded notebook runs with no key, no
+server and no socket.
 
 A small model (``is_small``) is not shown its mistake: it repeats it. It is drawn again, by the caller, with
 another ``sample``.
@@ -23,16 +25,18 @@ from pydantic import BaseModel
 
 from personalab import replies
 from personalab.errors import ProviderError, RequestError
-from personalab.llm import places
+from personalab.llm import batches, places
 from personalab.llm.answers import completion, validated
-from personalab.llm.background import loop, run
+from personalab.llm.background import kept, loop, run
 from personalab.llm.endpoint import Endpoint, Gate
 from personalab.llm.faults import seconds_set
+from personalab.llm.flights import fly
+from personalab.llm.ledger import Ledger
 from personalab.llm.schemas import strict_schema
 from personalab.llm.usage import Budget, Count, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
 __all__ = [
@@ -114,6 +118,8 @@ class Connection:
         Whether callers should work in small steps.
     budget : Budget
         How much may be used.
+    endpoint : Endpoint, optional
+        The server that ``complete`` asks, for `prefill`.
 
     Attributes
     ----------
@@ -130,6 +136,7 @@ class Connection:
         *,
         is_small: bool = False,
         budget: Budget = Budget(),  # noqa: B008  # a frozen value
+        endpoint: Endpoint | None = None,
     ) -> None:
         self.name = name
         self.description = description
@@ -138,7 +145,9 @@ class Connection:
         self.replies = replies.current()
         self._model = model
         self._complete = complete
-        self._counts: dict[tuple[bool, str], Count] = {}
+        self._ledger = Ledger(budget)
+        self._endpoint = endpoint
+        self._prefilled: dict[str, dict[str, Any]] = {}
         self._useless: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
@@ -153,10 +162,7 @@ class Connection:
         Usage
             Tokens by stage, paid apart from replayed.
         """
-        paid, replayed = (
-            {stage: count for (old, stage), count in self._counts.items() if old is is_old} for is_old in (False, True)
-        )
-        return Usage(paid, replayed)
+        return self._ledger.usage
 
     async def ask(
         self,
@@ -193,7 +199,8 @@ class Connection:
         Raises
         ------
         ProviderError
-            When no valid answer was had; ``category`` says why, ``answer`` holds what the model said.
+            When no valid answer was had; ``category`` says why, ``answer`` holds what the model said. Before anything
+            is sent when the budget does not hold it (``budget_exceeded``).
         """
         first = self.request(messages, type_, sample=sample, max_tokens=max_tokens, temperature=temperature)
 
@@ -266,6 +273,45 @@ class Connection:
         if self._model:
             yield from self.replies.given(self._model)
 
+    async def prefill(self, requests: Iterable[Mapping[str, Any]], type_: type[BaseModel], *, stage: str = "") -> None:
+        """Have requests answered in batches, so that `ask` finds the answers; see `personalab.llm.batches`.
+
+        Parameters
+        ----------
+        requests : iterable of mapping
+            As `request` writes them, all for the same type; those that the replies hold are left out.
+        type_ : type
+            What the answers have to be.
+        stage : str
+            What the tokens are counted under.
+
+        Raises
+        ------
+        ProviderError
+            When the model has no batch API (category ``config_error``), or the budget does not hold the requests
+            (``budget_exceeded``); nothing is sent then.
+        """
+        if self.replies.mode == "replay":
+            return
+        if self._endpoint is None:
+            hint = "leave backend out, and people are asked for one by one"
+            raise ProviderError(f"{self.name} has no batch API", category="config_error", hint=hint)
+        missing = {replies.key(asked): replies.canonical(asked) for asked in requests if not self.replies.peek(asked)}
+        if not missing:
+            return
+
+        def admit(fresh: Mapping[str, Mapping[str, Any]]) -> None:
+            self.replies.prepare()
+            self._ledger.admit([*fresh.values()], stage, self.name, self._shown([*fresh.values()]))
+
+        def keep(key: str, reply: dict[str, Any]) -> None:
+            self._ledger.paid(missing[key], stage, reply)
+            self.replies.put(missing[key], reply, by=self.name)
+            self._prefilled[key] = _PLAIN_REPLY | reply
+
+        folder = self.replies.beside("batches")
+        await batches.answer(missing, type_.__name__, self._endpoint, folder, admit=admit, keep=keep)
+
     def offline(self) -> Connection:
         """The same model, asked through its kept replies alone; nothing is sent, and nothing is kept.
 
@@ -278,34 +324,54 @@ class Connection:
         reading.replies = self.replies.reading()
         return reading
 
-    def forget_useless(self) -> None:
-        """Have answers that were of no use asked for again, once a call has failed for them."""
+    def forget_useless(self, failure: ProviderError) -> None:
+        """Have answers that were of no use asked for again, if a call has failed for them and nothing else."""
+        if failure.category not in UNUSABLE:
+            return
         for request in self._useless:
             self.replies.forget(request)
             if request["max_tokens"]:  # the second try at an answer that ran out of room
                 self.replies.forget({**request, "max_tokens": 2 * request["max_tokens"]})
         self._useless.clear()
 
+    def _shown(self, requests: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
+        """What the model was asked and said before in the same form."""
+        return [(asked, reply) for asked, reply in self.given() if asked.get("schema") == requests[0]["schema"]]
+
     async def _finished(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
         """Ask, and once more with twice the room when the answer did not fit."""
         reply = await self._reply(request, name, stage)
         if reply["finish_reason"] == "length":
-            room = request["max_tokens"] or _tokens(reply)[1]
+            room = request["max_tokens"] or Count.of(reply).completion_tokens
             reply = await self._reply({**request, "max_tokens": 2 * room}, name, stage) if room else reply
         _check(reply, self.name)
         return reply
 
     async def _reply(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
-        """Find the reply, or ask for it, keep it and count it."""
-        is_kept = self._model is not None or self.replies.mode == "replay"
-        found = self.replies.get(request) if is_kept else None
-        if is_kept and not found:
+        """Find the reply, or ask for it and keep it; whoever asks the same at the same time waits along."""
+        if self._model is None and self.replies.mode != "replay":
+            return await self._asked(request, name, stage)
+        if self._prefilled and (ready := self._prefilled.pop(replies.key(request), None)):
+            return ready  # counted when its batch brought it
+        found = self.replies.get(request)
+        if found is None:
             self.replies.prepare()
-        reply = _PLAIN_REPLY | (found or await self._complete(replies.canonical(request), name))
-        if is_kept and not found:
+            key = self.replies.path, replies.key(request)
+            landed = await fly(key, self, lambda: self._asked(request, name, stage))
+            if landed.is_own:
+                return dict(landed.result)
+            found = landed.result
+        reply = _PLAIN_REPLY | found
+        self._ledger.replayed(request, stage, reply)
+        return reply
+
+    async def _asked(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
+        """Ask as far as the budget allows, count, and keep the reply."""
+        async with self._ledger.call(request, stage, self.name) as paid:
+            reply = _PLAIN_REPLY | await self._complete(replies.canonical(request), name)
+            paid(reply)
+        if self._model is not None:
             self.replies.put(request, reply, by=self.name)
-        before = self._counts.get((bool(found), stage), Count())
-        self._counts[bool(found), stage] = before + Count(1, *_tokens(reply))
         return reply
 
 
@@ -343,7 +409,9 @@ def connect(model: str | Model | None = None, budget: Budget | None = None) -> C
     timeout = seconds_set("PERSONALAB_TIMEOUT", seconds)
     endpoint = Endpoint(found.open, Gate(limit), timeout=timeout, is_seeded=found.is_embedded)
     small = found.is_embedded
-    return Connection(name, found.model, found.description, endpoint.complete, is_small=small, budget=budget)
+    told = (name, found.model, found.description, endpoint.complete)
+    batching = None if small else endpoint
+    return Connection(*told, is_small=small, budget=budget, endpoint=batching)
 
 
 def run_with(connection: Connection, work: Coroutine[Any, Any, R]) -> R:
@@ -363,8 +431,8 @@ def run_with(connection: Connection, work: Coroutine[Any, Any, R]) -> R:
     """
     try:
         return run(work)
-    except ProviderError:
-        connection.forget_useless()
+    except ProviderError as error:
+        connection.forget_useless(error)
         raise
 
 
@@ -388,8 +456,8 @@ def start_with(connection: Connection, work: Callable[[], Coroutine[Any, Any, R]
         """Forget, as `run_with` does, what was of no use."""
         try:
             return await work()
-        except ProviderError:
-            connection.forget_useless()
+        except ProviderError as error:
+            connection.forget_useless(error)
             raise
 
     return asyncio.run_coroutine_threadsafe(started(), loop())
@@ -409,21 +477,19 @@ def _object(model: Any, budget: Budget) -> Connection:
         called = (list(request["messages"]), request["schema"])
         async with gate.slot():
             try:
-                text = await (model.complete(*called) if is_async else asyncio.to_thread(model.complete, *called))
+                text = await kept(
+                    lambda: model.complete(*called) if is_async else asyncio.to_thread(model.complete, *called)
+                )
             except Exception as error:
                 raise ProviderError(f"{name} raised {type(error).__name__} when it was asked") from error
         if not isinstance(text, str):
             hint = "return JSON text, for instance with json.dumps"
             raise ProviderError(f"{name} returned a {type(text).__name__}, not a text", hint=hint)
-        return {"content": text}
+        return {"content": text.encode(errors="replace").decode()}  # half a character cannot be kept
 
     small = bool(getattr(model, "is_small", False))
     told = f"{name}, an object given by the caller"
     return Connection(name, own, told, complete, is_small=small, budget=budget)
-
-
-def _tokens(reply: Mapping[str, Any]) -> tuple[int, int]:
-    return reply["usage"].get("prompt_tokens", 0), reply["usage"].get("completion_tokens", 0)
 
 
 def _check(reply: Mapping[str, Any], name: str) -> None:

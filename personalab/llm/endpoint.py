@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from personalab.errors import ProviderError
+from personalab.llm.background import kept
 from personalab.llm.faults import classify, pause, refused_parameter, said
 from personalab.llm.schemas import response_format
 
@@ -173,10 +174,11 @@ class Endpoint:
 
     async def _send(self, wire: dict[str, Any], place: Place) -> dict[str, Any]:
         """Send once. The slot is free again before the caller sleeps."""
-        async with self.gate.slot(), asyncio.timeout(self.timeout):
+        async with self.gate.slot():
             if self._final is not None:
                 raise _error(self._final)
-            completion = await self._client(place).chat.completions.create(**wire)
+            create = self._client(place).chat.completions.create
+            completion = await kept(lambda: asyncio.wait_for(create(**wire), self.timeout))
         return _reply(completion)
 
     def _wire(self, request: Mapping[str, Any], name: str, place: Place) -> dict[str, Any]:
