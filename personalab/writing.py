@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pandas as pd
 from pydantic import BaseModel, Field, create_model
@@ -38,6 +38,9 @@ from personalab.sobol import FEW, coordinates
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model
 
+Backend = Literal["live", "batch"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+STAGE = "personas"  # what tokens are counted under
 DRAWS = 4  # of one person before the run gives up on them
 DRAWN = 64  # numbers that a person's draws have for themselves
 ROUNDS = 2  # of rewriting doubles
@@ -94,7 +97,9 @@ class Task:
         return "Facts\n" + "\n".join(lines)
 
 
-def write(frame: pd.DataFrame, bp: Blueprint, *, model: str | Model | None = None) -> pd.DataFrame:
+def write(
+    frame: pd.DataFrame, bp: Blueprint, *, model: str | Model | None = None, backend: Backend = "live"
+) -> pd.DataFrame:
     """Write the texts of sampled people.
 
     Parameters
@@ -105,6 +110,10 @@ def write(frame: pd.DataFrame, bp: Blueprint, *, model: str | Model | None = Non
         What they were sampled from.
     model : str or Model, optional
         Which model writes, see `personalab.generate`.
+    backend : {"live", "batch"}
+        Whether people are asked for at once and one by one, or first in a batch, which servers with OpenAI's batch
+        API answer within a day for half the price. A batch outlives the call: interrupt it and make it again, now or
+        tomorrow, to go on waiting; nothing is paid for twice.
 
     Returns
     -------
@@ -117,20 +126,35 @@ def write(frame: pd.DataFrame, bp: Blueprint, *, model: str | Model | None = Non
     Raises
     ------
     RequestError
-        If the frame lacks a sampled field.
+        If the frame lacks a sampled field, or the backend is unknown.
     ProviderError
-        If the model cannot be had, or gives one person nothing usable in several draws.
+        If the model cannot be had, has no batch API where one is asked for, or gives one person nothing usable in
+        several draws.
     """
+    check_backend(backend)
     connection = llm.connect(model)
-    return llm.run_with(connection, write_with(frame, bp, connection))
+    return llm.run_with(connection, write_with(frame, bp, connection, backend=backend))
+
+
+def check_backend(backend: str) -> None:
+    """Refuse a backend that there is not, before any model is asked."""
+    if backend not in BACKENDS:
+        raise RequestError(f"there is no backend {backend!r}", hint=f"use one of {', '.join(BACKENDS)}")
 
 
 async def write_with(
-    frame: pd.DataFrame, bp: Blueprint, connection: Connection, *, progress: Callable[[int], object] = lambda _: None
+    frame: pd.DataFrame,
+    bp: Blueprint,
+    connection: Connection,
+    *,
+    progress: Callable[[int], object] = lambda _: None,
+    backend: Backend = "live",
 ) -> pd.DataFrame:
     """Write over a connection; as `write`, telling `progress` after each person how many are written."""
     author = Author(bp, connection)
     tasks = tasks_of(frame, bp)
+    if backend == "batch":
+        await connection.prefill(map(author.request, tasks), author.form, stage=STAGE)
     people = await _all(author, tasks, progress)
     for round_ in range(1, ROUNDS + 1):
         again = doubles(people, tasks)
@@ -194,7 +218,7 @@ class Author:
                 filled = await self.connection.ask(
                     [*self.preamble, {"role": "user", "content": task.question}],
                     self.form,
-                    stage="personas",
+                    stage=STAGE,
                     **self._options(task, draw),
                 )
             except ProviderError as error:

@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from personalab.blueprint import write_whole
 from personalab.errors import ProviderError, RequestError
-from personalab.llm.endpoint import read, safe
-from personalab.llm.faults import classify, said, seconds_set
+from personalab.llm.endpoint import form, safe
+from personalab.llm.faults import classify, refused_parameter, said, seconds_set
+from personalab.llm.forms import Manner, heeds, read, wire, without
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -167,7 +168,7 @@ async def answer(
     """
     desk = Desk(endpoint, await endpoint.opened(), Folder(folder), admit, keep)
     left = dict(requests)
-    manner = endpoint.manner(name, next(iter(left.values())))
+    manner = endpoint.habits(desk.place).manner(form(name, next(iter(left.values()))))
     for _ in range(MANNERS):
         manner, refused = await desk.served(left, Asked(name, manner))
         left = {key: left[key] for key in refused}
@@ -179,7 +180,7 @@ class Asked(NamedTuple):
     """How requests are asked: what their schema is called, and the manner that the server is known to take."""
 
     name: str
-    manner: Any
+    manner: Manner
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ class Desk:
     admit: Callable[[Requests], None]
     keep: Callable[[str, dict[str, Any]], None]
 
-    async def served(self, requests: Requests, asked: Asked) -> tuple[Any, set[str]]:
+    async def served(self, requests: Requests, asked: Asked) -> tuple[Manner, set[str]]:
         """Hand in what is not under way and fetch everything; say in which manner to ask, and whom once more."""
         under_way = await self._under_way(requests)
         there = {key for sent in under_way for key in sent.keys}
@@ -263,7 +264,7 @@ class Desk:
 
             return str((await self._step(upload, "take a file of requests")).id)
 
-    async def _fetch(self, under_way: list[Sent], requests: Requests, asked: Asked) -> tuple[Any, set[str]]:
+    async def _fetch(self, under_way: list[Sent], requests: Requests, asked: Asked) -> tuple[Manner, set[str]]:
         """Wait for batches and keep their answers; say in which manner to ask, and who was refused in this one."""
         other, refused = asked.manner, set[str]()
         for sent in under_way:
@@ -273,10 +274,9 @@ class Desk:
                 if line.status == OK:
                     self._keep(line, requests[line.key], asked)
                     continue
-                body = self._body(requests[line.key], asked)
-                changed = self.endpoint.otherwise(asked.manner, body, _as_error(line))
-                if changed is not None:
-                    other = changed
+                unknown = refused_parameter(_as_error(line), self._body(requests[line.key], asked))
+                if unknown is not None:
+                    other = without(asked.manner, unknown)
                     refused.add(line.key)
             self.folder.remove(sent)
         return other, refused
@@ -291,11 +291,14 @@ class Desk:
             raise _failed(batch, self.place)
         lines: list[Line] = []
         for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
-            found = await self._step(
-                lambda client, file_id=file_id: client.files.content(file_id), "give a file of answers", is_needed=False
-            )
-            lines += map(_line, found.content.splitlines() if found else ())
+            lines += await self._downloaded(file_id)
         return lines
+
+    async def _downloaded(self, file_id: str) -> list[Line]:
+        found = await self._step(
+            lambda client: client.files.content(file_id), "give a file of answers", is_needed=False
+        )
+        return [_line(text) for text in found.content.splitlines()] if found else []
 
     async def _ended(self, sent: Sent) -> Batch | None:
         """Look after a batch until it has ended; None when the server knows nothing of it any more."""
@@ -313,14 +316,15 @@ class Desk:
         return batch
 
     def _body(self, request: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
-        return self.endpoint.body(request, asked.name, self.place, asked.manner)
+        return wire(request, asked.name, self.place.model, asked.manner)
 
     def _keep(self, line: Line, request: Mapping[str, Any], asked: Asked) -> None:
         try:
             reply = read(line.body)
         except ValueError:  # no chat completion; it will be asked for live
             return
-        self.endpoint.learn(asked.manner, asked.name, request, reply)
+        is_heeded = heeds(reply, request["schema"])
+        self.endpoint.habits(self.place).learn(asked.manner, form(asked.name, request), is_heeded)
         self.keep(line.key, reply)
 
     async def _step(
@@ -389,8 +393,8 @@ def _files(bodies: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[dict[str
 def _remembered(file: Path) -> Sent | None:
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        texts = (str(told[name]) for name in ("host", "model", "created"))
-        sent = Sent(*texts, tuple(map(str, told["keys"])), str(told["id"]))
+        keys = tuple(map(str, told["keys"]))
+        sent = Sent(str(told["host"]), str(told["model"]), str(told["created"]), keys, str(told["id"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return sent if file.stem == sent.digest else None
@@ -406,8 +410,8 @@ def _line(text: bytes) -> Line:
         return Line("", 0, None)
 
 
-def _as_error(line: Line) -> SimpleNamespace:
-    """The error of a line, as the client raises it of a request."""
+def _as_error(line: Line) -> Any:
+    """The error of a line, as far as one that the client raises of a request."""
     told = line.body.get("error") if isinstance(line.body, dict) else None
     told = told if isinstance(told, dict) else {"message": str(told or "")}
     return SimpleNamespace(status_code=line.status, param=told.get("param"), body=told)
