@@ -24,7 +24,9 @@ class BatchServer(Server):
     Parameters
     ----------
     script : callable
-        As for `Server`; of batches, too, where numbers count a batch's lines.
+        As for `Server`.
+    line : callable, optional
+        ``line(request, number)`` answers a line of a batch, by default as the script does.
     looks : int
         How often a batch is looked at before it has ended.
     end : str
@@ -48,12 +50,14 @@ class BatchServer(Server):
         self,
         script: Callable[..., Any],
         *,
+        line: Callable[..., Any] | None = None,
         looks: int = 2,
         end: str = "completed",
         done: int | None = None,
         refuse: Callable[[str, str], Answer | None] = lambda _method, _path: None,
     ) -> None:
         super().__init__(script, handler=_Handler)
+        self.line = line or script
         self.looks, self.end, self.done, self.refuse = looks, end, done, refuse
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
@@ -108,7 +112,7 @@ class BatchServer(Server):
                 error = {"code": "batch_expired", "message": "This request could not be executed in time."}
                 errors.append({"custom_id": custom_id, "response": None, "error": error})
                 continue
-            said = self.script(body, number)
+            said = self.line(body, number)
             answer = Answer(said) if isinstance(said, str) else said
             told = answer.body if answer.body is not None else self.complete(body, answer)
             response = {"status_code": answer.status, "request_id": "r", "body": told}

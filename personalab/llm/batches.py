@@ -14,6 +14,7 @@ request it answers.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import itertools
 import json
@@ -32,7 +33,7 @@ from personalab.llm.faults import classify, refused_parameter, said, seconds_set
 from personalab.llm.forms import Manner, heeds, read, wire, without
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
     from openai import AsyncOpenAI
@@ -45,14 +46,14 @@ Requests = Mapping[str, Mapping[str, Any]]  # by the key of their replies
 MOST_REQUESTS, MOST_BYTES = 50_000, 190_000_000  # of a file; OpenAI takes 50,000 and 200 MB
 ENDPOINT, WINDOW = "/v1/chat/completions", "24h"  # the only window there is
 NAME = "personalab"  # of the entry in a batch's metadata that says which requests it holds
-OK, NOT_FOUND = 200, 404
+OK = 200
 ENDED = ("completed", "failed", "expired", "cancelled")
 FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 1.0, 1.5, 60.0  # seconds between two looks, times PERSONALAB_BACKOFF
 TRIES = 6  # at one step, while the server is away or busy
 LOOKS = 60  # at a batch under way in which the server may be away, an hour in all
 LISTED = 100  # batches of the account that are looked through, the newest; as many as a server lists at once
 MANNERS = 4  # in which requests are sent, while the server says which parameter it does not know
-UNKNOWN = (400, 404, 405, 501)  # what a server says of what it has not
+UNKNOWN = (400, 404, 405, 501)  # statuses of what a server does not have
 UNCERTAIN = ("provider_timeout", "provider_unreachable", "provider_error")  # a batch may have been made nevertheless
 GO_ON = "make the same call again: it waits for what is under way, and pays for nothing twice"
 
@@ -268,7 +269,7 @@ class Desk:
         """Wait for batches and keep their answers; say in which manner to ask, and who was refused in this one."""
         other, refused = asked.manner, set[str]()
         for sent in under_way:
-            for line in await self._lines(sent):
+            async for line in self._lines(sent):
                 if line.key not in requests:
                     continue
                 if line.status == OK:
@@ -281,24 +282,22 @@ class Desk:
             self.folder.remove(sent)
         return other, refused
 
-    async def _lines(self, sent: Sent) -> list[Line]:
+    async def _lines(self, sent: Sent) -> AsyncIterator[Line]:
         """What a batch has brought when it has ended, for whatever reason."""
         batch = await self._ended(sent)
         if batch is None:
-            return []
+            return
         if batch.status == "failed":
             self.folder.remove(sent)
             raise _failed(batch, self.place)
-        lines: list[Line] = []
         for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
-            lines += await self._downloaded(file_id)
-        return lines
+            for text in await self._downloaded(file_id):
+                yield _line(text)
 
-    async def _downloaded(self, file_id: str) -> list[Line]:
-        found = await self._step(
-            lambda client: client.files.content(file_id), "give a file of answers", is_needed=False
-        )
-        return [_line(text) for text in found.content.splitlines()] if found else []
+    async def _downloaded(self, file_id: str) -> list[bytes]:
+        step = functools.partial(_content, file_id)
+        found: bytes | None = await self._step(step, "give a file of answers", is_needed=False)
+        return (found or b"").splitlines()
 
     async def _ended(self, sent: Sent) -> Batch | None:
         """Look after a batch until it has ended; None when the server knows nothing of it any more."""
@@ -348,7 +347,7 @@ class Desk:
                 failure = self._failure(error, what, is_needed=is_needed, is_last=sent >= tries)
                 if failure is not None:
                     raise failure from safe(error, self.place)
-                if getattr(error, "status_code", None) == NOT_FOUND:
+                if getattr(error, "status_code", None) in UNKNOWN:
                     return None
             await asyncio.sleep(_pause(sent))
         return None
@@ -361,10 +360,14 @@ class Desk:
         is_unknown = status in UNKNOWN or isinstance(error, ValueError)
         if is_needed and is_unknown and fault.category in ("config_error", "provider_error"):
             return _no_batches(self.place, words)
-        if (status == NOT_FOUND and not is_needed) or (fault.sends != 1 and not is_last):
+        if (status in UNKNOWN and not is_needed) or (fault.sends != 1 and not is_last):
             return None
         message = f"{self.place.host} did not {what}: {words or fault.message}"
-        return ProviderError(message, category=fault.category, hint=fault.hint or GO_ON)
+        return ProviderError(message, category=fault.category, hint=(is_needed and fault.hint) or GO_ON)
+
+
+async def _content(file_id: str, client: AsyncOpenAI) -> bytes:
+    return (await client.files.content(file_id)).content
 
 
 def _object(answer: Any) -> Any:
