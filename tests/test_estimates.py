@@ -138,7 +138,7 @@ def test_a_sentence_is_estimated_with_its_blueprint(server):
     assert known.paid["personas"] == lab.estimate(bp, 20, seed=3, model=MODEL).paid["personas"]
 
 
-def test_an_answer_that_fell_through_is_counted_with_those_that_follow():
+def test_an_answer_that_fell_through_is_counted_with_those_that_follow(monkeypatch):
     """Whoever contradicts every third row at first is expected to go on like that."""
 
     def forgetful(request, number):
@@ -146,28 +146,26 @@ def test_an_answer_that_fell_through_is_counted_with_those_that_follow():
         return json.dumps(person | ({"portrait": "A 99-year-old."} if number % 3 == 0 else {}))
 
     with Characters(forgetful) as server:
-        os.environ["OPENAI_BASE_URL"] = server.base_url
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         frame = lab.sample(BP, 70, seed=4)
         lab.write(frame.head(30), BP, model=MODEL)
         told = lab.estimate(BP, frame.tail(40), model=MODEL)
         with Counted(server) as counted:
             lab.write(frame.tail(40), BP, model=MODEL)
-    del os.environ["OPENAI_BASE_URL"]
     assert counted.total.calls > 50
     assert max(_off(told, counted)) < CLOSE
 
 
-def test_refused_and_cut_off_answers_among_the_replies_are_not_taken_for_people():
-    """What was kept of a run that ended in the middle of a person counts as found, and the rest as to be paid."""
+def test_a_refusal_among_the_replies_is_not_taken_for_a_person(monkeypatch):
+    """What was kept of a run that ended in the middle of a person is found, and the next draw is to be paid."""
     frame = lab.sample(BP, 1, seed=4)
     bad = [Answer("", refusal="no"), Answer(status=401, body={"error": {"message": "no"}})]
     with Server(lambda _request, number: bad[number - 1]) as server:
-        os.environ["OPENAI_BASE_URL"] = server.base_url
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         with pytest.raises(lab.PersonalabError):
             lab.write(frame, BP, model=MODEL)
-    del os.environ["OPENAI_BASE_URL"]
     told = lab.estimate(BP, frame, model=MODEL)
-    assert (told.calls, told.replayed["personas"].calls) == (1, 0)  # a failed run's useless answers are forgotten
+    assert (told.calls, told.replayed["personas"].calls) == (1, 1)
 
 
 def test_an_estimate_needs_no_key_no_socket_and_no_file(monkeypatch, tmp_path):
