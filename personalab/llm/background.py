@@ -11,15 +11,17 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from concurrent import futures
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from personalab.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 
+TICK = 0.25  # seconds between two looks of somebody who waits and shows how far it is
 FAREWELL = 5.0  # seconds that cancelled work gets to end; an HTTP request is dropped at once
 
 _lock = threading.Lock()
@@ -42,13 +44,15 @@ def loop() -> asyncio.AbstractEventLoop:
         return _loops[os.getpid()]
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
+def run(coroutine: Coroutine[Any, Any, T], tick: Callable[[], object] | None = None) -> T:
     """Run a coroutine in the background thread and wait for its result.
 
     Parameters
     ----------
     coroutine : coroutine
         What to run.
+    tick : callable, optional
+        Called in the waiting thread several times a second.
 
     Returns
     -------
@@ -73,6 +77,8 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     ended = threading.Event()
     future = asyncio.run_coroutine_threadsafe(_supervised(coroutine, ended), loop())
     try:
+        while tick is not None and not futures.wait([future], TICK).done:
+            tick()
         return future.result()
     except BaseException:
         if future.cancel():  # the caller was interrupted: the work itself had not failed
