@@ -9,6 +9,7 @@ about a failure is shortened and cleared of keys, because it ends up in a notebo
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -17,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from personalab.errors import RequestError
+from personalab.llm.masking import masked_in_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +32,6 @@ BROKEN_SENDS = 5
 SILENT_SENDS = 2  # a server that does not answer twice is down, not busy
 SAID_LENGTH = 300
 _RETRIED_STATUS = {408, 409, 500, 502, 503, 504, 529}
-_SECRET = re.compile(r"\b(sk|gsk|xai)-[\w\-*.]{4,}|Bearer\s+\S+", re.IGNORECASE)
 _UNSUPPORTED = re.compile(
     r"unsupported|not support|unrecogni[sz]ed|unknown|not permitted|unexpected|unavailable|extra",
     re.IGNORECASE,
@@ -148,14 +149,17 @@ def seconds_set(variable: str, default: float) -> float:
     Raises
     ------
     RequestError
-        When the variable is no number.
+        When the variable is no number of 0 or more, or no finite one.
     """
     text = os.environ.get(variable)
     try:
-        return float(text) if text else default
-    except ValueError as error:
+        seconds = float(text) if text else default
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
         message = f"{variable} is {text!r}, which is no number of seconds"
-        raise RequestError(message, hint=f"set it to a number such as {default:g}") from error
+        raise RequestError(message, hint=f"set it to a number such as {default:g}")
+    return seconds
 
 
 def refused_parameter(error: Exception, sent: Mapping[str, Any]) -> str | None:
@@ -200,7 +204,7 @@ def said(error: Exception, secret: str = "") -> str:
     text = " ".join(_raw(error).split())
     if text.lstrip().startswith("<"):
         return ""
-    text = _SECRET.sub("[key]", text.replace(secret, "[key]") if secret else text)
+    text = masked_in_errors(text, secret)
     return text if len(text) <= SAID_LENGTH else text[: SAID_LENGTH - 1] + "…"
 
 
