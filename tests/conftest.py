@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from personalab import Blueprint, replies
+from personalab import Blueprint, llm, replies
 from tests.server import Script, Server, answer_well
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +23,12 @@ settings.register_profile(
     "tests", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("tests")
+
+
+@pytest.fixture(autouse=True)
+def _strangers() -> None:
+    """Let no test know servers from another one: ports are used again."""
+    llm.forget()
 
 
 @pytest.fixture(scope="session")

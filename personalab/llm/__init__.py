@@ -26,11 +26,12 @@ from pydantic import BaseModel
 from personalab import replies
 from personalab.errors import ProviderError, RequestError
 from personalab.llm import places
-from personalab.llm.answers import completion, validated
+from personalab.llm.answers import validated
 from personalab.llm.background import kept, loop, run
-from personalab.llm.endpoint import Endpoint, Gate
-from personalab.llm.faults import seconds_set
+from personalab.llm.endpoint import Endpoint, forget
+from personalab.llm.faults import number_set, seconds_set
 from personalab.llm.flights import fly
+from personalab.llm.gate import Gate
 from personalab.llm.ledger import Ledger
 from personalab.llm.schemas import strict_schema
 from personalab.llm.usage import Budget, Count, Usage
@@ -47,6 +48,7 @@ __all__ = [
     "Model",
     "Usage",
     "connect",
+    "forget",
     "run",
     "run_with",
     "start_with",
@@ -56,7 +58,7 @@ __all__ = [
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
 
-REMOTE_LIMIT = 8  # requests under way: what a new account on the usual servers is allowed
+OBJECT_LIMIT = 8  # calls under way of an object whose method is async: it may well ask a server
 REMOTE_SECONDS = 120.0
 EMBEDDED_SECONDS = 600.0  # a blueprint took 64 s on two idle cores; a busy laptop needs ten times that
 REASKS = 2
@@ -202,13 +204,10 @@ class Connection:
 
         asked: list[dict[str, Any]] = []
 
-        async def _create(*, messages: list[Any], **_instructors: Any) -> Any:
+        async def _create(messages: list[dict[str, str]]) -> str:
             request = {"model": self._model or self.name, "messages": messages, "schema": schema, **options}
-            asked.append(
-                {**request, "messages": [dict(message) for message in messages]}
-            )  # instructor adds to its list
-            reply = await self._finished(request, type_.__name__, stage)
-            return completion(reply["content"], self.name)
+            asked.append(request)
+            return str((await self._finished(request, type_.__name__, stage))["content"])
 
         reasks = 0 if self.is_small else REASKS
         try:
@@ -293,9 +292,10 @@ def connect(model: str | Model | None = None, budget: Budget | None = None) -> C
         return _object(model, budget)
     name = model or os.environ.get("PERSONALAB_MODEL") or places.what_is_there(replies.current())
     found = places.find(name)
-    limit, seconds = (1, EMBEDDED_SECONDS) if found.is_embedded else (REMOTE_LIMIT, REMOTE_SECONDS)
-    timeout = seconds_set("PERSONALAB_TIMEOUT", seconds)
-    endpoint = Endpoint(found.open, Gate(limit), timeout=timeout, is_seeded=found.is_embedded)
+    most = 1 if found.is_embedded else number_set("PERSONALAB_CONCURRENCY", found.at_once)
+    timeout = seconds_set("PERSONALAB_TIMEOUT", EMBEDDED_SECONDS if found.is_embedded else REMOTE_SECONDS)
+    stall = seconds_set("PERSONALAB_STALL", timeout)
+    endpoint = Endpoint(found.open, most=most, timeout=timeout, stall=stall, is_seeded=found.is_embedded)
     small = found.is_embedded
     return Connection(name, found.model, found.description, endpoint.complete, is_small=small, budget=budget)
 
@@ -355,7 +355,7 @@ def _object(model: Any, budget: Budget) -> Connection:
         hint = "give it complete(messages, schema), which returns JSON text"
         raise RequestError(f"a {type(model).__name__} is no model: it has no method `complete`", hint=hint)
     is_async = inspect.iscoroutinefunction(model.complete)
-    gate = Gate(REMOTE_LIMIT if is_async else 1)
+    gate = Gate(OBJECT_LIMIT if is_async else 1, is_known=True)
     own = getattr(model, "name", None)
     name = own or type(model).__name__
 
