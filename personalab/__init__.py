@@ -12,6 +12,7 @@ from personalab.blueprint import Blueprint, CategoricalField, Constraint, Numeri
 from personalab.editor import edit
 from personalab.errors import PersonalabError
 from personalab.fidelity import report
+from personalab.freezing import freeze
 from personalab.inference import infer
 from personalab.lint import validate
 from personalab.population import Population, generate
@@ -31,6 +32,7 @@ __all__ = [
     "TextField",
     "charts",
     "edit",
+    "freeze",
     "generate",
     "infer",
     "report",

@@ -29,7 +29,7 @@ ORDER = [
         "coupling",
         "updating",
     ),
-    *("replies", "local", "llm", "progress", "inference"),
+    *("segments", "replies", "freezing", "local", "llm", "progress", "inference"),
     *("diversity", "facts", "sheets", "manuscripts", "writing", "reports", "fidelity", "charts", "population", "jobs"),
     *("edits", "editing", "editor", "cli"),
 ]

@@ -3,10 +3,12 @@
 ``connect`` turns a name (``"openai/gpt-5-mini"``, ``"ollama/qwen3"``, ``"local"``) or an object with one
 method into a `Connection`, and ``Connection.ask`` turns messages and a pydantic type into an instance of
 that type. Between the two lie, from the outside in: instructor, which validates an answer and shows the
-model its own mistake; the replies (`personalab.replies`), which answer what was answered before; the count
-of tokens; and the server (`personalab.llm.endpoint`). Because all of this lies *below* instructor, a re-ask is
-recorded, replayed and counted like a first ask. Nothing is opened before the first question that the
-replies cannot answer, so a recorded notebook runs with no key, no server and no socket.
+model its own mistake; the replies (`personalab.replies`), which answer what was answered before; the flights
+(`personalab.llm.flights`), which make two equal questions one; the ledger (`personalab.llm.ledger`), which
+counts tokens and ends a run before it passes its budget; and the server (`personalab.llm.endpoint`). Because
+all of this lies *below* instructor, a re-ask is recorded, replayed and counted like a first ask. Nothing is
+opened before the first question that the replies cannot answer, so a recorded notebook runs with no key, no
+server and no socket.
 
 A small model (``is_small``) is not shown its mistake: it repeats it. It is drawn again, by the caller, with
 another ``sample``.
@@ -24,10 +26,13 @@ from pydantic import BaseModel
 from personalab import replies
 from personalab.errors import ProviderError, RequestError
 from personalab.llm import places
-from personalab.llm.answers import completion, validated
-from personalab.llm.background import loop, run
-from personalab.llm.endpoint import Endpoint, Gate
-from personalab.llm.faults import seconds_set
+from personalab.llm.answers import validated
+from personalab.llm.background import kept, loop, run
+from personalab.llm.endpoint import Endpoint, forget
+from personalab.llm.faults import number_set, seconds_set
+from personalab.llm.flights import fly
+from personalab.llm.gate import Gate
+from personalab.llm.ledger import Ledger
 from personalab.llm.schemas import strict_schema
 from personalab.llm.usage import Budget, Count, Usage
 
@@ -43,6 +48,7 @@ __all__ = [
     "Model",
     "Usage",
     "connect",
+    "forget",
     "run",
     "run_with",
     "start_with",
@@ -52,7 +58,7 @@ __all__ = [
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
 
-REMOTE_LIMIT = 8  # requests under way: what a new account on the usual servers is allowed
+OBJECT_LIMIT = 8  # calls under way of an object whose method is async: it may well ask a server
 REMOTE_SECONDS = 120.0
 EMBEDDED_SECONDS = 600.0  # a blueprint took 64 s on two idle cores; a busy laptop needs ten times that
 REASKS = 2
@@ -138,7 +144,7 @@ class Connection:
         self.replies = replies.current()
         self._model = model
         self._complete = complete
-        self._counts: dict[tuple[bool, str], Count] = {}
+        self._ledger = Ledger(budget)
         self._useless: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
@@ -153,10 +159,7 @@ class Connection:
         Usage
             Tokens by stage, paid apart from replayed.
         """
-        paid, replayed = (
-            {stage: count for (old, stage), count in self._counts.items() if old is is_old} for is_old in (False, True)
-        )
-        return Usage(paid, replayed)
+        return self._ledger.usage
 
     async def ask(
         self,
@@ -193,20 +196,18 @@ class Connection:
         Raises
         ------
         ProviderError
-            When no valid answer was had; ``category`` says why, ``answer`` holds what the model said.
+            When no valid answer was had; ``category`` says why, ``answer`` holds what the model said. Before anything
+            is sent when the budget does not hold it (``budget_exceeded``).
         """
         schema = strict_schema(type_, bounded=self.is_small)
         options = {"max_tokens": max_tokens, "temperature": temperature, "sample": sample}
 
         asked: list[dict[str, Any]] = []
 
-        async def _create(*, messages: list[Any], **_instructors: Any) -> Any:
+        async def _create(messages: list[dict[str, str]]) -> str:
             request = {"model": self._model or self.name, "messages": messages, "schema": schema, **options}
-            asked.append(
-                {**request, "messages": [dict(message) for message in messages]}
-            )  # instructor adds to its list
-            reply = await self._finished(request, type_.__name__, stage)
-            return completion(reply["content"], self.name)
+            asked.append(request)
+            return str((await self._finished(request, type_.__name__, stage))["content"])
 
         reasks = 0 if self.is_small else REASKS
         try:
@@ -216,8 +217,10 @@ class Connection:
                 self._useless += asked
             raise
 
-    def forget_useless(self) -> None:
-        """Have answers that were of no use asked for again, once a call has failed for them."""
+    def forget_useless(self, failure: ProviderError) -> None:
+        """Have answers that were of no use asked for again, if a call has failed for them and nothing else."""
+        if failure.category not in UNUSABLE:
+            return
         for request in self._useless:
             self.replies.forget(request)
             if request["max_tokens"]:  # the second try at an answer that ran out of room
@@ -228,22 +231,34 @@ class Connection:
         """Ask, and once more with twice the room when the answer did not fit."""
         reply = await self._reply(request, name, stage)
         if reply["finish_reason"] == "length":
-            room = request["max_tokens"] or _tokens(reply)[1]
+            room = request["max_tokens"] or Count.of(reply).completion_tokens
             reply = await self._reply({**request, "max_tokens": 2 * room}, name, stage) if room else reply
         _check(reply, self.name)
         return reply
 
     async def _reply(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
-        """Find the reply, or ask for it, keep it and count it."""
-        is_kept = self._model is not None or self.replies.mode == "replay"
-        found = self.replies.get(request) if is_kept else None
-        if is_kept and not found:
+        """Find the reply, or ask for it and keep it; whoever asks the same at the same time waits along."""
+        if self._model is None and self.replies.mode != "replay":
+            return await self._asked(request, name, stage)
+        found = self.replies.get(request)
+        if found is None:
             self.replies.prepare()
-        reply = _PLAIN_REPLY | (found or await self._complete(replies.canonical(request), name))
-        if is_kept and not found:
+            key = self.replies.path, replies.key(request)
+            landed = await fly(key, self, lambda: self._asked(request, name, stage))
+            if landed.is_own:
+                return dict(landed.result)
+            found = landed.result
+        reply = _PLAIN_REPLY | found
+        self._ledger.replayed(request, stage, reply)
+        return reply
+
+    async def _asked(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
+        """Ask as far as the budget allows, count, and keep the reply."""
+        async with self._ledger.call(request, stage, self.name) as paid:
+            reply = _PLAIN_REPLY | await self._complete(replies.canonical(request), name)
+            paid(reply)
+        if self._model is not None:
             self.replies.put(request, reply, by=self.name)
-        before = self._counts.get((bool(found), stage), Count())
-        self._counts[bool(found), stage] = before + Count(1, *_tokens(reply))
         return reply
 
 
@@ -277,9 +292,10 @@ def connect(model: str | Model | None = None, budget: Budget | None = None) -> C
         return _object(model, budget)
     name = model or os.environ.get("PERSONALAB_MODEL") or places.what_is_there(replies.current())
     found = places.find(name)
-    limit, seconds = (1, EMBEDDED_SECONDS) if found.is_embedded else (REMOTE_LIMIT, REMOTE_SECONDS)
-    timeout = seconds_set("PERSONALAB_TIMEOUT", seconds)
-    endpoint = Endpoint(found.open, Gate(limit), timeout=timeout, is_seeded=found.is_embedded)
+    most = 1 if found.is_embedded else number_set("PERSONALAB_CONCURRENCY", found.at_once)
+    timeout = seconds_set("PERSONALAB_TIMEOUT", EMBEDDED_SECONDS if found.is_embedded else REMOTE_SECONDS)
+    stall = seconds_set("PERSONALAB_STALL", timeout)
+    endpoint = Endpoint(found.open, most=most, timeout=timeout, stall=stall, is_seeded=found.is_embedded)
     small = found.is_embedded
     return Connection(name, found.model, found.description, endpoint.complete, is_small=small, budget=budget)
 
@@ -303,8 +319,8 @@ def run_with(connection: Connection, work: Coroutine[Any, Any, R], tick: Callabl
     """
     try:
         return run(work, tick)
-    except ProviderError:
-        connection.forget_useless()
+    except ProviderError as error:
+        connection.forget_useless(error)
         raise
 
 
@@ -328,8 +344,8 @@ def start_with(connection: Connection, work: Callable[[], Coroutine[Any, Any, R]
         """Forget, as `run_with` does, what was of no use."""
         try:
             return await work()
-        except ProviderError:
-            connection.forget_useless()
+        except ProviderError as error:
+            connection.forget_useless(error)
             raise
 
     return asyncio.run_coroutine_threadsafe(started(), loop())
@@ -341,7 +357,7 @@ def _object(model: Any, budget: Budget) -> Connection:
         hint = "give it complete(messages, schema), which returns JSON text"
         raise RequestError(f"a {type(model).__name__} is no model: it has no method `complete`", hint=hint)
     is_async = inspect.iscoroutinefunction(model.complete)
-    gate = Gate(REMOTE_LIMIT if is_async else 1)
+    gate = Gate(OBJECT_LIMIT if is_async else 1, is_known=True)
     own = getattr(model, "name", None)
     name = own or type(model).__name__
 
@@ -349,21 +365,19 @@ def _object(model: Any, budget: Budget) -> Connection:
         called = (list(request["messages"]), request["schema"])
         async with gate.slot():
             try:
-                text = await (model.complete(*called) if is_async else asyncio.to_thread(model.complete, *called))
+                text = await kept(
+                    lambda: model.complete(*called) if is_async else asyncio.to_thread(model.complete, *called)
+                )
             except Exception as error:
                 raise ProviderError(f"{name} raised {type(error).__name__} when it was asked") from error
         if not isinstance(text, str):
             hint = "return JSON text, for instance with json.dumps"
             raise ProviderError(f"{name} returned a {type(text).__name__}, not a text", hint=hint)
-        return {"content": text}
+        return {"content": text.encode(errors="replace").decode()}  # half a character cannot be kept
 
     small = bool(getattr(model, "is_small", False))
     told = f"{name}, an object given by the caller"
     return Connection(name, own, told, complete, is_small=small, budget=budget)
-
-
-def _tokens(reply: Mapping[str, Any]) -> tuple[int, int]:
-    return reply["usage"].get("prompt_tokens", 0), reply["usage"].get("completion_tokens", 0)
 
 
 def _check(reply: Mapping[str, Any], name: str) -> None:

@@ -3,7 +3,8 @@
 A notebook's cell already runs inside an event loop, which cannot be entered twice, and a script has none.
 So all work on models runs in one daemon thread with its own loop, and the caller waits for it: the same
 call works in a script, a notebook and a server, and nothing of asyncio is patched. When the caller is
-interrupted, the work is cancelled, and has ended when the interrupt is raised.
+interrupted, the work is cancelled, and has ended when the interrupt is raised. An answer that is already
+being waited for is paid for, so it gets a moment more to come in (`kept`).
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from personalab.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
 T = TypeVar("T")
 
 TICK = 0.25  # seconds between two looks of somebody who waits and shows how far it is
-FAREWELL = 5.0  # seconds that cancelled work gets to end; an HTTP request is dropped at once
+KEEP = 1.0  # seconds that an answer gets to come in after its request was cancelled; a person waits two at most
+FAREWELL = 5.0  # seconds that cancelled work gets to end
 
 _lock = threading.Lock()
 _loops: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a forked child has no threads
@@ -84,6 +86,46 @@ def run(coroutine: Coroutine[Any, Any, T], tick: Callable[[], object] | None = N
         if future.cancel():  # the caller was interrupted: the work itself had not failed
             ended.wait(FAREWELL)
         raise
+
+
+async def kept(send: Callable[[], Awaitable[T]]) -> T:
+    """Send a request and wait for its answer, which is paid for: when cancelled, a moment longer.
+
+    Parameters
+    ----------
+    send : callable
+        Sends once and returns what to await. Whatever sends again calls this again.
+
+    Returns
+    -------
+    object
+        The answer; also after a cancellation, when it came in within `KEEP` seconds.
+
+    Raises
+    ------
+    asyncio.CancelledError
+        When cancelled, and no answer came; or when cancelled before, so that nothing is sent.
+
+    Examples
+    --------
+    >>> asyncio.run(kept(lambda: asyncio.sleep(0, "answer")))
+    'answer'
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():  # an answer of no use came in after the cancellation
+        raise asyncio.CancelledError
+    sent = asyncio.ensure_future(send())
+    try:
+        return await asyncio.shield(sent)
+    except asyncio.CancelledError:
+        try:
+            await asyncio.wait({sent}, timeout=KEEP)
+        finally:
+            sent.cancel()  # does nothing where the answer is there
+        await asyncio.wait({sent})
+        if sent.cancelled() or sent.exception() is not None:
+            raise
+        return sent.result()
 
 
 async def _supervised(coroutine: Coroutine[Any, Any, T], ended: threading.Event) -> T:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 DEFAULT_OPENAI_MODEL = "gpt-5-mini"
 OPENAI_URL = "https://api.openai.com/v1"
 OLLAMA_PORT = 11434
+REMOTE_AT_ONCE = 64  # what a middling account may have under way; the gate finds out how many it really is
+OLLAMA_AT_ONCE = 4  # what Ollama serves side by side unless it is told otherwise
 PROBE_SECONDS = 0.3  # a server on this machine answers in a few milliseconds
 EMBEDDED = ("local", "local-small", "local-tiny")
 NO_KEY = "personalab-sends-no-key"  # local servers want a header, and do not read it
@@ -48,6 +50,8 @@ class Found:
         A sentence for people.
     open : callable
         Returns the `Place`; may start a server.
+    at_once : int
+        The most requests that it makes sense to have under way.
     is_embedded : bool
         Whether this process serves the model itself.
     """
@@ -55,6 +59,7 @@ class Found:
     model: str
     description: str
     open: Callable[[], Place]
+    at_once: int = REMOTE_AT_ONCE
     is_embedded: bool = False
 
 
@@ -89,7 +94,7 @@ def find(name: str) -> Found:
     if kind == "ollama" and model:
         url = ollama_url()
         told = f"{model}, served by Ollama at {urlsplit(url).netloc}"
-        return Found(model, told, lambda: Place(f"{url}/v1", model, NO_KEY))
+        return Found(model, told, lambda: Place(f"{url}/v1", model, NO_KEY), OLLAMA_AT_ONCE)
     raise RequestError(f"{name!r} names no model", hint=f"write {FORMS}, or give an object with `complete`")
 
 
@@ -204,7 +209,7 @@ def _embedded(name: str) -> Found:
     own = os.environ.get("PERSONALAB_GGUF")
     expect = "its numbers are rough." if own else _local().MODELS[name].expect
     told = f"{model}, a small model on this machine: {expect}"
-    return Found(model, told, place, is_embedded=True)
+    return Found(model, told, place, at_once=1, is_embedded=True)
 
 
 def _local() -> Any:
