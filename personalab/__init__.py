@@ -14,6 +14,7 @@ from personalab.errors import PersonalabError
 from personalab.fidelity import report
 from personalab.freezing import freeze
 from personalab.inference import infer
+from personalab.jobs import get, start
 from personalab.lint import validate
 from personalab.population import Population, generate
 from personalab.reports import Report
@@ -34,9 +35,11 @@ __all__ = [
     "edit",
     "freeze",
     "generate",
+    "get",
     "infer",
     "report",
     "sample",
+    "start",
     "update",
     "validate",
     "write",

@@ -309,14 +309,14 @@ class Making:
         self.call, self.connection, self.keep = call, connection, keep
         self.blueprint: Blueprint | None = None
         self.manuscript: Manuscript | None = None
-        self.watch = Watch(connection, call.count)
+        self.watch = Watch.of(connection, call.count)
 
     async def made(self) -> Population:
         """Make what is not there yet."""
         self.blueprint = bp = self.blueprint or await self._inferred()
-        people = self.manuscript or await asyncio.to_thread(self._drawn, bp)
-        self.manuscript = people
-        frame = await write_with(people, self.connection, self.watch)
+        if self.manuscript is None:
+            self.manuscript = await asyncio.to_thread(self._drawn, bp)
+        frame = await write_with(self.manuscript, self.connection, self.watch)
         self.watch.begin("comparing with the blueprint")
         found = await asyncio.to_thread(report, frame, bp)
         return Population(self.call.prompt, bp, frame, found, self.connection.name, self.connection.usage)

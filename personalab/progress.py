@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from personalab.llm import Connection
+    from personalab.llm import Connection, Usage
 
 _log = logging.getLogger(__name__)
 
@@ -47,10 +47,12 @@ class Watch:
 
     Parameters
     ----------
-    connection : Connection
-        Knows what has been used so far.
+    used : callable
+        Returns the `Usage` so far.
     total : int
         How many personas are asked for; 0 where none are written.
+    is_quiet : bool
+        Whether there is nothing to wait for, so that no bar is drawn.
 
     Attributes
     ----------
@@ -60,11 +62,17 @@ class Watch:
         Personas written so far.
     """
 
-    def __init__(self, connection: Connection, total: int = 0) -> None:
-        self.connection = connection
+    def __init__(self, used: Callable[[], Usage], total: int = 0, *, is_quiet: bool = False) -> None:
+        self.used = used
         self.stage = ""
         self.produced = 0
         self.total = total
+        self.is_quiet = is_quiet
+
+    @classmethod
+    def of(cls, connection: Connection, total: int = 0) -> Watch:
+        """Watch what asks over a connection; a replay is quiet, also because a notebook shall show the same again."""
+        return cls(lambda: connection.usage, total, is_quiet=connection.replies.mode == "replay")
 
     def begin(self, stage: str, total: int | None = None) -> None:
         """Go on to another stage; with a total, count anew."""
@@ -80,11 +88,11 @@ class Watch:
         if self.produced % step == 0 or self.produced == self.total:
             _log.info("%d of %d personas written", self.produced, self.total)
 
-    @property
-    def used(self) -> str:
-        """Tokens, and with prices money, as text."""
-        usage = self.connection.usage
-        return f"{usage.total.completion_tokens:,} tokens"
+    def cost(self) -> str:
+        """Tell tokens, and with prices money."""
+        usage = self.used()
+        tokens = f"{usage.total.tokens:,} tokens"
+        return tokens if usage.cost is None else f"{tokens}, cost {usage.cost:.3g}"
 
 
 @contextlib.contextmanager
@@ -103,11 +111,9 @@ def bar(watch: Watch) -> Iterator[Callable[[], None]]:
     """
     drawn: list[_Bar] = []
     begun = time.monotonic()
-    # A replay has nothing to wait for, and a notebook that replays must show the same each time.
-    is_hidden = watch.connection.replies.mode == "replay"
 
     def tick() -> None:
-        if not (drawn or is_hidden) and time.monotonic() - begun >= DELAY:
+        if not (drawn or watch.is_quiet) and time.monotonic() - begun >= DELAY:
             drawn.append(_Bar(watch))
         for each in drawn:
             each.draw()
@@ -143,7 +149,7 @@ class _Bar:
             bar.reset(watch.total)
         bar.set_description_str(watch.stage, refresh=False)
         bar.update(watch.produced - bar.n)
-        bar.set_postfix_str(watch.used)
+        bar.set_postfix_str(watch.cost())
 
     def close(self) -> None:
         """Take it away, and leave nothing in its place."""

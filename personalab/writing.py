@@ -34,6 +34,7 @@ from personalab.errors import Category, ProviderError
 from personalab.facts import contradictions
 from personalab.inference.draft import tidy
 from personalab.llm import Budget
+from personalab.llm.background import over
 from personalab.manuscripts import Line, Manuscript, Task, text_keys
 from personalab.progress import Watch, bar
 from personalab.sheets import words
@@ -102,7 +103,7 @@ def write(
     if not manuscript.bare:
         return manuscript.whole()
     connection = llm.connect(model, Budget(max_tokens, max_cost, prices))
-    watch = Watch(connection)
+    watch = Watch.of(connection)
     with bar(watch) as tick:
         return llm.run_with(connection, write_with(manuscript, connection, watch), tick)
 
@@ -157,24 +158,26 @@ class Author:
         texts = {name: _ended(tidy(text), _longest(name)) if small else tidy(text) for name, text in told.items()}
         return texts if all(any(char.isalnum() for char in text) for text in texts.values()) else None
 
-    async def person(self, task: Task, round_: int, over: asyncio.Event) -> dict[str, str]:
-        """Write one person, drawing again where an answer is unusable or contradicts the facts, until it is `over`."""
+    async def person(self, task: Task, round_: int = 0) -> dict[str, str]:
+        """Write one person, drawing again where an answer is unusable or contradicts the facts."""
         best: dict[str, str] | None = None
         failure, answer = None, None
         first = round_ * DRAWS
         draws = [*range(first, first + DRAWS), *range(MORE + first, MORE + first + DRAWS)]
         for tried, draw in enumerate(draws):
-            if over.is_set() or (best is not None and tried >= DRAWS):
+            if best is not None and tried >= DRAWS:
                 break
             try:
                 filled = await self.connection.ask(
                     self.messages(task), self.form, stage="personas", **self.options(task, draw)
                 )
             except ProviderError as error:
-                if error.category not in llm.UNUSABLE:
-                    raise
-                failure, answer = error, error.answer
-                continue
+                if error.category in llm.UNUSABLE:
+                    failure, answer = error, error.answer
+                    continue
+                if error.category == "cancelled" and best is not None:
+                    break  # there is no time to look for better texts
+                raise
             texts = self.texts(filled)
             if texts is None:
                 answer = filled.model_dump_json(by_alias=True)
@@ -196,21 +199,22 @@ async def _all(
     done: Callable[[], object] = lambda: None,
 ) -> None:
     """Write several people. The first failure stops the others, and is raised once what is under way has come in."""
-    over, failures, waiting = asyncio.Event(), list[Exception](), iter(positions)
+    ending, failures, waiting = asyncio.Event(), list[Exception](), iter(positions)
+    over.set(ending)
 
     async def write() -> None:
         for position in waiting:  # shared by all writers, so that each takes the next
             try:
-                texts = await _one(author, manuscript, position, task, round_, over)
+                texts = await _one(author, manuscript, position, task, round_)
             except Exception as error:
                 if round_ and isinstance(error, ProviderError) and error.category in llm.UNUSABLE:
                     continue  # a double who cannot be written again stays the double they are
                 failures.append(error)
-                over.set()
+                ending.set()
                 raise
             manuscript.put(Line(position, round_, texts))
             done()
-            if over.is_set():
+            if ending.is_set():
                 return
 
     if not positions:
@@ -221,6 +225,7 @@ async def _all(
         if left:
             await asyncio.wait(left, timeout=_grace(failures[0]))
     finally:
+        ending.set()
         for writer in writers:
             writer.cancel()
         await asyncio.gather(*writers, return_exceptions=True)
@@ -229,17 +234,12 @@ async def _all(
 
 
 async def _one(
-    author: Author,
-    manuscript: Manuscript,
-    position: int,
-    task: Callable[[int], Task],
-    round_: int,
-    over: asyncio.Event,
+    author: Author, manuscript: Manuscript, position: int, task: Callable[[int], Task], round_: int
 ) -> tuple[str, ...]:
     answered = manuscript.answered.get((position, round_))
     if answered is not None:
         return answered
-    texts = await author.person(task(position), round_, over)
+    texts = await author.person(task(position), round_)
     return tuple(texts[key] for key in manuscript.keys)
 
 

@@ -50,7 +50,7 @@ class Work:
     future: Future[Any] | None = None
 
     def __post_init__(self) -> None:
-        self.watch = Watch(self.connection, self.total)
+        self.watch = Watch.of(self.connection, self.total)
 
     def start(self, job: Job, tick: Callable[[], object], end: Callable[[], object]) -> None:
         """Begin; `tick` is called twice a second in the background, `end` once it is over, whichever way."""

@@ -71,7 +71,7 @@ def infer(
     """
     check_request(prompt, grounding)
     connection = llm.connect(model, Budget(max_tokens, max_cost, prices))
-    watch = Watch(connection)
+    watch = Watch.of(connection)
     watch.begin("inferring the blueprint")
     with bar(watch) as tick:
         return llm.run_with(connection, infer_with(prompt, connection), tick)

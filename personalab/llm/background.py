@@ -13,9 +13,10 @@ import asyncio
 import os
 import threading
 from concurrent import futures
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from personalab.errors import RequestError
+from personalab.errors import ProviderError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -25,6 +26,9 @@ T = TypeVar("T")
 TICK = 0.25  # seconds between two looks of somebody who waits and shows how far it is
 KEEP = 1.0  # seconds that an answer gets to come in after its request was cancelled; a person waits two at most
 FAREWELL = 5.0  # seconds that cancelled work gets to end
+
+#: in the context of work: once it is set, what is under way may come in, and nothing more is sent
+over: ContextVar[asyncio.Event | None] = ContextVar("over", default=None)
 
 _lock = threading.Lock()
 _loops: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a forked child has no threads
@@ -105,6 +109,8 @@ async def kept(send: Callable[[], Awaitable[T]]) -> T:
     ------
     asyncio.CancelledError
         When cancelled, and no answer came; or when cancelled before, so that nothing is sent.
+    ProviderError
+        When the work this belongs to is `over`, so that nothing is sent (category ``cancelled``).
 
     Examples
     --------
@@ -114,6 +120,9 @@ async def kept(send: Callable[[], Awaitable[T]]) -> T:
     task = asyncio.current_task()
     if task is not None and task.cancelling():  # an answer of no use came in after the cancellation
         raise asyncio.CancelledError
+    ended = over.get()
+    if ended is not None and ended.is_set():
+        raise ProviderError("this was not asked any more, since another request had failed", category="cancelled")
     sent = asyncio.ensure_future(send())
     try:
         return await asyncio.shield(sent)
