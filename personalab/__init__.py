@@ -15,6 +15,7 @@ from personalab.estimates import estimate
 from personalab.fidelity import report
 from personalab.freezing import freeze
 from personalab.inference import infer
+from personalab.jobs import get, start
 from personalab.lint import validate
 from personalab.population import Population, generate
 from personalab.reports import Report
@@ -36,9 +37,11 @@ __all__ = [
     "estimate",
     "freeze",
     "generate",
+    "get",
     "infer",
     "report",
     "sample",
+    "start",
     "update",
     "validate",
     "write",

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pandas import DataFrame
+
 Category = Literal[
     "config_error",
     "auth_error",
@@ -124,6 +126,8 @@ class ProviderError(PersonalabError):
         The model's own last words, kept here and out of the message: they can be long, and can be anything.
     hint : str, optional
         What to do about it.
+    partial : pandas.DataFrame, optional
+        Where personas were being written: those that had their texts by then.
     """
 
     def __init__(
@@ -133,7 +137,9 @@ class ProviderError(PersonalabError):
         category: Category = "provider_error",
         answer: str | None = None,
         hint: str | None = None,
+        partial: DataFrame | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.category: Category = category
         self.answer = answer
+        self.partial = partial

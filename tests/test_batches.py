@@ -19,6 +19,8 @@ from personalab.errors import ProviderError, RequestError
 from personalab.inference.draft import EXAMPLE, wire
 from personalab.inference.repair import repaired
 from personalab.llm import Budget, batches
+from personalab.manuscripts import Manuscript
+from personalab.progress import Watch
 from personalab.writing import write_with
 from tests.batching import BatchServer
 from tests.fluent import Fluent, fluent
@@ -72,8 +74,12 @@ def written(frame, tmp_path_factory):
 def _batched(frame, budget=None, backend="batch"):
     """Write in a batch, and return what it took as well."""
     connection = llm.connect(MODEL, budget)
-    people = llm.run_with(connection, write_with(frame, BP, connection, backend=backend))
+    people = llm.run_with(connection, _writing(frame, connection, backend))
     return people, connection.usage
+
+
+def _writing(frame, connection, backend="batch"):
+    return write_with(Manuscript(frame, BP), connection, Watch.of(connection), backend)
 
 
 def _remembered(tmp_path):
@@ -307,7 +313,7 @@ def test_interrupting_leaves_the_batch_running(serve, frame, caplog):
     server.held.set()
     connection = llm.connect(MODEL)
     with caplog.at_level(logging.WARNING):
-        future = llm.start_with(connection, partial(write_with, frame, BP, connection, backend="batch"))
+        future = llm.start_with(connection, partial(_writing, frame, connection))
         assert server.looked.wait(60)
         future.cancel()
         llm.run(_told(caplog))

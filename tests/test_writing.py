@@ -101,12 +101,12 @@ def test_a_blank_text_is_unusable(blank):
     assert json.loads(caught.value.answer)["name"] == blank
 
 
-def test_who_is_given_up_is_said_after_four_draws():
+def test_who_is_given_up_is_said_after_eight_draws():
     """A model that never gives a persona is asked a bounded number of times."""
     model = Scripted(lambda *_: "{}")
-    with pytest.raises(ProviderError, match=f"person 1 in {DRAWS} draws") as caught:
+    with pytest.raises(ProviderError, match=f"person 1 in {2 * DRAWS} draws") as caught:
         write(sample(BP, 1, seed=1), BP, model=model)
-    assert (caught.value.answer, len(model.asked)) == ("{}", DRAWS * 3)
+    assert (caught.value.answer, len(model.asked)) == ("{}", 2 * DRAWS * 3)
     assert isinstance(caught.value.__cause__, ProviderError)
 
 

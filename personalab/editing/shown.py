@@ -17,11 +17,12 @@ from personalab import edits
 from personalab.blueprint import AnyField, Blueprint, Categorical, CategoricalField, Change, Numeric, TextField
 from personalab.branches import Distribution
 from personalab.editing.panels import caption, curve
-from personalab.editing.people import People, unwritten
+from personalab.editing.people import People
 from personalab.errors import PersonalabError, RequestError
 from personalab.facts import as_string
 from personalab.inference import GROUNDINGS, check_request
 from personalab.lint import WRITTEN, validate
+from personalab.manuscripts import unwritten
 from personalab.reports import positional
 
 State = dict[str, Any]

@@ -34,9 +34,10 @@ from personalab.inference.repair import repaired
 from personalab.llm import Budget, Count
 from personalab.llm.places import DEFAULT_OPENAI_MODEL
 from personalab.llm.usage import HEAD, aligned, cost, figures
+from personalab.manuscripts import Manuscript
 from personalab.sampling import sample
 from personalab.sketches import render
-from personalab.writing import Author, lacking, tasks_of
+from personalab.writing import Author
 
 if TYPE_CHECKING:
     from personalab.llm import Model
@@ -202,14 +203,21 @@ def estimate(
         bp, there["blueprint"] = kept or (repaired(wire(EXAMPLE)), Count())
         is_typical = kept is None
     frame = n if isinstance(n, pd.DataFrame) else sample(bp, n, seed=seed)
-    tasks, author = tasks_of(lacking(frame, bp), bp), Author(bp, connection)
-    need, there["personas"] = of_people(tasks, len(frame) - len(tasks), author, past)
+    manuscript, author = Manuscript(frame, bp), Author(bp, connection)
+    need, there["personas"] = of_people(manuscript, author, past)
     needs["personas"] = need.about(ROUGH) if is_typical else need
     whole = sum(needs.values(), Need())
     paid = {stage: need.count("likely") for stage, need in needs.items()}
     basis = _basis(author, past, is_typical=is_typical) if whole.calls.likely else THERE
     return Estimate(
-        connection.name, len(tasks), paid, there, whole.count("low"), whole.count("high"), basis, budget.prices
+        connection.name,
+        len(manuscript.bare),
+        paid,
+        there,
+        whole.count("low"),
+        whole.count("high"),
+        basis,
+        budget.prices,
     )
 
 

@@ -6,7 +6,7 @@ people are put together as `personalab.writing` would, doubles that were written
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -19,13 +19,12 @@ from personalab.facts import contradictions
 from personalab.inference import CORRECTIONS, infer_with
 from personalab.inference.draft import Draft, conversation
 from personalab.llm import Count, strict_schema
-from personalab.writing import DRAWS, LISTED, ROUNDS, Author, Task, doubles
+from personalab.manuscripts import LISTED, Line, Manuscript, Task, text_keys
+from personalab.writing import DRAWS, ROUNDS, Author
 
 if TYPE_CHECKING:
     from personalab.blueprint import Blueprint
     from personalab.llm import Connection
-
-Texts = dict[str, str]
 
 DRAFT_TOKENS = 2000  # between the 1,100 of the draft in data/replies and the 3,000 of nine fields with conditionals
 # A small model fills in so many forms, each after the conversation before it: characters of all prompts and answers,
@@ -56,15 +55,16 @@ def of_blueprint(prompt: str, connection: Connection, past: Past) -> Need:
     return Need(calls, calls * past.rate(form) * asked, calls * past.length(form, round(DRAFT_TOKENS * CHARACTERS)))
 
 
-def of_people(tasks: Sequence[Task], settled: int, author: Author, past: Past) -> tuple[Need, Count]:
-    """What writing people would take beside `settled` others, and what of it is there."""
-    people, there = _found(author, tasks, 0)
-    missing = [task for task, person in zip(tasks, people, strict=True) if person is None]
+def of_people(manuscript: Manuscript, author: Author, past: Past) -> tuple[Need, Count]:
+    """What writing a manuscript's people would take, and what of it is there."""
+    missing, there = _found(manuscript, author, {i: manuscript.task(i) for i in manuscript.bare})
     if not missing:
-        missing, again = _found_again(author, tasks, [person or {} for person in people])
+        missing, again = _found_again(manuscript, author)
         return _writing(missing, NONE, 0, author, past), there + again
-    doubled = rewritten(len(tasks), settled, *past.doubles(form_of(author))) if author.has_names else NONE
-    return _writing(missing, doubled, settled + len(tasks), author, past), there
+    new, all_ = len(manuscript.bare), len(manuscript.frame)
+    has_names = "name" in manuscript.keys
+    doubled = rewritten(new, all_ - new, *past.doubles(form_of(author))) if has_names else NONE
+    return _writing(missing, doubled, all_, author, past), there
 
 
 def form_of(author: Author) -> str:
@@ -81,42 +81,42 @@ def _writing(missing: Sequence[Task], doubled: Span, names: int, author: Author,
     again = past.again(form, AGAIN, WEIGHT)
     calls = exactly(len(missing)) + doubled
     prompts = past.rate(form) * (exactly(asked) + doubled * exactly(longer))
-    answers = calls * past.length(form, characters(author.keys, past))
+    answers = calls * past.length(form, characters(text_keys(author.bp), past))
     return Need(calls * (ONE + again.calls), prompts * (ONE + again.prompt), answers * (ONE + again.completion))
 
 
-def _found(author: Author, tasks: Iterable[Task], first_draw: int) -> tuple[list[Texts | None], Count]:
-    """The people that the replies hold, None for who has to be asked for; and what these replies took."""
+def _found(
+    manuscript: Manuscript, author: Author, tasks: Mapping[int, Task], round_: int = 0
+) -> tuple[list[Task], Count]:
+    """Put the people whom the replies hold into a manuscript; return who is missing, and what these replies took."""
     reader = Author(author.bp, author.connection.offline())
-    people: list[Texts | None] = []
-    there = Count()
-    for task in tasks:
-        reply = author.connection.kept(author.request(task, first_draw))
+    missing, there = [], Count()
+    for position, task in tasks.items():
+        reply = author.connection.kept(author.request(task, round_ * DRAWS))
         person = None if reply is None else _good(reply, task, author)
         if reply is not None and person is not None:
             there += Count.of(reply)
         elif reply is not None:  # of no use, or against the facts: what came after it is found by going the whole way
-            person = _replayed(reader, task, first_draw)
-        people.append(person)
-    return people, there + reader.connection.usage.total_replayed
+            person = _replayed(reader, task, round_)
+        if person is None:
+            missing.append(task)
+        else:
+            manuscript.put(Line(position, round_, tuple(person[key] for key in manuscript.keys)))
+    return missing, there + reader.connection.usage.total_replayed
 
 
-def _found_again(author: Author, tasks: Sequence[Task], people: list[Texts]) -> tuple[list[Task], Count]:
+def _found_again(manuscript: Manuscript, author: Author) -> tuple[list[Task], Count]:
     """Who has to be asked for although everybody is there once: doubles, who are written again round by round."""
     there = Count()
     for round_ in range(1, ROUNDS + 1):
-        again = doubles(people, list(tasks))
-        found, took = _found(author, again.values(), round_ * DRAWS)
+        missing, took = _found(manuscript, author, manuscript.doubles(), round_)
         there += took
-        missing = [task for task, person in zip(again.values(), found, strict=True) if person is None]
         if missing:
             return missing, there
-        for i, person in zip(again, found, strict=True):
-            people[i] = person or {}
     return [], there
 
 
-def _good(reply: Mapping[str, Any], task: Task, author: Author) -> Texts | None:
+def _good(reply: Mapping[str, Any], task: Task, author: Author) -> dict[str, str] | None:
     """A person's texts, if a reply holds them in the form asked for and nothing speaks against the row."""
     try:
         texts = author.texts(author.form.model_validate_json(reply["content"]))
@@ -126,8 +126,8 @@ def _good(reply: Mapping[str, Any], task: Task, author: Author) -> Texts | None:
     return texts if is_whole and not contradictions(texts or {}, task.facts, author.bp) else None
 
 
-def _replayed(reader: Author, task: Task, first_draw: int) -> Texts | None:
+def _replayed(reader: Author, task: Task, round_: int) -> dict[str, str] | None:
     try:
-        return llm.run(reader.person(task, first_draw))
+        return llm.run(reader.person(task, round_))
     except ProviderError:
         return None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from personalab.estimates.spans import Need, Span, exactly
 from personalab.llm import Count
-from personalab.writing import DRAWN, DRAWS
+from personalab.writing import DRAWN, DRAWS, MORE
 
 if TYPE_CHECKING:
     from personalab.llm import Connection
@@ -33,7 +33,7 @@ OF_SAME, OF_OTHERS, OF_GENERAL = 0.03, 0.15, 0.3
 LEAST, MOST = 0.5, 2.5  # factors of the length of an answer of which nothing is known
 
 
-Place = tuple[int, int, int]  # of a try: which draw, after how many messages, with how much room
+Place = tuple[bool, int, int, int]  # of a try: whether of the spare ones, which, after how many messages, how much room
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Past:
     def doubles(self, form: str) -> tuple[int, int]:
         """How many people were written in a form, and how many of them had a name, or a text, that was taken."""
         first = {answer.number: answer.content for answer in self.forms.get(form, ()) if not answer.draw}
-        again = {answer.number for answer in self.forms.get(form, ()) if answer.draw >= DRAWS}
+        again = {answer.number for answer in self.forms.get(form, ()) if DRAWS <= answer.draw < MORE}
         names = [name.casefold() for content in first.values() if (name := _read(content).get("name"))]
         return len(first), max(len(again & set(first)), len(names) - len(set(names)))
 
@@ -131,7 +131,7 @@ def _answer(request: Mapping[str, Any], reply: Mapping[str, Any]) -> Answer:
     form, count = as_text(request["schema"]), Count.of(reply)
     messages = [str(message["content"]) for message in request["messages"]]
     number, draw = divmod(int(request.get("sample") or 0), DRAWN)
-    place = (draw % DRAWS, len(messages), int(request.get("max_tokens") or 0))
+    place = (draw >= MORE, draw % DRAWS, len(messages), int(request.get("max_tokens") or 0))
     asked, content = sum(map(len, messages)) + len(form), str(reply["content"])
     return Answer(form, place, number, draw, asked, count.prompt_tokens, count.completion_tokens, content)
 

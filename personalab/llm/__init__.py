@@ -414,7 +414,7 @@ def connect(model: str | Model | None = None, budget: Budget | None = None) -> C
     return Connection(*told, is_small=small, budget=budget, endpoint=batching)
 
 
-def run_with(connection: Connection, work: Coroutine[Any, Any, R]) -> R:
+def run_with(connection: Connection, work: Coroutine[Any, Any, R], tick: Callable[[], object] | None = None) -> R:
     """Run work that asks a model; should it fail for what the model said, the same work asks again next time.
 
     Parameters
@@ -423,6 +423,8 @@ def run_with(connection: Connection, work: Coroutine[Any, Any, R]) -> R:
         The model.
     work : coroutine
         What to run.
+    tick : callable, optional
+        Called in the waiting thread several times a second.
 
     Returns
     -------
@@ -430,7 +432,7 @@ def run_with(connection: Connection, work: Coroutine[Any, Any, R]) -> R:
         What the work returned.
     """
     try:
-        return run(work)
+        return run(work, tick)
     except ProviderError as error:
         connection.forget_useless(error)
         raise

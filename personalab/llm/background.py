@@ -12,17 +12,23 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from concurrent import futures
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from personalab.errors import RequestError
+from personalab.errors import ProviderError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
 T = TypeVar("T")
 
+TICK = 0.25  # seconds between two looks of somebody who waits and shows how far it is
 KEEP = 1.0  # seconds that an answer gets to come in after its request was cancelled; a person waits two at most
 FAREWELL = 5.0  # seconds that cancelled work gets to end
+
+#: in the context of work: once it is set, what is under way may come in, and nothing more is sent
+over: ContextVar[asyncio.Event | None] = ContextVar("over", default=None)
 
 _lock = threading.Lock()
 _loops: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a forked child has no threads
@@ -44,13 +50,15 @@ def loop() -> asyncio.AbstractEventLoop:
         return _loops[os.getpid()]
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
+def run(coroutine: Coroutine[Any, Any, T], tick: Callable[[], object] | None = None) -> T:
     """Run a coroutine in the background thread and wait for its result.
 
     Parameters
     ----------
     coroutine : coroutine
         What to run.
+    tick : callable, optional
+        Called in the waiting thread several times a second.
 
     Returns
     -------
@@ -75,6 +83,8 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     ended = threading.Event()
     future = asyncio.run_coroutine_threadsafe(_supervised(coroutine, ended), loop())
     try:
+        while tick is not None and not futures.wait([future], TICK).done:
+            tick()
         return future.result()
     except BaseException:
         if future.cancel():  # the caller was interrupted: the work itself had not failed
@@ -99,6 +109,8 @@ async def kept(send: Callable[[], Awaitable[T]]) -> T:
     ------
     asyncio.CancelledError
         When cancelled, and no answer came; or when cancelled before, so that nothing is sent.
+    ProviderError
+        When the work this belongs to is `over`, so that nothing is sent (category ``cancelled``).
 
     Examples
     --------
@@ -108,6 +120,9 @@ async def kept(send: Callable[[], Awaitable[T]]) -> T:
     task = asyncio.current_task()
     if task is not None and task.cancelling():  # an answer of no use came in after the cancellation
         raise asyncio.CancelledError
+    ended = over.get()
+    if ended is not None and ended.is_set():
+        raise ProviderError("this was not asked any more, since another request had failed", category="cancelled")
     sent = asyncio.ensure_future(send())
     try:
         return await asyncio.shield(sent)

@@ -28,9 +28,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from personalab.blueprint import write_whole
 from personalab.errors import ProviderError, RequestError
+from personalab.llm.endpoint import answer as answer_in
 from personalab.llm.endpoint import form, safe
 from personalab.llm.faults import classify, refused_parameter, said, seconds_set
-from personalab.llm.forms import Manner, heeds, read, wire, without
+from personalab.llm.forms import Manner, heeds, wire, without
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -319,7 +320,7 @@ class Desk:
 
     def _keep(self, line: Line, request: Mapping[str, Any], asked: Asked) -> None:
         try:
-            reply = read(line.body)
+            reply = answer_in(line.body, self.place)
         except ValueError:  # no chat completion; it will be asked for live
             return
         is_heeded = heeds(reply, request["schema"])

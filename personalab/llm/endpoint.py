@@ -11,7 +11,6 @@ busy.
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import os
 import threading
@@ -27,6 +26,7 @@ from personalab.llm.background import kept
 from personalab.llm.faults import Fault, classify, pause, refused_parameter, said
 from personalab.llm.forms import RUNGS, Manner, heeds, lower, plainer, read, wire, without
 from personalab.llm.gate import Gate
+from personalab.llm.masking import masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -294,10 +294,7 @@ class Endpoint:
         if self._final is not None:
             raise _error(self._final)
         try:
-            # `chat.completions.create` walks through all messages and their types, which takes longer than the
-            # rest of the client
-            post = functools.partial(client.post, "/chat/completions", body=sent, cast_to=object)
-            reply = read(await kept(lambda: asyncio.wait_for(post(), self.timeout)))
+            reply = answer(await kept(lambda: self._post(client, sent)), place)
         except (openai.OpenAIError, TimeoutError, ValueError) as error:
             fault = classify(error, model=place.model, host=place.host, has_answered=has_answered)
             if fault.is_final:
@@ -306,6 +303,12 @@ class Endpoint:
             return _Failure(fault, error)
         slot.answered()
         return reply
+
+    async def _post(self, client: AsyncOpenAI, sent: dict[str, Any]) -> object:
+        async with asyncio.timeout(self.timeout):
+            # `chat.completions.create` walks through all messages and their types, which takes longer than the
+            # rest of the client
+            return await client.post("/chat/completions", body=sent, cast_to=object)
 
     async def _wait(self, failure: _Failure, question: _Question, place: Place, gate: Gate) -> None:
         """Sleep until a question may be sent again, or raise that it is not worth it."""
@@ -411,6 +414,12 @@ def _error(fault: Fault) -> ProviderError:
     return ProviderError(fault.message, category=fault.category, hint=fault.hint)
 
 
+def answer(body: Any, place: Place) -> dict[str, Any]:
+    """Read a chat completion, without the key: some servers repeat what they were sent."""
+    return {name: masked(said, place.api_key) if isinstance(said, str) else said for name, said in read(body).items()}
+
+
 def safe(error: Exception, place: Place) -> Exception | None:
     """Keep the cause, unless the server repeated the key in it."""
-    return None if place.api_key in "".join(traceback.format_exception(error)) else error
+    told = "".join(traceback.format_exception(error))
+    return error if masked(told, place.api_key) == told else None

@@ -10,6 +10,7 @@ about a failure is shortened and cleared of keys, because it ends up in a notebo
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from personalab.errors import RequestError
 from personalab.llm.forms import OPTIONS
+from personalab.llm.masking import masked_in_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +39,6 @@ _RETRIED_STATUS = {408, 409, 500, 502, 503, 504, 529}
 _NO_CREDIT = {"insufficient_quota", "insufficient_balance", "billing_hard_limit_reached", "billing_not_active"}
 _FILTERED = {"content_filter", "content_policy_violation"}
 _LONG = {"context_length_exceeded", "string_above_max_length"}
-_SECRET = re.compile(r"\b(sk|gsk|xai)-[\w\-*.]{4,}|Bearer\s+\S+", re.IGNORECASE)
 _UNSUPPORTED = re.compile(
     r"unsupported|not support|unrecogni[sz]ed|unknown|not permitted|unexpected|unavailable|extra",
     re.IGNORECASE,
@@ -185,14 +186,14 @@ def seconds_set(variable: str, default: float) -> float:
     Raises
     ------
     RequestError
-        When the variable is no number, or below 0.
+        When the variable is no number of 0 or more, or no finite one.
     """
     text = os.environ.get(variable)
     try:
         seconds = float(text) if text else default
     except ValueError:
-        seconds = -1.0
-    if not seconds >= 0:  # which is true of "nan", too
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
         message = f"{variable} is {text!r}, which is no number of seconds"
         raise RequestError(message, hint=f"set it to a number such as {default:g}")
     return seconds
@@ -267,7 +268,7 @@ def said(error: Exception, secret: str = "") -> str:
     text = " ".join(_raw(error).split())
     if text.lstrip().startswith("<"):
         return ""
-    text = _SECRET.sub("[key]", text.replace(secret, "[key]") if secret else text)
+    text = masked_in_errors(text, secret)
     return text if len(text) <= SAID_LENGTH else text[: SAID_LENGTH - 1] + "…"
 
 
