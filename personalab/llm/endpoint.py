@@ -17,7 +17,7 @@ import threading
 import traceback
 import weakref
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -42,7 +42,7 @@ VAIN = 2  # requests that were refused in every manner before others are spared 
 _GOLDEN = 0.618033988749895  # multiples of the golden ratio spread most evenly over [0, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Place:
     """Where a model is.
 
@@ -53,12 +53,15 @@ class Place:
     model : str
         What the server calls the model.
     api_key : str
-        The key, kept out of the repr.
+        The key, kept out of the repr like whatever stands before the server's name.
     """
 
     base_url: str
     model: str
-    api_key: str = field(repr=False)
+    api_key: str
+
+    def __repr__(self) -> str:
+        return f"Place({self.model!r} at {self.host})"
 
     @property
     def host(self) -> str:
@@ -398,10 +401,12 @@ def _client(place: Place, timeout: float) -> AsyncOpenAI:
         if logging.getLogger(name).level == logging.NOTSET:
             logging.getLogger(name).setLevel(logging.WARNING)
     seconds = openai.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout))
-    options: dict[str, Any] = {"max_retries": 0, "timeout": seconds}
-    if urlsplit(place.base_url).hostname in _LOOPBACK:  # a proxy cannot reach this machine's own servers
-        options["http_client"] = openai.DefaultAsyncHttpxClient(trust_env=False, timeout=seconds)
-    return openai.AsyncOpenAI(base_url=place.base_url, api_key=place.api_key, **options)
+    is_here = urlsplit(place.base_url).hostname in _LOOPBACK  # a proxy cannot reach this machine's own servers
+    # a redirect would take the prompts to a server that nobody has named
+    http = openai.DefaultAsyncHttpxClient(trust_env=not is_here, timeout=seconds, follow_redirects=False)
+    return openai.AsyncOpenAI(
+        base_url=place.base_url, api_key=place.api_key, max_retries=0, timeout=seconds, http_client=http
+    )
 
 
 def _hang_up(client: AsyncOpenAI, loop: asyncio.AbstractEventLoop) -> None:
