@@ -32,7 +32,7 @@ from personalab.manuscripts import Line, Manuscript
 from personalab.progress import Watch, bar
 from personalab.reports import Report
 from personalab.sampling import one_of, sample
-from personalab.writing import write_with
+from personalab.writing import Backend, check_backend, write_with
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model, Usage
@@ -174,6 +174,7 @@ def generate(
     max_tokens: int | None = None,
     max_cost: float | None = None,
     prices: tuple[float, float] | None = None,
+    backend: Backend = "live",
 ) -> Population:
     """Generate a population from one sentence, and wait for it; `start` does the same in the background.
 
@@ -201,6 +202,8 @@ def generate(
         The most money that may be used, in the currency of `prices`.
     prices : tuple of float, optional
         What a million prompt tokens and a million completion tokens cost.
+    backend : {"live", "batch"}
+        Whether people are asked for one by one, or first in a batch, at half the price within a day, as for `write`.
 
     Returns
     -------
@@ -210,14 +213,14 @@ def generate(
     Raises
     ------
     RequestError
-        If the prompt is empty, the count out of range, or the grounding, method or rounding unknown; no model is
-        asked then.
+        If the prompt is empty, the count out of range, or the grounding, method, rounding or backend unknown; no
+        model is asked then.
     ProviderError
         If the model cannot be had or gives nothing usable, or the budget is used up; ``partial`` is the frame of
         those written by then. What the model has answered is kept among the replies, so that the same call goes on
         from there.
     """
-    call = Call(prompt, count, grounding, seed, method, rounding)
+    call = Call(prompt, count, grounding, seed, method, rounding, backend)
     connection = llm.connect(model, Budget(max_tokens, max_cost, prices))
     making = Making(call, connection)
     with bar(making.watch) as tick:
@@ -234,8 +237,10 @@ class Call:
     seed: int | None = None
     method: Method | None = None
     rounding: Rounding = "nearest"
+    backend: Backend = "live"
 
     def __post_init__(self) -> None:
+        check_backend(self.backend)
         check_call(self.prompt, self.count, self.grounding, self.seed, self.method, self.rounding)
         for name in ("count", "seed"):
             if (value := getattr(self, name)) is not None:
@@ -316,7 +321,7 @@ class Making:
         self.blueprint = bp = self.blueprint or await self._inferred()
         if self.manuscript is None:
             self.manuscript = await asyncio.to_thread(self._drawn, bp)
-        frame = await write_with(self.manuscript, self.connection, self.watch)
+        frame = await write_with(self.manuscript, self.connection, self.watch, self.call.backend)
         self.watch.begin("comparing with the blueprint")
         found = await asyncio.to_thread(report, frame, bp)
         return Population(self.call.prompt, bp, frame, found, self.connection.name, self.connection.usage)

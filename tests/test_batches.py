@@ -329,6 +329,27 @@ async def _told(caplog):
         await asyncio.sleep(0)
 
 
+def test_a_population_can_be_made_of_a_batch(serve):
+    """The blueprint is asked for live, and all people but doubles in the batch."""
+    server = serve()
+    pop = lab.generate("street musicians", 6, seed=3, model=MODEL, backend="batch")
+    assert (len(pop), server.batched, len(server.requests)) == (6, 6, 1)
+
+
+def test_a_job_that_is_cancelled_leaves_its_batch_running(serve):
+    """Taken up again, it waits for the same batch."""
+    server = serve()
+    server.held.set()
+    job = lab.start("street musicians", 6, seed=3, model=MODEL, backend="batch")
+    assert server.looked.wait(60)
+    job.cancel()
+    with pytest.raises(ProviderError):
+        job.wait()
+    server.held.clear()
+    pop = lab.get(job.id, resume=True).wait()
+    assert (len(pop), len(server.batches), server.batched, len(server.requests)) == (6, 1, 6, 1)
+
+
 def test_a_budget_is_held_before_anything_is_sent(serve, frame):
     """Where nobody knows how long answers are, or the budget does not hold them, no file goes up."""
     server = serve()

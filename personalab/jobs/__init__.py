@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from personalab.draws import Method, Rounding
     from personalab.llm import Connection, Model
+    from personalab.writing import Backend
 
 TERMINAL: tuple[Status, ...] = ("succeeded", "failed")
 GONE = "the process that worked on it has ended"
@@ -56,6 +57,7 @@ def start(
     max_tokens: int | None = None,
     max_cost: float | None = None,
     prices: tuple[float, float] | None = None,
+    backend: Backend = "live",
 ) -> Job:
     """Start generating a population in the background, and return at once.
 
@@ -64,7 +66,7 @@ def start(
 
     Parameters
     ----------
-    prompt, count, grounding, seed, model, method, rounding, max_tokens, max_cost, prices
+    prompt, count, grounding, seed, model, method, rounding, max_tokens, max_cost, prices, backend
         As for `generate`.
 
     Returns
@@ -80,7 +82,7 @@ def start(
     ProviderError
         If no model was named, and none is there.
     """
-    call = Call(prompt, count, grounding, seed, method, rounding)
+    call = Call(prompt, count, grounding, seed, method, rounding, backend)
     connection = llm.connect(model, Budget(max_tokens, max_cost, prices))
     id_, now = str(uuid.uuid4()), time.time()
     state = State(
@@ -320,7 +322,10 @@ class Job:
         return self.result
 
     def cancel(self) -> None:
-        """End the job soon; what is written is kept, and `get` with ``resume=True`` goes on from there."""
+        """End the job soon; what is written is kept, and `get` with ``resume=True`` goes on from there.
+
+        A batch that is under way goes on at the server, and a job that is taken up again waits for it.
+        """
         run, state = self._run, self._state()
         if run:
             run.cancel()
@@ -469,8 +474,7 @@ def _is_object(model: Any) -> bool:
 
 def _home() -> Path:
     """Where jobs are kept: beside the folder of replies, or in ``.personalab`` where replies are one file."""
-    path = replies.current().path
-    return (Path(".personalab").absolute() if path.suffix == ".jsonl" else path.parent) / "jobs"
+    return replies.current().beside("jobs")
 
 
 def _folder(id_: Any) -> Folder:
