@@ -234,7 +234,13 @@ class Connection:
 
         Parameters
         ----------
-        messages, type_, sample, max_tokens, temperature
+        messages : sequence of mapping
+            The conversation, each with ``role`` and ``content``.
+        type_ : type
+            A pydantic model that `strict_schema` can express.
+        sample, max_tokens : int, optional
+            As for `ask`.
+        temperature : float, optional
             As for `ask`.
 
         Returns
@@ -295,21 +301,22 @@ class Connection:
         if self._endpoint is None:
             hint = "leave backend out, and people are asked for one by one"
             raise ProviderError(f"{self.name} has no batch API", category="config_error", hint=hint)
-        missing = {replies.key(asked): replies.canonical(asked) for asked in requests if not self.replies.peek(asked)}
+        missing = {replies.key(asked): asked for asked in requests if not self.replies.get(asked)}
         if not missing:
             return
 
-        def admit(fresh: Mapping[str, Mapping[str, Any]]) -> None:
+        def _admit(fresh: Mapping[str, Mapping[str, Any]]) -> None:
             self.replies.prepare()
-            self._ledger.admit([*fresh.values()], stage, self.name, self._shown([*fresh.values()]))
+            requests = list(fresh.values())
+            self._ledger.admit(requests, stage, self.name, self._shown(requests[0]["schema"]))
 
-        def keep(key: str, reply: dict[str, Any]) -> None:
+        def _keep(key: str, reply: dict[str, Any]) -> None:
             self._ledger.paid(missing[key], stage, reply)
             self.replies.put(missing[key], reply, by=self.name)
             self._prefilled[key] = _PLAIN_REPLY | reply
 
         folder = self.replies.beside("batches")
-        await batches.answer(missing, type_.__name__, self._endpoint, folder, admit=admit, keep=keep)
+        await batches.answer(missing, type_.__name__, self._endpoint, folder, admit=_admit, keep=_keep)
 
     def offline(self) -> Connection:
         """The same model, asked through its kept replies alone; nothing is sent, and nothing is kept.
@@ -333,9 +340,9 @@ class Connection:
                 self.replies.forget({**request, "max_tokens": 2 * request["max_tokens"]})
         self._useless.clear()
 
-    def _shown(self, requests: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
+    def _shown(self, schema: dict[str, Any]) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
         """What the model was asked and said before in the same form."""
-        return [(asked, reply) for asked, reply in self.given() if asked.get("schema") == requests[0]["schema"]]
+        return ((asked, reply) for asked, reply in self.given() if asked.get("schema") == schema)
 
     async def _finished(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
         """Ask, and once more with twice the room when the answer did not fit."""

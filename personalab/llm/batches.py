@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from personalab import replies
 from personalab.blueprint import write_whole
 from personalab.errors import ProviderError, RequestError
 from personalab.llm.endpoint import answer as answer_in
@@ -316,7 +317,7 @@ class Desk:
         return batch
 
     def _body(self, request: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
-        return wire(request, asked.name, self.place.model, asked.manner)
+        return wire(replies.canonical(request), asked.name, self.place.model, asked.manner)
 
     def _keep(self, line: Line, request: Mapping[str, Any], asked: Asked) -> None:
         try:
