@@ -165,8 +165,7 @@ def test_any_process_finds_a_job_by_its_id(hold):
     script = hold(3)
     job = start(PROMPT, 2, seed=1)
     assert script.arrived.wait(SOON)
-    seen = f"job = lab.get({job.id!r})
-print(json.dumps([job.status, len(job.partial), job.progress.total]))"
+    seen = f"job = lab.get({job.id!r})\nprint(json.dumps([job.status, len(job.partial), job.progress.total]))"
     assert json.loads(_elsewhere(seen)) == ["running", 1, 2]
     script.released.set()
     job.wait()
