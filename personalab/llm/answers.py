@@ -65,7 +65,7 @@ async def validated(
         return type_.model_validate_json(first)
     except ValidationError as error:
         if not reasks:
-            raise _failure(error, 1, first, type_, name) from error
+            raise _failure(error, 1, first, type_, name) from None  # its text repeats the answer
     return await _reasked(create, messages, type_, first, reasks, name)
 
 
@@ -92,7 +92,7 @@ async def _reasked(
     except InstructorRetryException as error:
         cause = error.__cause__
         if isinstance(cause, ValidationError):
-            raise _failure(cause, error.n_attempts, answers[-1], type_, name) from cause
+            raise _failure(cause, error.n_attempts, answers[-1], type_, name) from None
         raise (cause or error) from (cause and cause.__cause__)  # what `create` raised, as it was
     # instructor validates into a subclass it makes; the caller gets the type that was asked for
     return type_.model_validate_json(answers[-1])
