@@ -11,13 +11,12 @@ busy.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 import traceback
 import weakref
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -26,7 +25,7 @@ from personalab.llm.background import kept
 from personalab.llm.faults import Fault, classify, pause, refused_parameter, said
 from personalab.llm.forms import RUNGS, Manner, heeds, lower, plainer, read, wire, without
 from personalab.llm.gate import Gate
-from personalab.llm.masking import masked
+from personalab.llm.masking import mask_logs, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -310,11 +309,12 @@ class Endpoint:
         return replace(fault, message=f"{fault.message}, and no answer came for {self.stall:g} s")
 
 
-class _Failure(NamedTuple):
-    """Why sending failed, and with which exception."""
+@dataclass(frozen=True)
+class _Failure:
+    """Why sending failed, and with which exception, which may repeat what was sent."""
 
     fault: Fault
-    error: Exception
+    error: Exception = field(repr=False)
 
 
 class _Question:
@@ -356,9 +356,7 @@ def _told(fault: Fault, error: Exception, place: Place) -> Fault:
 def _client(place: Place, timeout: float) -> AsyncOpenAI:
     import openai
 
-    for name in ("openai", "httpx", "httpx2"):  # they tell of every request, unless the user chose a level
-        if logging.getLogger(name).level == logging.NOTSET:
-            logging.getLogger(name).setLevel(logging.WARNING)
+    mask_logs(place.api_key)
     seconds = openai.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout))
     is_here = urlsplit(place.base_url).hostname in _LOOPBACK  # a proxy cannot reach this machine's own servers
     # a redirect would take the prompts to a server that nobody has named
