@@ -230,18 +230,28 @@ class Endpoint:
 
     async def _asked(self, question: _Question, place: Place, server: Server, client: AsyncOpenAI) -> dict[str, Any]:
         """Send a question until it is answered, or there is no point in sending it again."""
-        manner: Manner | None = None
         while True:
-            asked = manner or server.habits.manner(question.form)
-            sent = wire(question.request, question.name, place.model, asked, is_seeded=self.is_seeded)
             async with server.gate.slot(question.ticket) as slot:  # free again before anybody sleeps
-                reply = await self._send(client, sent, slot, place, server.gate.has_answered)
+                reply = await self._in_some_form(question, place, server, client, slot)
             if not isinstance(reply, _Failure):
-                server.habits.learn(asked, question.form, heeds(reply, question.request["schema"]))
                 return reply
-            manner = _otherwise(asked, sent, reply, question, server.habits)
-            if manner is None:
-                await self._wait(question.refusal or reply, question, place, server.gate)
+            await self._wait(question.refusal or reply, question, place, server.gate)
+
+    async def _in_some_form(
+        self, question: _Question, place: Place, server: Server, client: AsyncOpenAI, slot: Slot
+    ) -> dict[str, Any] | _Failure:
+        """Send a question in the form that the server takes, which may have to be found."""
+        manner = server.habits.manner(question.form)
+        while True:
+            sent = wire(question.request, question.name, place.model, manner, is_seeded=self.is_seeded)
+            reply = await self._send(client, sent, slot, place, server.gate.has_answered)
+            if not isinstance(reply, _Failure):
+                server.habits.learn(manner, question.form, heeds(reply, question.request["schema"]))
+                return reply
+            other = _otherwise(manner, sent, reply, question, server.habits)
+            if other is None:
+                return reply
+            manner = other
 
     async def _send(
         self, client: AsyncOpenAI, sent: dict[str, Any], slot: Slot, place: Place, has_answered: bool
