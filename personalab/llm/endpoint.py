@@ -11,13 +11,12 @@ busy.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 import traceback
 import weakref
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -26,7 +25,7 @@ from personalab.llm.background import kept
 from personalab.llm.faults import Fault, classify, pause, refused_parameter, said
 from personalab.llm.forms import RUNGS, Manner, heeds, lower, plainer, read, wire, without
 from personalab.llm.gate import Gate
-from personalab.llm.masking import masked
+from personalab.llm.masking import mask_logs, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -275,18 +274,28 @@ class Endpoint:
 
     async def _asked(self, question: _Question, place: Place, server: Server, client: AsyncOpenAI) -> dict[str, Any]:
         """Send a question until it is answered, or there is no point in sending it again."""
-        manner: Manner | None = None
         while True:
-            asked = manner or server.habits.manner(question.form)
-            sent = wire(question.request, question.name, place.model, asked, is_seeded=self.is_seeded)
             async with server.gate.slot(question.ticket) as slot:  # free again before anybody sleeps
-                reply = await self._send(client, sent, slot, place, server.gate.has_answered)
+                reply = await self._in_some_form(question, place, server, client, slot)
             if not isinstance(reply, _Failure):
-                server.habits.learn(asked, question.form, heeds(reply, question.request["schema"]))
                 return reply
-            manner = _otherwise(asked, sent, reply, question, server.habits)
-            if manner is None:
-                await self._wait(question.refusal or reply, question, place, server.gate)
+            await self._wait(question.refusal or reply, question, place, server.gate)
+
+    async def _in_some_form(
+        self, question: _Question, place: Place, server: Server, client: AsyncOpenAI, slot: Slot
+    ) -> dict[str, Any] | _Failure:
+        """Send a question in the form that the server takes, which may have to be found."""
+        manner = server.habits.manner(question.form)
+        while True:
+            sent = wire(question.request, question.name, place.model, manner, is_seeded=self.is_seeded)
+            reply = await self._send(client, sent, slot, place, server.gate.has_answered)
+            if not isinstance(reply, _Failure):
+                server.habits.learn(manner, question.form, heeds(reply, question.request["schema"]))
+                return reply
+            other = _otherwise(manner, sent, reply, question, server.habits)
+            if other is None:
+                return reply
+            manner = other
 
     async def _send(
         self, client: AsyncOpenAI, sent: dict[str, Any], slot: Slot, place: Place, has_answered: bool
@@ -346,11 +355,12 @@ class Endpoint:
         return replace(fault, message=f"{fault.message}, and no answer came for {self.stall:g} s")
 
 
-class _Failure(NamedTuple):
-    """Why sending failed, and with which exception."""
+@dataclass(frozen=True)
+class _Failure:
+    """Why sending failed, and with which exception, which may repeat what was sent."""
 
     fault: Fault
-    error: Exception
+    error: Exception = field(repr=False)
 
 
 def form(name: str, request: Mapping[str, Any]) -> Hashable:
@@ -397,9 +407,7 @@ def _told(fault: Fault, error: Exception, place: Place) -> Fault:
 def _client(place: Place, timeout: float) -> AsyncOpenAI:
     import openai
 
-    for name in ("openai", "httpx", "httpx2"):  # they tell of every request, unless the user chose a level
-        if logging.getLogger(name).level == logging.NOTSET:
-            logging.getLogger(name).setLevel(logging.WARNING)
+    mask_logs(place.api_key)
     seconds = openai.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout))
     is_here = urlsplit(place.base_url).hostname in _LOOPBACK  # a proxy cannot reach this machine's own servers
     # a redirect would take the prompts to a server that nobody has named
