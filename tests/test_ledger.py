@@ -14,6 +14,8 @@ from personalab import llm, sample
 from personalab.errors import ProviderError
 from personalab.inference import infer_with
 from personalab.llm import Budget, Count
+from personalab.manuscripts import Manuscript
+from personalab.progress import Watch
 from personalab.writing import write_with
 from tests.fluent import fluent
 from tests.server import Answer, error
@@ -53,7 +55,7 @@ def _used(server):
 
 async def _population(connection, count):
     bp = await infer_with(PROMPT, connection)
-    return await write_with(sample(bp, count, seed=1), bp, connection)
+    return await write_with(Manuscript(sample(bp, count, seed=1), bp), connection, Watch.of(connection))
 
 
 # usage
