@@ -167,8 +167,9 @@ def test_a_batch_outlives_the_process_that_sent_it(serve, frame, written, tmp_pa
     assert _remembered(tmp_path) == []
 
 
-def test_a_larger_call_waits_for_the_batch_of_a_smaller_one(serve, frame):
+def test_a_larger_call_waits_for_the_batch_of_a_smaller_one(serve, frame, monkeypatch):
     """Who is under way already is not sent again with the others."""
+    monkeypatch.setattr(batches, "LOOKS", 3)
     server = serve(refuse=lambda method, _path: error(500, "away") if method == "GET" else None)
     with pytest.raises(ProviderError, match="did not tell of a batch") as caught:
         _batched(frame.head(4))

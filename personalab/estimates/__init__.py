@@ -189,7 +189,7 @@ def estimate(
     >>> bp = Blueprint.load("data/blueprints/league-of-legends.json")
     >>> with replies.use("nothing-is-kept-here"):
     ...     estimate(bp, 100, seed=7, model="openai/gpt-5-mini", prices=(0.25, 2.0)).calls
-    116
+    104
     """
     budget = Budget(prices=prices)
     connection = llm.connect(_assumed(model), budget)

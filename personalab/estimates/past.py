@@ -27,7 +27,7 @@ CHARACTERS = 4.0  # a token of English text: OpenAI's rule of thumb, help.openai
 LENGTHS = {"name": 12, "tagline": 53, "portrait": 141}
 LENGTH = 304  # of any other text
 # A guess, and a wide one: how many equally likely names a model draws from, and by which factor that may be wrong.
-NAMES, NAMES_FACTOR = 1000.0, 4.0
+NAMES, NAMES_FACTOR = 3000.0, 6.0
 # By how much an estimate may be off, as a share of it: from the same form, from other answers, from general lengths.
 OF_SAME, OF_OTHERS, OF_GENERAL = 0.03, 0.15, 0.3
 LEAST, MOST = 0.5, 2.5  # factors of the length of an answer of which nothing is known
@@ -155,7 +155,7 @@ def characters(keys: Iterable[str], past: Past) -> int:
 
 
 def rewritten(new: int, settled: int, known: int, doubled: int) -> Span:
-    """How many people would be written again because of their names: the mean over how many names there may be.
+    """How many people would be written again because of their names: the median over how many names there may be.
 
     Parameters
     ----------
@@ -178,9 +178,7 @@ def rewritten(new: int, settled: int, known: int, doubled: int) -> Span:
     once = _taken(new, settled, m)
     both = once * (1 + np.minimum(1, (settled + new - once) / m))
     below = np.cumsum(chances) / chances.sum()
-    low, high = (float(both[np.searchsorted(below, share)]) for share in (0.95, 0.05))
-    likely = float((chances * both).sum() / chances.sum())
-    return Span(min(low, likely), likely, max(high, likely))
+    return Span(*(float(both[np.searchsorted(below, share)]) for share in (0.95, 0.5, 0.05)))
 
 
 def _taken(new: int, settled: int, m: NDArray[np.float64]) -> NDArray[np.float64]:
