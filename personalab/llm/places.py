@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -177,7 +178,8 @@ def _openai(model: str) -> Found:
     there = Place(url, model, (os.environ.get("OPENAI_API_KEY") or "").strip())  # no variable shows the key
     if not _is_address(url):
         hint = "write it in full, such as http://127.0.0.1:8000/v1"
-        raise RequestError(f"OPENAI_BASE_URL is {url!r}, which is no web address", hint=hint)
+        shown = re.sub("//[^/]*@", "//", url)  # what stands before the server's name may be a password
+        raise RequestError(f"OPENAI_BASE_URL is {shown!r}, which is no web address", hint=hint)
 
     def place() -> Place:
         if not there.api_key and url == OPENAI_URL:
