@@ -96,12 +96,12 @@ def test_a_batch_gives_what_the_ordinary_way_gives(serve, frame, written, tmp_pa
     assert _remembered(tmp_path) == []
 
 
-def test_a_line_is_what_the_endpoint_would_send(serve, frame):
+def test_a_line_is_what_the_endpoint_would_send(serve, frame, tmp_path):
     """Each line bears the key of its reply, and its body is the live request."""
     server = serve()
     _batched(frame.head(1))
     ((key, body),) = server.lines(server.batches["batch-1"]).items()
-    with replies.use("elsewhere", "live"):
+    with replies.use(tmp_path / "elsewhere", "live"):
         _batched(frame.head(1), backend="live")
     assert server.requests == [body]
     assert body["response_format"]["json_schema"]["strict"] is True
