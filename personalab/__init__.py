@@ -11,8 +11,11 @@ from personalab import charts
 from personalab.blueprint import Blueprint, CategoricalField, Constraint, NumericField, TextField
 from personalab.editor import edit
 from personalab.errors import PersonalabError
+from personalab.estimates import estimate
 from personalab.fidelity import report
+from personalab.freezing import freeze
 from personalab.inference import infer
+from personalab.jobs import get, start
 from personalab.lint import validate
 from personalab.population import Population, generate
 from personalab.reports import Report
@@ -31,10 +34,14 @@ __all__ = [
     "TextField",
     "charts",
     "edit",
+    "estimate",
+    "freeze",
     "generate",
+    "get",
     "infer",
     "report",
     "sample",
+    "start",
     "update",
     "validate",
     "write",

@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 # 0.91 to what it was (median; 90 % lie in 0.87-0.95), and of 20,000 unrelated such texts no two came above 0.4.
 DUPLICATE = 0.9
 BLOCK = 2_000_000  # similarities computed at once: some 50 MB
+SINGLY = 0.01  # share of a block's pairs up to which each is computed by itself
+COMMON = 0.875  # length of the words left out at first, as a share of the threshold
+SLACK = 1e-6  # what sums of squares may have lost to rounding
 DUST = 1e-12  # similarities closer than this differ by their arithmetic only
+
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
 
 # Chinese and Japanese put no blanks between words, so there each character counts as one.
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff"
@@ -135,14 +140,41 @@ def near_duplicates(texts: Sequence[str], threshold: float = DUPLICATE) -> list[
     >>> near_duplicates(["Ann paints.", "Bo sings.", "ann paints"])
     [(0, 2, 1.0)]
     """
-    if not 0 < threshold <= 1:
-        raise RequestError(f"a threshold of {threshold!r} is no similarity", hint="give one above 0 and at most 1")
     found: list[tuple[int, int, float]] = []
-    for i, j, similarity in _pairs(_vectors(texts)):
-        at = similarity >= threshold - DUST
-        close = map(_similarity, similarity[at].tolist())
-        found += zip(i[at].tolist(), j[at].tolist(), close, strict=True)
+    for i, j, similarity in _close(texts, threshold):
+        found += zip(i.tolist(), j.tolist(), map(_similarity, similarity.tolist()), strict=True)
     return sorted(found, key=lambda pair: (-round(pair[2], 12), pair[0], pair[1]))
+
+
+def repeats(texts: Sequence[str], threshold: float = DUPLICATE) -> list[int]:
+    """List the texts that are too much like one before them.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        One text a persona, at least two.
+    threshold : float
+        Similarity from which on a text is listed, above 0 and at most 1.
+
+    Returns
+    -------
+    list of int
+        Positions, in order: the later ones of `near_duplicates`, however many pairs there are.
+
+    Raises
+    ------
+    RequestError
+        If there are fewer than two texts, or the threshold is outside (0, 1].
+
+    Examples
+    --------
+    >>> repeats(["Ann paints.", "Bo sings.", "ann paints", "ANN PAINTS"])
+    [2, 3]
+    """
+    is_repeat = np.zeros(len(texts), dtype=bool)
+    for _, j, _ in _close(texts, threshold):
+        is_repeat[j] = True
+    return np.flatnonzero(is_repeat).tolist()
 
 
 def histogram(texts: Sequence[str], bins: int = 50) -> NDArray[np.int64]:
@@ -235,13 +267,61 @@ def _vectors(texts: Sequence[str]) -> Any:
     return counts
 
 
-def _pairs(vectors: Any) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]:
-    """Yield every pair i < j that shares a word, with its similarity, a block of rows at a time."""
-    n = vectors.shape[0]
-    step = max(1, math.floor(BLOCK / n))
+def _close(texts: Sequence[str], threshold: float) -> Iterator[Pairs]:
+    """Yield every pair i < j that is at least as similar as that, a block of rows at a time.
+
+    Each i is first compared by its rarest words alone, which few others have. From what these contribute to the
+    similarity follows the most that its common words can add (Cauchy-Schwarz), and few pairs can still come to the
+    threshold (after Bayardo et al. 2007, who filter by such prefixes).
+    """
+    if not 0 < threshold <= 1:
+        raise RequestError(f"a threshold of {threshold!r} is no similarity", hint="give one above 0 and at most 1")
+    vectors = _vectors(texts)
+    rare, rest = _rarest(vectors, COMMON * threshold)
     across = vectors.T.tocsr()
-    for start in range(0, n, step):
-        block = (vectors[start : start + step] @ across).tocoo()
-        i, j = block.row.astype(np.intp) + start, block.col.astype(np.intp)
-        later = j > i
-        yield i[later], j[later], block.data[later]
+    for start, stop in _blocks(len(texts)):
+        i, j, product = _later(rare[start:stop] @ across, start)
+        least = product**2 / (1 - rest[i] ** 2)  # of the square of j's length, what lies in these words
+        at = product + rest[i] * np.sqrt(np.maximum(1 - least, 0)) >= threshold - SLACK
+        i, j = i[at], j[at]
+        if len(i) > SINGLY * BLOCK:
+            i, j, similarity = _later(vectors[start:stop] @ across, start)
+        else:
+            similarity = np.asarray(vectors[i].multiply(vectors[j]).sum(axis=1)).ravel()
+        near = similarity >= threshold - DUST
+        yield i[near], j[near], similarity[near]
+
+
+def _rarest(vectors: Any, length: float) -> tuple[Any, NDArray[np.float64]]:
+    """The vectors without their commonest words, as far as these are no longer than that, and how long they are."""
+    having = np.bincount(vectors.indices, minlength=vectors.shape[1])
+    rows = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
+    order = np.lexsort((vectors.indices, having[vectors.indices], rows))
+    data, indices = vectors.data[order], vectors.indices[order]
+    before = np.concatenate([[0.0], np.cumsum(data**2)])
+    left = before[vectors.indptr[1:]][rows] - before[:-1]  # of the square: this word's, and that of those after it
+    is_rare = left > length**2
+    rest = np.sqrt(np.add.reduceat(np.where(is_rare, 0.0, data**2), vectors.indptr[:-1]))
+    rare = type(vectors)((np.where(is_rare, data, 0.0), indices, vectors.indptr.copy()), shape=vectors.shape)
+    rare.eliminate_zeros()
+    return rare, rest
+
+
+def _pairs(vectors: Any) -> Iterator[Pairs]:
+    """Yield every pair i < j that shares a word, with its similarity, a block of rows at a time."""
+    across = vectors.T.tocsr()
+    for start, stop in _blocks(vectors.shape[0]):
+        yield _later(vectors[start:stop] @ across, start)
+
+
+def _blocks(n: int) -> Iterator[tuple[int, int]]:
+    step = max(1, math.floor(BLOCK / n))
+    return ((start, start + step) for start in range(0, n, step))
+
+
+def _later(products: Any, start: int) -> Pairs:
+    """The pairs i < j among some rows and all."""
+    block = products.tocoo()
+    i, j = block.row.astype(np.intp) + start, block.col.astype(np.intp)
+    later = j > i
+    return i[later], j[later], block.data[later]

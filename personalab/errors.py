@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pandas import DataFrame
+
 Category = Literal[
     "config_error",
     "auth_error",
@@ -32,8 +34,34 @@ Category = Literal[
     "output_truncated",
     "content_refused",
     "replay_miss",
+    "budget_exceeded",
+    "interrupted",
+    "cancelled",
+    "internal_error",
 ]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
+OWN: tuple[Category, ...] = ("interrupted", "cancelled", "internal_error")  # what lies neither with a model nor a call
+
+
+def on_the_wire(category: Category) -> str:
+    """Name a failure as the hosted persona API does, which tells nobody what its providers do.
+
+    Parameters
+    ----------
+    category : Category
+        What went wrong.
+
+    Returns
+    -------
+    str
+        The category itself where the failure is the run's own, else ``"provider_error"``.
+
+    Examples
+    --------
+    >>> on_the_wire("rate_limited"), on_the_wire("interrupted")
+    ('provider_error', 'interrupted')
+    """
+    return category if category in OWN else "provider_error"
 
 
 class PersonalabError(Exception):
@@ -98,6 +126,8 @@ class ProviderError(PersonalabError):
         The model's own last words, kept here and out of the message: they can be long, and can be anything.
     hint : str, optional
         What to do about it.
+    partial : pandas.DataFrame, optional
+        Where personas were being written: those that had their texts by then.
     """
 
     def __init__(
@@ -107,7 +137,9 @@ class ProviderError(PersonalabError):
         category: Category = "provider_error",
         answer: str | None = None,
         hint: str | None = None,
+        partial: DataFrame | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.category: Category = category
         self.answer = answer
+        self.partial = partial

@@ -2,22 +2,18 @@
 
 ``generate`` walks the whole way: a blueprint is inferred, a frame sampled, its texts written, a report made. What comes
 back is a frozen `Population` that holds all four, shows itself in a notebook, saves itself as files, and turns
-into the ``result`` object of the hosted persona API.
+into the ``result`` object of the hosted persona API. On the way there it is a `Making`, which tells how far it is and
+hands on each piece as it comes, so that `personalab.jobs` can keep it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import logging
 import operator
 import os
-import sys
-import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -31,16 +27,17 @@ from personalab.errors import BlueprintError, ProviderError, RequestError
 from personalab.facts import as_strings
 from personalab.fidelity import report
 from personalab.inference import check_request, infer_with
+from personalab.llm import Budget
+from personalab.manuscripts import Line, Manuscript
+from personalab.progress import Watch, bar
 from personalab.reports import Report
 from personalab.sampling import one_of, sample
-from personalab.writing import write_with
+from personalab.writing import Backend, check_backend, write_with
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model, Usage
 
-_log = logging.getLogger(__name__)
-
-Draw = Callable[[Blueprint], pd.DataFrame]
+Piece = Blueprint | pd.DataFrame | Line  # of a population in the making
 
 LIMIT = 10_000  # people a call; PERSONALAB_LIMIT sets another
 SHOWN = 12  # personas in a notebook's output
@@ -174,8 +171,12 @@ def generate(
     model: str | Model | None = None,
     method: Method | None = None,
     rounding: Rounding = "nearest",
+    max_tokens: int | None = None,
+    max_cost: float | None = None,
+    prices: tuple[float, float] | None = None,
+    backend: Backend = "live",
 ) -> Population:
-    """Generate a population from one sentence.
+    """Generate a population from one sentence, and wait for it; `start` does the same in the background.
 
     Parameters
     ----------
@@ -195,6 +196,14 @@ def generate(
         How people are drawn, as for `sample`: ``"balanced"`` unless told otherwise.
     rounding : {"nearest", "unbiased"}
         How shares become counts, as for `sample`.
+    max_tokens : int, optional
+        The most tokens that may be used, of requests and answers together: the call that would pass it is not sent.
+    max_cost : float, optional
+        The most money that may be used, in the currency of `prices`.
+    prices : tuple of float, optional
+        What a million prompt tokens and a million completion tokens cost.
+    backend : {"live", "batch"}
+        Whether people are asked for one by one, or first in a batch, at half the price within a day, as for `write`.
 
     Returns
     -------
@@ -204,16 +213,42 @@ def generate(
     Raises
     ------
     RequestError
-        If the prompt is empty, the count out of range, or the grounding, method or rounding unknown; no model is
-        asked then.
+        If the prompt is empty, the count out of range, or the grounding, method, rounding or backend unknown; no
+        model is asked then.
     ProviderError
-        If the model cannot be had or gives nothing usable. What it has answered is kept among the replies, so
-        that the same call goes on from there.
+        If the model cannot be had or gives nothing usable, or the budget is used up; ``partial`` is the frame of
+        those written by then. What the model has answered is kept among the replies, so that the same call goes on
+        from there.
     """
-    check_call(prompt, count, grounding, seed, method, rounding)
-    connection = llm.connect(model)
-    draw = partial(sample, n=operator.index(count), seed=seed, method=method, rounding=rounding)
-    return llm.run_with(connection, _generated(prompt, operator.index(count), draw, connection))
+    call = Call(prompt, count, grounding, seed, method, rounding, backend)
+    connection = llm.connect(model, Budget(max_tokens, max_cost, prices))
+    making = Making(call, connection)
+    with bar(making.watch) as tick:
+        return llm.run_with(connection, making.made(), tick)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a population is asked for with, checked before any model is asked; as for `generate`."""
+
+    prompt: str
+    count: int = 1
+    grounding: str = "off"
+    seed: int | None = None
+    method: Method | None = None
+    rounding: Rounding = "nearest"
+    backend: Backend = "live"
+
+    def __post_init__(self) -> None:
+        check_backend(self.backend)
+        check_call(self.prompt, self.count, self.grounding, self.seed, self.method, self.rounding)
+        for name in ("count", "seed"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, operator.index(value))
+
+    def draw(self, bp: Blueprint) -> pd.DataFrame:
+        """Draw the people."""
+        return sample(bp, self.count, seed=self.seed, method=self.method, rounding=self.rounding)
 
 
 def check_call(
@@ -253,52 +288,60 @@ def _whole(what: str, value: Any, hint: str) -> int:
     return operator.index(value)
 
 
-async def _generated(prompt: str, count: int, draw: Draw, connection: Connection) -> Population:
-    async with _progress(count, connection) as bar:
+class Making:
+    """A population in the making: what there is of it, whoever made it, and how to make the rest.
 
-        def written(done: int) -> None:
-            bar.update()
-            _log.info("%d of %d personas written", done, count)
+    Parameters
+    ----------
+    call : Call
+        What is asked for.
+    connection : Connection
+        The model.
+    keep : callable, optional
+        Is handed the blueprint, then the frame drawn from it, then each `Line` as it comes.
 
-        bar.set_description("inferring the blueprint")
-        _log.info("inferring the blueprint")
-        bp = await infer_with(prompt, connection)
-        _log.info("blueprint %s: %s", bp.domain, ", ".join(item.name for item in bp.fields))
-        bar.set_description("writing")
-        frame = await write_with(_sampled(bp, count, draw, connection), bp, connection, progress=written)
-    return Population(prompt, bp, frame, report(frame, bp), connection.name, connection.usage)
+    Attributes
+    ----------
+    blueprint : Blueprint or None
+        What was inferred.
+    manuscript : Manuscript or None
+        The people, and what is written of them.
+    watch : Watch
+        How far it is.
+    """
 
+    def __init__(self, call: Call, connection: Connection, keep: Callable[[Piece], object] = lambda _: None) -> None:
+        self.call, self.connection, self.keep = call, connection, keep
+        self.blueprint: Blueprint | None = None
+        self.manuscript: Manuscript | None = None
+        self.watch = Watch.of(connection, call.count)
 
-def _sampled(bp: Blueprint, count: int, draw: Draw, connection: Connection) -> pd.DataFrame:
-    """Sample; that a rare row cannot be drawn, which no trial met, is the inferred blueprint's fault."""
-    try:
-        return draw(bp)
-    except BlueprintError as error:
-        raise ProviderError(
-            f"the blueprint that {connection.name} wrote leaves some of {count:,} members no value",
-            category="invalid_output",
-            answer=json.dumps(bp.to_dict(), ensure_ascii=False),
-            hint="try another seed, or infer the blueprint, ease its constraints and sample it",
-        ) from error
+    async def made(self) -> Population:
+        """Make what is not there yet."""
+        self.blueprint = bp = self.blueprint or await self._inferred()
+        if self.manuscript is None:
+            self.manuscript = await asyncio.to_thread(self._drawn, bp)
+        frame = await write_with(self.manuscript, self.connection, self.watch, self.call.backend)
+        self.watch.begin("comparing with the blueprint")
+        found = await asyncio.to_thread(report, frame, bp)
+        return Population(self.call.prompt, bp, frame, found, self.connection.name, self.connection.usage)
 
+    async def _inferred(self) -> Blueprint:
+        self.watch.begin("inferring the blueprint")
+        bp = await infer_with(self.call.prompt, self.connection)
+        self.keep(bp)
+        return bp
 
-@contextlib.asynccontextmanager
-async def _progress(total: int, connection: Connection) -> AsyncIterator[Any]:
-    """A bar on standard error that ticks while the model works; where nobody watches, only the log's lines."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tqdm complains of notebooks without widgets, and then does without
-        from tqdm.auto import tqdm
-
-    async def tick(bar: Any) -> None:
-        while True:
-            await asyncio.sleep(1)
-            bar.set_postfix_str(f"{connection.usage.total.completion_tokens:,} tokens")
-
-    # A replay has nothing to wait for, and a notebook that replays must show the same each time.
-    hidden = True if connection.replies.mode == "replay" else None
-    with tqdm(total=total, unit="persona", file=sys.stderr, disable=hidden, leave=False, delay=1) as bar:
-        ticking = asyncio.create_task(tick(bar))
+    def _drawn(self, bp: Blueprint) -> Manuscript:
+        """Sample; that a rare row cannot be drawn, which no trial met, is the inferred blueprint's fault."""
         try:
-            yield bar
-        finally:
-            ticking.cancel()
+            frame = self.call.draw(bp)
+        except BlueprintError as error:
+            raise ProviderError(
+                f"the blueprint that {self.connection.name} wrote leaves some of {self.call.count:,} members no value",
+                category="invalid_output",
+                answer=json.dumps(bp.to_dict(), ensure_ascii=False),
+                hint="try another seed, or infer the blueprint, ease its constraints and sample it",
+            ) from error
+        self.keep(frame)
+        return Manuscript(frame, bp, self.keep)

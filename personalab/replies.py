@@ -8,9 +8,12 @@ kept.
 
 The store is a folder of JSON-lines files, one per writing process, only ever appended to: nothing is lost
 when a process is killed but the line it was writing, several processes write side by side, also on network
-drives, and the files read well in a diff. A single ``.jsonl`` file can be committed beside a notebook,
-which then runs with no key. Three modes: ``auto`` reads what is there and asks for the rest, ``live`` asks
-for everything anew, and ``replay`` asks for nothing, so that what is missing is an error.
+drives, and the files read well in a diff (`personalab.segments` reads them). Three modes: ``auto`` reads what
+is there and asks for the rest, ``live`` asks for everything anew, and ``replay`` asks for nothing, so that
+what is missing is an error.
+
+A folder holds whatever was ever asked; what one run used of it can be frozen into one ``.jsonl`` file and
+committed beside a notebook (`personalab.freeze`), which then runs with no key.
 """
 
 from __future__ import annotations
@@ -20,12 +23,14 @@ import json
 import os
 import re
 import secrets
+import threading
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from personalab.errors import ProviderError, RequestError
+from personalab.segments import SUFFIX, Content, Kept, append, entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 Mode = Literal["auto", "live", "replay"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 DEFAULT_PATH = "./.personalab/calls"
+LONGEST_ASKED = 400  # characters of a question that are remembered: the facts of one person fit
 
 # pydantic's messages, which a re-ask repeats to the model, end in a link that names pydantic's version
 _PYDANTIC_LINK = re.compile(r"https://errors\.pydantic\.dev/\S*")
@@ -83,6 +89,15 @@ def key(request: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+class Used(NamedTuple):
+    """A reply that was used, and what it answered: which model, which draw, the end of the conversation."""
+
+    kept: Kept
+    model: str
+    sample: int
+    asked: str
+
+
 class Replies:
     """A store of replies, in a folder or in one file.
 
@@ -107,6 +122,8 @@ class Replies:
         self.path = Path(path).expanduser().absolute()
         self.mode: Mode = mode
         self._before: Replies | None = None
+        self._lock = threading.RLock()
+        self._used: dict[str, Used] = {}
 
     @property
     def note(self) -> str | None:
@@ -130,6 +147,40 @@ class Replies:
         """
         return self._content.by
 
+    @property
+    def origin(self) -> str | None:
+        """What was said about the replies before they were frozen.
+
+        Returns
+        -------
+        str or None
+            The note of the first file they were in.
+        """
+        return self._content.origin
+
+    @property
+    def used(self) -> dict[str, Used]:
+        """The replies that were found or given since the store was opened, without those forgotten.
+
+        Returns
+        -------
+        dict
+            Key → `Used`.
+        """
+        with self._lock:
+            return dict(self._used)
+
+    def keys(self) -> set[str]:
+        """All that there is a reply to.
+
+        Returns
+        -------
+        set of str
+            Keys.
+        """
+        with self._lock:
+            return set(self._content.replies)
+
     def get(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
         """Find the reply to a request.
 
@@ -150,10 +201,77 @@ class Replies:
         """
         if self.mode == "live":
             return None
-        text = self._content.replies.get(key(request))
-        if text is None and self.mode == "replay":
-            raise self._miss(request)
-        return None if text is None else dict(json.loads(text))
+        name = key(request)
+        with self._lock:
+            if name not in self._content.replies:
+                self._content.refresh()  # another process may have been answered meanwhile
+            kept = self._content.replies.get(name)
+            if kept is None and self.mode == "replay":
+                raise self._miss(request)
+            if kept is None:
+                return None
+            self._used[name] = _used(kept, request)
+        return dict(json.loads(kept.text))
+
+    def peek(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Look whether there is a reply to a request, without using it; a miss is no error in any mode.
+
+        Parameters
+        ----------
+        request : mapping
+            What is to be asked.
+
+        Returns
+        -------
+        dict or None
+            The reply; None where there is none, and in ``live``.
+        """
+        kept = None if self.mode == "live" else self._content.replies.get(key(request))
+        return None if kept is None else dict(json.loads(kept.text))
+
+    def beside(self, name: str) -> Path:
+        """Where to keep what belongs to these replies but is none.
+
+        Parameters
+        ----------
+        name : str
+            A folder's name.
+
+        Returns
+        -------
+        pathlib.Path
+            A folder beside theirs; where they are one file, which somebody may commit, in ``./.personalab``.
+        """
+        return (Path(DEFAULT_PATH).absolute() if self.path.suffix == SUFFIX else self.path).parent / name
+
+    def reading(self) -> Replies:
+        """The same replies, only read.
+
+        Returns
+        -------
+        Replies
+            A store in the mode ``replay`` that shares what this one holds.
+        """
+        store = Replies(self.path, "replay")
+        store._content, store._lock = self._content, self._lock
+        return store
+
+    def given(self, model: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Read all that a model was ever asked and said, forgotten answers included, where a file tells both.
+
+        Parameters
+        ----------
+        model : str
+            What its replies are kept under.
+
+        Yields
+        ------
+        tuple of dict
+            A request and its reply, as written in the files, oldest first.
+        """
+        for entry in entries(self.path, model):
+            if isinstance(entry.get("request"), dict) and isinstance(entry.get("reply"), dict):
+                yield entry["request"], entry["reply"]
 
     def put(self, request: Mapping[str, Any], reply: Mapping[str, Any], *, by: str | None = None) -> None:
         """Keep the reply to a request.
@@ -176,9 +294,11 @@ class Replies:
             raise RequestError(f"{self!r} is only read", hint='open it in mode "auto" to add to it')
         name, text = key(request), json.dumps(reply, ensure_ascii=False)
         line = {"key": name, "by": by, "model": request.get("model"), "created": _now(timespec="seconds")}
-        self._append({**line, "request": canonical(request), "reply": reply})
-        self._content.replies[name] = text
-        self._content.by = by or self._content.by
+        with self._lock:
+            self._append({**line, "request": canonical(request), "reply": reply})
+            self._content.replies[name] = Kept(text, by)
+            self._content.by = by or self._content.by
+            self._used[name] = _used(Kept(text, by), request)
 
     def forget(self, request: Mapping[str, Any]) -> None:
         """Take the reply to a request for not given, so that it is asked for again; what is written stays written.
@@ -189,8 +309,10 @@ class Replies:
             What was asked.
         """
         name = key(request)
-        if self.mode != "replay" and self._content.replies.pop(name, None) is not None:
-            self._append({"key": name, "forgotten": True})
+        with self._lock:
+            self._used.pop(name, None)
+            if self.mode != "replay" and self._content.replies.pop(name, None) is not None:
+                self._append({"key": name, "forgotten": True})
 
     def prepare(self) -> None:
         """Make sure that a reply can be kept, before one is paid for.
@@ -221,8 +343,8 @@ class Replies:
         _current = self._before
 
     @cached_property
-    def _content(self) -> _Content:
-        return _Content(self.path)
+    def _content(self) -> Content:
+        return Content(self.path)
 
     @cached_property
     def _prepared(self) -> set[int]:
@@ -234,21 +356,18 @@ class Replies:
 
     def _segment(self) -> Path:
         """Name this process's own file; a forked child is another process."""
-        if self.path.suffix == ".jsonl":
+        if self.path.suffix == SUFFIX:
             return self.path
         fresh = f"{_now('%Y%m%dT%H%M%S%f')}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
         return self._segments.setdefault(os.getpid(), self.path / fresh)
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        """Write one line with one system call, after closing a line that a killed process left open."""
         self._write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
     def _write(self, data: bytes) -> None:
         segment = self._segment()
         try:
-            segment.parent.mkdir(parents=True, exist_ok=True)
-            with segment.open("ab+", buffering=0) as file:
-                file.write((b"\n" if _is_torn(file) else b"") + data)
+            append(segment, data)
         except OSError as error:
             message = f"replies cannot be kept in {str(segment)!r}: {error.strerror}"
             hint = "choose another place with PERSONALAB_REPLIES=path or personalab.replies.use(path)"
@@ -262,32 +381,6 @@ class Replies:
             category="replay_miss",
             hint='record it in mode "auto" with a model, or ask exactly what was recorded',
         )
-
-
-class _Content:
-    """What the files of a store hold: the newest reply of each key, as JSON text."""
-
-    def __init__(self, path: Path) -> None:
-        self.replies: dict[str, str] = {}
-        self.note: str | None = None
-        self.by: str | None = None
-        self.unread = 0
-        for line in _lines(path):
-            self._take(line)
-
-    def _take(self, line: bytes) -> None:
-        try:
-            entry = json.loads(line)
-            if "note" in entry:
-                self.note = str(entry["note"])
-                return
-            if entry.get("forgotten"):
-                self.replies.pop(entry["key"], None)
-                return
-            self.replies[entry["key"]] = json.dumps(entry["reply"], ensure_ascii=False)
-            self.by = entry.get("by") or self.by
-        except (ValueError, KeyError, TypeError):  # the line a killed process was writing
-            self.unread += 1
 
 
 def use(path: str | Path = DEFAULT_PATH, mode: Mode = "auto") -> Replies:
@@ -336,20 +429,10 @@ def _initial(path: Path, mode: str) -> Replies:
     return Replies(path, mode)  # type: ignore[arg-type]  # the environment's word is checked there
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    files = [path] if path.suffix == ".jsonl" else sorted(path.glob("*.jsonl"))
-    for file in files:
-        if file.exists():
-            with file.open("rb") as stream:
-                yield from filter(bytes.strip, stream)
-
-
-def _is_torn(file: Any) -> bool:
-    size = file.seek(0, os.SEEK_END)
-    if size == 0:
-        return False
-    file.seek(size - 1)
-    return bool(file.read(1) != b"\n")
+def _used(kept: Kept, request: Mapping[str, Any]) -> Used:
+    messages = request.get("messages") or [{}]
+    asked = str(messages[-1].get("content", ""))[:LONGEST_ASKED]
+    return Used(kept, str(request.get("model")), int(request.get("sample") or 0), asked)
 
 
 def _unlinked(value: Any) -> Any:

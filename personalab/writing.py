@@ -1,8 +1,7 @@
 """Writing: what only words can say, one person a call.
 
 Values are never the model's to choose. It receives a row of the frame and writes that person's text fields, a tagline
-and a short portrait; ``system_prompt`` and ``markdown`` are rendered from fields and texts by rule, so facts
-cannot drift. Three things keep people apart and true:
+and a short portrait. Three things keep people apart and true:
 
 - *hidden axes*: temperament, motive, voice, a life event and an initial for the name, dealt by a scrambled Sobol
   sequence, so that neighbours in the frame are told apart in more than their fields;
@@ -11,98 +10,87 @@ cannot drift. Three things keep people apart and true:
 
 The unchanging part of every request comes first and the row last, so that servers re-use what they have read. What a
 request says depends on the row and the blueprint alone, never on which answer came first, so a run replays.
+
+Who has texts already keeps them and costs nothing: after an edit only those whom it changed are written. However many
+people there are, a few hundred are under way at once. An answer of no use is drawn again; a person of whom nothing is
+usable in the end stops the run, but not before the answers that are under way have come in.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pandas as pd
 from pydantic import BaseModel, Field, create_model
 
 from personalab import llm
 from personalab.blueprint import Blueprint
-from personalab.diversity import near_duplicates
-from personalab.errors import ProviderError, RequestError
-from personalab.facts import as_strings, contradictions
+from personalab.errors import Category, ProviderError, RequestError
+from personalab.facts import contradictions
 from personalab.inference.draft import tidy
-from personalab.lint import WRITTEN
-from personalab.sheets import render_markdown, render_system_prompt, words
-from personalab.sobol import FEW, coordinates
+from personalab.llm import Budget
+from personalab.llm.background import over
+from personalab.manuscripts import Line, Manuscript, Task, text_keys
+from personalab.progress import Watch, bar
+from personalab.sheets import words
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model
 
-DRAWS = 4  # of one person before the run gives up on them
+Backend = Literal["live", "batch"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+STAGE = "personas"  # what tokens are counted under
+DRAWN = 64  # numbers that a person's draws have for themselves
+DRAWS = 4  # of one person in each round; and as many more of one of whom nothing is usable by then
+MORE = 16  # what those are numbered from, beyond the draws of every round
 ROUNDS = 2  # of rewriting doubles
-LISTED = 60  # names already taken that a request lists
-TOO_ALIKE = 0.8  # cosine of word counts above which two people read as one
 ROOM = 4000  # tokens; a persona takes 100 to 300, and a model that reasons first some 2,000
 SMALL_ROOM = 700  # tokens of a small model, which does not reason and may ramble
 LONGEST = {"name": 48, "tagline": 90, "portrait": 280}  # characters that a small model gets
 LONGEST_TEXT = 360  # characters of the other texts
 CUT_OFF = 0.9  # of the room for a text; one this long that does not end has been cut off
 SHORT = 60  # characters; a text up to here needs no full stop
-MOST = 2**20  # points dealt for hidden axes; ids beyond begin again
-
-AXES = {
-    "temperament": (
-        "calm", "restless", "warm", "guarded", "playful", "earnest", "blunt", "dreamy", "methodical", "impatient",
-        "generous", "sceptical",
-    ),
-    "what drives them": (
-        "being taken seriously", "security for the family", "curiosity", "beating an old rival", "keeping a promise",
-        "belonging somewhere", "freedom from routine", "making something that lasts", "getting through the month",
-        "proving someone wrong", "helping others along", "quiet and order",
-    ),
-    "how they talk": (
-        "in short plain sentences", "in long winding stories", "with dry humour", "with questions", "in images",
-        "with figures and facts", "hesitantly", "with enthusiasm", "in understatements", "with local expressions",
-    ),
-    "what once happened": (
-        "moved far away once", "lost something dear", "got a lucky break", "failed at something in public",
-        "was taught by someone remarkable", "had to start over", "turned down an offer", "was ill for a long time",
-        "made a friend who changed things", "won something small", "grew up moving around", "took over from a parent",
-    ),
-    "given name begins with": tuple("ABCDEFGHIJKLMNOPRSTVYZ"),
-}  # fmt: skip
+AT_ONCE = 256  # people under way: four times as many as requests, so that some can wait while others are sent
+GRACE = 60.0  # seconds that answers under way get to come in once a person could not be written
+LITTLE_GRACE = 3.0  # the same where the server had gone silent, and few will come
+SILENT: tuple[Category, ...] = ("rate_limited", "provider_timeout", "provider_unreachable")
 
 
-@dataclass(frozen=True)
-class Task:
-    """One person to be written: their row, and what the request says of them."""
-
-    number: int
-    facts: dict[str, str]
-    axes: dict[str, str]
-    taken: tuple[str, ...] = ()
-
-    @property
-    def question(self) -> str:
-        """The end of the request, which is all that differs between people."""
-        lines = [f"{name}: {value}" for name, value in self.facts.items()]
-        hidden = "; ".join(f"{axis}: {value}" for axis, value in self.axes.items())
-        lines += [f"(to colour the person, not to be quoted: {hidden})"]
-        if self.taken:
-            lines += ["Names already taken, choose another: " + ", ".join(self.taken)]
-        return "Facts\n" + "\n".join(lines)
-
-
-def write(frame: pd.DataFrame, bp: Blueprint, *, model: str | Model | None = None) -> pd.DataFrame:
-    """Write the texts of sampled people.
+def write(
+    frame: pd.DataFrame,
+    bp: Blueprint,
+    *,
+    model: str | Model | None = None,
+    max_tokens: int | None = None,
+    max_cost: float | None = None,
+    prices: tuple[float, float] | None = None,
+    backend: Backend = "live",
+) -> pd.DataFrame:
+    """Write the texts of sampled people who have none yet.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Rows as from `personalab.sample`, any part of them.
+        Rows as from `personalab.sample` or `personalab.update`, any part of them. Who has all texts keeps them.
     bp : Blueprint
         What they were sampled from.
     model : str or Model, optional
         Which model writes, see `personalab.generate`.
+    max_tokens : int, optional
+        The most tokens that may be used, of requests and answers together.
+    max_cost : float, optional
+        The most money that may be used, in the currency of `prices`.
+    prices : tuple of float, optional
+        What a million prompt tokens and a million completion tokens cost.
+    backend : {"live", "batch"}
+        Whether people are asked for one by one and at once, or first in a batch, which servers with OpenAI's batch
+        API answer within a day for half the price. A batch outlives the call: interrupt it and make it again, now or
+        tomorrow, to go on waiting; nothing is paid for twice.
 
     Returns
     -------
@@ -115,33 +103,50 @@ def write(frame: pd.DataFrame, bp: Blueprint, *, model: str | Model | None = Non
     Raises
     ------
     RequestError
-        If the frame lacks a sampled field.
+        If the frame lacks a sampled field, or there is no such backend.
     ProviderError
-        If the model cannot be had, or gives one person nothing usable in several draws.
+        If the model cannot be had, has no batch API where one is asked for, gives one person nothing usable in several
+        draws, or the budget is used up; ``partial`` is the frame of those who have their texts.
     """
-    connection = llm.connect(model)
-    return llm.run_with(connection, write_with(frame, bp, connection))
+    check_backend(backend)
+    manuscript = Manuscript(frame, bp)
+    if not manuscript.bare:
+        return manuscript.whole()
+    connection = llm.connect(model, Budget(max_tokens, max_cost, prices))
+    watch = Watch.of(connection)
+    with bar(watch) as tick:
+        return llm.run_with(connection, write_with(manuscript, connection, watch, backend), tick)
+
+
+def check_backend(backend: str) -> None:
+    """Refuse a backend that there is not, before any model is asked."""
+    if backend not in BACKENDS:
+        raise RequestError(f"there is no backend {backend!r}", hint=f"use one of {', '.join(BACKENDS)}")
 
 
 async def write_with(
-    frame: pd.DataFrame, bp: Blueprint, connection: Connection, *, progress: Callable[[int], object] = lambda _: None
+    manuscript: Manuscript, connection: Connection, watch: Watch, backend: Backend = "live"
 ) -> pd.DataFrame:
-    """Write over a connection; as `write`, telling `progress` after each person how many are written."""
-    missing = [field.name for field in bp.sampled if field.name not in frame]
-    if missing:
-        raise RequestError(f"the frame has no column {missing}", hint="pass a frame as personalab.sample draws it")
-    author = Author(bp, connection)
-    tasks = _tasks(frame, bp)
-    people = await _all(author, tasks, progress)
-    for round_ in range(1, ROUNDS + 1):
-        again = _doubles(people, tasks)
-        if not again:
-            break
-        rewritten = await _all(author, again.values(), lambda _: None, first_draw=round_ * DRAWS)
-        people = [*people]
-        for i, person in zip(again, rewritten, strict=True):
-            people[i] = person
-    return _written(frame, bp, people, tasks)
+    """Write over a connection who has no texts in a manuscript; as `write`, telling `watch` how far it is."""
+    author = Author(manuscript.bp, connection)
+    try:
+        if backend == "batch":
+            watch.begin("waiting for a batch", len(manuscript.bare))
+            unanswered = [i for i in manuscript.bare if (i, 0) not in manuscript.answered]
+            requests = (author.request(manuscript.task(i)) for i in unanswered)
+            await connection.prefill(requests, author.form, stage=STAGE)
+        watch.begin("writing", len(manuscript.bare))
+        await _all(author, manuscript, manuscript.bare, manuscript.task, done=watch.advance)
+        for number in range(1, ROUNDS + 1):
+            again = await asyncio.to_thread(manuscript.doubles)
+            if not again:
+                break
+            watch.begin(f"writing {len(again):,} doubles again")
+            await _all(author, manuscript, again, again.__getitem__, number)
+    except ProviderError as error:
+        error.partial = await asyncio.to_thread(manuscript.so_far)
+        raise
+    return await asyncio.to_thread(manuscript.whole)
 
 
 @dataclass(frozen=True)
@@ -151,56 +156,125 @@ class Author:
     bp: Blueprint
     connection: Connection
 
-    async def person(self, task: Task, first_draw: int = 0) -> dict[str, str]:
+    @cached_property
+    def form(self) -> type[BaseModel]:
+        """What a person's texts are filled into."""
+        return persona_form(self.bp, is_bounded=self.connection.is_small)
+
+    @cached_property
+    def preamble(self) -> list[dict[str, str]]:
+        """What every request begins with."""
+        return _preamble(self.bp)
+
+    def messages(self, task: Task) -> list[dict[str, str]]:
+        """What is asked of a person."""
+        return [*self.preamble, {"role": "user", "content": task.question}]
+
+    def request(self, task: Task, draw: int = 0) -> dict[str, Any]:
+        """What a draw asks first, as the replies know it."""
+        return self.connection.request(self.messages(task), self.form, **self.options(task, draw))
+
+    def options(self, task: Task, draw: int) -> dict[str, Any]:
+        """With which parameters."""
+        room = SMALL_ROOM if self.connection.is_small else ROOM
+        return {"sample": task.number * DRAWN + draw, "max_tokens": room, "temperature": 0.8}
+
+    def texts(self, filled: BaseModel) -> dict[str, str] | None:
+        """Take the texts out of a form; None when one of them says nothing."""
+        small, told = self.connection.is_small, filled.model_dump(by_alias=True)
+        texts = {name: _ended(tidy(text), _longest(name)) if small else tidy(text) for name, text in told.items()}
+        return texts if all(any(char.isalnum() for char in text) for text in texts.values()) else None
+
+    async def person(self, task: Task, round_: int = 0) -> dict[str, str]:
         """Write one person, drawing again where an answer is unusable or contradicts the facts."""
-        small = self.connection.is_small
-        form = persona_form(self.bp, is_bounded=small)
-        messages = [*_preamble(self.bp), {"role": "user", "content": task.question}]
-        room = SMALL_ROOM if small else ROOM
         best: dict[str, str] | None = None
         failure, answer = None, None
-        for draw in range(first_draw, first_draw + DRAWS):
+        first = round_ * DRAWS
+        draws = [*range(first, first + DRAWS), *range(MORE + first, MORE + first + DRAWS)]
+        for tried, draw in enumerate(draws):
+            if best is not None and tried >= DRAWS:
+                break
             try:
                 filled = await self.connection.ask(
-                    messages, form, stage="personas", sample=task.number * 64 + draw, max_tokens=room, temperature=0.8
+                    self.messages(task), self.form, stage=STAGE, **self.options(task, draw)
                 )
             except ProviderError as error:
-                if error.category not in llm.UNUSABLE:
-                    raise
-                failure, answer = error, error.answer
-                continue
-            told = filled.model_dump(by_alias=True)
-            texts = {name: _ended(tidy(text), _longest(name)) if small else tidy(text) for name, text in told.items()}
-            if all(any(char.isalnum() for char in text) for text in texts.values()):
-                best = texts
-                if not contradictions(texts, task.facts, self.bp):
-                    break
-            else:
+                if error.category in llm.UNUSABLE:
+                    failure, answer = error, error.answer
+                    continue
+                if error.category == "cancelled" and best is not None:
+                    break  # there is no time to look for better texts
+                raise
+            texts = self.texts(filled)
+            if texts is None:
                 answer = filled.model_dump_json(by_alias=True)
+                continue
+            best = texts
+            if not contradictions(texts, task.facts, self.bp):
+                break
         if best is None:
             raise _gave_up(self.connection, task, failure, answer) from failure
         return best
 
 
 async def _all(
-    author: Author, tasks: Iterable[Task], progress: Callable[[int], object], first_draw: int = 0
-) -> list[dict[str, str]]:
-    done = 0
+    author: Author,
+    manuscript: Manuscript,
+    positions: Collection[int],
+    task: Callable[[int], Task],
+    round_: int = 0,
+    done: Callable[[], object] = lambda: None,
+) -> None:
+    """Write several people. The first failure stops the others, and is raised once what is under way has come in."""
+    ending, failures, waiting = asyncio.Event(), list[Exception](), iter(positions)
+    over.set(ending)
 
-    async def one(task: Task) -> dict[str, str]:
-        nonlocal done
-        person = await author.person(task, first_draw)
-        done += 1
-        progress(done)
-        return person
+    async def write() -> None:
+        for position in waiting:  # shared by all writers, so that each takes the next
+            try:
+                texts = await _one(author, manuscript, position, task, round_)
+            except Exception as error:
+                if round_ and isinstance(error, ProviderError) and error.category in llm.UNUSABLE:
+                    continue  # a double who cannot be written again stays the double they are
+                failures.append(error)
+                ending.set()
+                raise
+            manuscript.put(Line(position, round_, texts))
+            done()
+            if ending.is_set():
+                return
 
+    if not positions:
+        return
+    writers = [asyncio.create_task(write()) for _ in range(min(AT_ONCE, len(positions)))]
     try:
-        async with asyncio.TaskGroup() as group:
-            running = [group.create_task(one(task)) for task in tasks]
-    except BaseExceptionGroup as failed:  # the first failure stops the others, and speaks for all
-        first = failed.exceptions[0]
-        raise first from first.__cause__
-    return [task.result() for task in running]
+        _, left = await asyncio.wait(writers, return_when=asyncio.FIRST_EXCEPTION)
+        if left:
+            await asyncio.wait(left, timeout=_grace(failures[0]))
+    finally:
+        ending.set()
+        for writer in writers:
+            writer.cancel()
+        await asyncio.gather(*writers, return_exceptions=True)
+    if failures:
+        raise failures[0]
+
+
+async def _one(
+    author: Author, manuscript: Manuscript, position: int, task: Callable[[int], Task], round_: int
+) -> tuple[str, ...]:
+    answered = manuscript.answered.get((position, round_))
+    if answered is not None:
+        return answered
+    texts = await author.person(task(position), round_)
+    return tuple(texts[key] for key in manuscript.keys)
+
+
+def _grace(failure: Exception) -> float:
+    """How many seconds what is under way gets to come in."""
+    if not isinstance(failure, ProviderError):
+        return 0
+    return LITTLE_GRACE if failure.category in SILENT else GRACE
 
 
 def persona_form(bp: Blueprint, *, is_bounded: bool = False) -> type[BaseModel]:
@@ -208,10 +282,9 @@ def persona_form(bp: Blueprint, *, is_bounded: bool = False) -> type[BaseModel]:
 
     A small model needs bounds to come to an end; a strong one is told the length in words.
     """
-    keys = [*(field.name for field in bp.texts), "tagline", "portrait"]
     made: Any = {
         f"key_{i}": (str, Field(alias=key, min_length=2, max_length=_longest(key) if is_bounded else None))
-        for i, key in enumerate(keys)
+        for i, key in enumerate(text_keys(bp))
     }
     form: type[BaseModel] = create_model("Persona", **made)
     return form
@@ -219,56 +292,6 @@ def persona_form(bp: Blueprint, *, is_bounded: bool = False) -> type[BaseModel]:
 
 def _longest(key: str) -> int:
     return LONGEST.get(key, LONGEST_TEXT)
-
-
-def _tasks(frame: pd.DataFrame, bp: Blueprint) -> list[Task]:
-    numbers = [_number(str(persona), i) for i, persona in enumerate(frame.index)]
-    # Beyond FEW points a person's own does not depend on how many there are, so any part of a frame is written alike.
-    points = coordinates(list(AXES), max([*numbers, FEW]) + 1, int(frame.attrs.get("seed") or 0))
-    tasks = []
-    for number, (_, row) in zip(numbers, frame.iterrows(), strict=True):
-        axes = {axis: values[int(points[axis][number] * len(values))] for axis, values in AXES.items()}
-        tasks.append(Task(number, as_strings(row, bp), axes))
-    return tasks
-
-
-def _number(persona: str, otherwise: int) -> int:
-    match = re.fullmatch(r"p_(\d+)", persona)
-    return (int(match[1]) - 1) % MOST if match else otherwise
-
-
-def _doubles(people: list[dict[str, str]], tasks: list[Task]) -> dict[int, Task]:
-    """Who has to be written again, by position: a name that somebody before them has, or nearly their text."""
-    names = [person.get("name", "") for person in people]
-    seen: set[str] = set()
-    again = set()
-    for i, name in enumerate(names):
-        if name and name.casefold() in seen:
-            again.add(i)
-        seen.add(name.casefold())
-    if len(people) > 1:
-        again |= {later for _, later, _ in near_duplicates([" ".join(p.values()) for p in people], TOO_ALIKE)}
-    others = [name for name in sorted(set(names)) if name]
-    return {i: replace(tasks[i], taken=tuple(dict.fromkeys([names[i], *others]))[:LISTED]) for i in sorted(again)}
-
-
-def _written(frame: pd.DataFrame, bp: Blueprint, people: list[dict[str, str]], tasks: list[Task]) -> pd.DataFrame:
-    columns: dict[str, list[str]] = {field.name: [person[field.name] for person in people] for field in bp.texts}
-    columns |= {key: [person[key] for person in people] for key in ("tagline", "portrait")}
-    pairs = list(zip(people, tasks, strict=True))
-    columns["system_prompt"] = [render_system_prompt(person, task.facts, bp) for person, task in pairs]
-    columns["markdown"] = [render_markdown(person, task.facts, bp) for person, task in pairs]
-    texts = pd.DataFrame(columns, index=frame.index, dtype="string")
-    order = [*(field.name for field in bp.fields), *WRITTEN]
-    kept = frame.drop(columns=[name for name in columns if name in frame])
-    written = pd.concat([kept, texts], axis=1)
-    written = written[[*order, *(name for name in written if name not in order)]]
-    against = [
-        i for i, (person, task) in zip(frame.index, pairs, strict=True) if contradictions(person, task.facts, bp)
-    ]
-    left = [frame.index[i] for i in _doubles(people, tasks)]
-    written.attrs = {**frame.attrs, "contradictions": [str(i) for i in against], "doubles": [str(i) for i in left]}
-    return written
 
 
 def _preamble(bp: Blueprint) -> list[dict[str, str]]:
@@ -297,7 +320,7 @@ def _preamble(bp: Blueprint) -> list[dict[str, str]]:
 
 def _gave_up(connection: Connection, task: Task, failure: ProviderError | None, answer: str | None) -> ProviderError:
     return ProviderError(
-        f"{connection.name} wrote nothing usable for person {task.number + 1} in {DRAWS} draws",
+        f"{connection.name} wrote nothing usable for person {task.number + 1} in {2 * DRAWS} draws",
         category=failure.category if failure else "invalid_output",
         answer=answer,
         hint="run again: what was written is kept among the replies, so only the rest is asked for",

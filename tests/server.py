@@ -80,6 +80,8 @@ class Server:
         ``script(request, number)`` gives the answer to each request.
     ollama_models : sequence of str
         What ``GET /api/tags`` lists, as Ollama does.
+    handler : type, optional
+        What takes the requests.
 
     Attributes
     ----------
@@ -89,7 +91,12 @@ class Server:
         What was answered with a chat completion; a token is a word.
     """
 
-    def __init__(self, script: Script = answer_well, ollama_models: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        script: Script = answer_well,
+        ollama_models: tuple[str, ...] = (),
+        handler: type[_Handler] | None = None,
+    ) -> None:
         self.script = script
         self.ollama_models = ollama_models
         self.requests: list[dict[str, Any]] = []
@@ -97,8 +104,8 @@ class Server:
         self.completions = self.prompt_tokens = self.completion_tokens = 0
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        owned = type("Owned", (handler or _Handler,), {"owner": self})
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), owned)
         self._http.daemon_threads = True
 
     @property
@@ -139,10 +146,13 @@ class Server:
         answer = self.script(request, number)
         return Answer(answer) if isinstance(answer, str) else answer
 
+    def tokens(self, request: dict[str, Any], content: str) -> tuple[int, int]:
+        """Count the tokens of a request and its answer."""
+        return sum(len(message["content"].split()) for message in request["messages"]), len(content.split())
+
     def complete(self, request: dict[str, Any], answer: Answer) -> dict[str, Any]:
         """Dress an answer as a chat completion, and count its tokens."""
-        prompt = sum(len(message["content"].split()) for message in request["messages"])
-        completion = len((answer.content or "").split())
+        prompt, completion = self.tokens(request, answer.content or "")
         with self._lock:
             self.completions += 1
             self.prompt_tokens += prompt

@@ -81,6 +81,14 @@ def _ask(connection, **options):
     return llm.run(connection.ask(ASKED, Person, **options))
 
 
+def _ask_many(connection, n, first=0):
+    async def ask_all():
+        asks = (connection.ask(ASKED, Person, sample=first + i) for i in range(n))
+        return await asyncio.gather(*asks, return_exceptions=True)
+
+    return llm.run(ask_all())
+
+
 def _failure(connection, **options):
     with pytest.raises(ProviderError) as caught:
         _ask(connection, **options)
@@ -155,23 +163,21 @@ def test_another_sample_is_another_draw(serve):
     assert len(server.requests) == 2
 
 
-def test_questions_are_asked_side_by_side_but_not_too_many(serve):
-    """Eight requests are under way at once, never nine."""
+def test_questions_are_asked_side_by_side_but_not_too_many(serve, monkeypatch):
+    """After the first answer, as many requests are under way at once as is set, never one more."""
+    monkeypatch.setenv("PERSONALAB_CONCURRENCY", "8")
     under_way, most, eight = set(), [], threading.Barrier(8)
 
     def script(_request, number):
         under_way.add(number)
         most.append(len(under_way))
-        eight.wait(timeout=30)
+        if number > 1:
+            eight.wait(timeout=30)
         under_way.discard(number)
         return GOOD
 
     _server, connection = serve(script)
-
-    async def ask_all():
-        return await asyncio.gather(*(connection.ask(ASKED, Person, sample=n) for n in range(16)))
-
-    assert len(llm.run(ask_all())) == 16
+    assert len(_ask_many(connection, 17)) == 17
     assert max(most) == 8
 
 
@@ -182,17 +188,17 @@ FAULTS = {
     "wrong key": (error(401), "auth_error", 1),
     "key not allowed": (error(403), "auth_error", 1),
     "no credit": (error(429, code="insufficient_quota"), "quota_exceeded", 1),
-    "too often": (error(429), "rate_limited", faults.BUSY_SENDS),
     "come back tomorrow": (error(429, headers={"Retry-After": "86400"}), "rate_limited", 1),
     "unknown model": (error(404), "config_error", 1),
-    "bad request": (error(400), "provider_error", 1),
+    "bad request": (error(400), "provider_error", 6),
+    "too much text": (error(400, code="context_length_exceeded"), "provider_error", 1),
     "filtered": (error(400, code="content_filter"), "content_refused", 1),
     "broken": (error(500), "provider_error", faults.BROKEN_SENDS),
     "restarting": (error(503), "provider_error", faults.BROKEN_SENDS),
     "overloaded": (error(529), "provider_error", faults.BROKEN_SENDS),
     "hung up": (Answer(drop=True), "provider_error", faults.BROKEN_SENDS),
-    "a web page": (Answer(body="<html>hello</html>"), "provider_error", 1),
-    "an error as success": (Answer(body={"error": {"message": "no"}}), "provider_error", 1),
+    "a web page": (Answer(body="<html>hello</html>"), "provider_error", faults.BROKEN_SENDS),
+    "an error as success": (Answer(body={"error": {"message": "no"}}), "provider_error", faults.BROKEN_SENDS),
     "refusal": (Answer("", refusal="I will not"), "content_refused", 1),
     "filtered answer": (Answer("{", finish_reason="content_filter"), "content_refused", 1),
     "no JSON": (Answer("Sure! Here it is"), "invalid_output", 3),
@@ -211,7 +217,14 @@ def test_a_fault_that_lasts_has_its_category_and_ends(serve, fault):
     assert failure.__notes__[0].startswith("→ ")
 
 
-PASSING = [error(429), error(429, headers={"Retry-After": "0.01"}), error(500), error(503), Answer(drop=True)]
+PASSING = [
+    error(429),
+    error(429, headers={"Retry-After": "0.01"}),
+    error(500),
+    error(503),
+    Answer(drop=True),
+    Answer(body="<html>starting up</html>"),
+]
 
 
 @pytest.mark.parametrize("answer", PASSING)
@@ -226,10 +239,9 @@ def test_a_fault_that_passes_is_waited_out(serve, answer):
 def test_a_server_is_taken_at_its_word():
     """Retry-After, in seconds or as a date, replaces our own wait; too long a wait is not begun."""
     wait = faults.retry_after({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"})
-    told = faults.Fault("rate_limited", "busy", sends=9, retry_after=7.0)
-    assert faults.pause(told, sent=3, waited=0, spread=0.3) == 7.0
-    assert faults.pause(told, sent=3, waited=faults.PATIENCE - 6, spread=0.3) is None
-    assert faults.pause(faults.Fault("rate_limited", "", sends=9, retry_after=wait), 1, 0, 0) is None
+    told = faults.Fault("rate_limited", "busy", sends=None, retry_after=7.0)
+    assert faults.pause(told, sent=300, spread=0.3) == 7.0
+    assert faults.pause(faults.Fault("rate_limited", "", sends=None, retry_after=wait), 1, 0) is None
     assert faults.retry_after({"retry-after": "soon"}) is None
 
 
@@ -237,20 +249,34 @@ def test_waits_grow_and_differ(monkeypatch):
     """The wait doubles each time, and requests that fail together come back apart."""
     monkeypatch.setenv("PERSONALAB_BACKOFF", "1")
     fault = faults.Fault("provider_error", "broken", sends=5)
-    assert [faults.pause(fault, sent, 0, 1.0) for sent in (1, 2, 3, 5)] == [1, 2, 4, None]
-    assert faults.pause(fault, 1, 0, 0.0) < faults.pause(fault, 1, 0, 0.5)
+    assert [faults.pause(fault, sent, 1.0) for sent in (1, 2, 3, 5)] == [1, 2, 4, None]
+    assert faults.pause(fault, 1, 0.0) < faults.pause(fault, 1, 0.5)
 
 
-def test_a_setting_that_is_no_number_is_refused(monkeypatch):
+def test_patience_lasts_longer_while_others_are_answered(monkeypatch):
+    """A failure that strikes by chance is outlived; one that strikes the same request again and again is not."""
+    monkeypatch.setenv("PERSONALAB_BACKOFF", "1")
+    fault = faults.Fault("provider_error", "broken", sends=5)
+    assert faults.pause(fault, 14, 1.0, others_answered=True) == 32
+    assert faults.pause(fault, 15, 1.0, others_answered=True) is None
+    assert faults.pause(faults.Fault("config_error", "no such model"), 1, 1.0, others_answered=True) is None
+
+
+WRONG = [("TIMEOUT", "2min"), ("STALL", "-1"), ("BACKOFF", "nan"), ("CONCURRENCY", "0"), ("CONCURRENCY", "many")]
+
+
+@pytest.mark.parametrize(("variable", "value"), WRONG)
+def test_a_setting_that_is_no_number_is_refused(monkeypatch, serve, variable, value):
     """The error names the variable."""
-    monkeypatch.setenv("PERSONALAB_TIMEOUT", "2min")
-    with pytest.raises(RequestError, match="PERSONALAB_TIMEOUT is '2min'"):
-        llm.connect("openai/m")
+    serve(lambda *_: error(500))
+    monkeypatch.setenv(f"PERSONALAB_{variable}", value)
+    with pytest.raises(RequestError, match=f"PERSONALAB_{variable} is '{value}'"):
+        _ask(llm.connect("openai/m"))
 
 
 def test_a_waiting_request_gives_up_its_place(serve, monkeypatch):
     """While one request waits to be sent again, the others are answered."""
-    monkeypatch.setattr(llm, "REMOTE_LIMIT", 1)
+    monkeypatch.setenv("PERSONALAB_CONCURRENCY", "1")
     order = []
 
     def script(request, _number):
@@ -267,19 +293,42 @@ def test_a_waiting_request_gives_up_its_place(serve, monkeypatch):
     assert order in (["a", "b", "a"], ["b", "a", "b"])
 
 
-@pytest.mark.parametrize("fault", ["wrong key", "no credit"])
+@pytest.mark.parametrize("fault", ["wrong key", "key not allowed", "no credit"])
 def test_what_no_request_can_pass_stops_them_all(serve, fault):
-    """Of forty questions only those under way are sent; the others fail with the same words."""
+    """Of forty questions one is sent; the others fail with the same words."""
     answer, category, _sends = FAULTS[fault]
     server, connection = serve(lambda *_: answer)
-
-    async def ask_all():
-        asks = (connection.ask(ASKED, Person, sample=n) for n in range(40))
-        return await asyncio.gather(*asks, return_exceptions=True)
-
-    failures = llm.run(ask_all())
+    failures = _ask_many(connection, 40)
     assert {(failure.category, str(failure)) for failure in failures} == {(category, str(failures[0]))}
-    assert len(server.requests) <= llm.REMOTE_LIMIT
+    assert len(server.requests) == 1
+
+
+STANDSTILLS = {
+    "too often": (error(429), "rate_limited"),
+    "too often, with a time": (error(429, headers={"Retry-After": "0.01"}), "rate_limited"),
+    "silence": (Answer(hang=True), "provider_timeout"),
+}
+
+
+@pytest.mark.parametrize("fault", STANDSTILLS)
+def test_a_standstill_ends_all_that_wait(serve, monkeypatch, fault):
+    """When nobody has been answered for as long as is set, all forty fail with the right word, after few requests."""
+    answer, category = STANDSTILLS[fault]
+    monkeypatch.setenv("PERSONALAB_STALL", "0.3")
+    server, connection = serve(lambda *_: answer)
+    failures = _ask_many(connection, 40)
+    assert {failure.category for failure in failures} == {category}
+    assert "no answer came for 0.3 s" in str(failures[0])
+    assert len(server.requests) < 40
+
+
+def test_a_server_that_was_once_busy_is_asked_again(serve, monkeypatch):
+    """A standstill ends a run, and not the connection."""
+    monkeypatch.setenv("PERSONALAB_STALL", "0.2")
+    server, connection = serve(lambda *_: error(429))
+    assert _failure(connection).category == "rate_limited"
+    server.script = answer_well
+    assert _ask(connection).age == 1
 
 
 def test_a_silent_server_is_given_up(serve, monkeypatch):
@@ -315,32 +364,6 @@ def test_the_models_words_are_kept_out_of_the_message(serve):
     assert failure.answer == '{"name": "nobody", "age": 1}'
     assert "name (value_error)" in str(failure)
     assert "nobody" not in str(failure)
-
-
-UNSUPPORTED = {
-    "max_tokens": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
-    "temperature": "Unsupported value: 'temperature' does not support 0.5 with this model.",
-    "strict": "Unrecognized request argument: strict",
-    "response_format": "This response_format type is unavailable now",
-}
-
-
-@pytest.mark.parametrize("parameter", UNSUPPORTED)
-def test_a_parameter_the_server_does_not_know_is_left_out_for_good(serve, parameter):
-    """It is refused once, and not sent again on this connection."""
-
-    def script(_request, number):
-        return error(400, UNSUPPORTED[parameter]) if number == 1 else GOOD
-
-    server, connection = serve(script)
-    for sample in range(2):
-        _ask(connection, sample=sample, max_tokens=50, temperature=0.5)
-    first, *others = server.requests
-    assert len(others) == 2
-    assert parameter in json.dumps(first)
-    assert all(f'"{parameter}": ' not in json.dumps(request) or parameter == "response_format" for request in others)
-    assert ("max_completion_tokens" in others[1]) == (parameter == "max_tokens")
-    assert others[1]["response_format"]["type"] == ("json_object" if parameter == "response_format" else "json_schema")
 
 
 # secrets and noise
@@ -673,13 +696,14 @@ def test_a_connection_may_be_asked_from_several_loops(serve):
     assert len(server.requests) == 2
 
 
-def test_an_interrupt_ends_the_work(serve):
+def test_an_interrupt_ends_the_work(serve, monkeypatch):
     """After the interrupt nothing more is sent."""
+    monkeypatch.setenv("PERSONALAB_CONCURRENCY", "7")
 
     def script(_request, number):
         if number == 8:
             os.kill(os.getpid(), signal.SIGINT)
-        return Answer(hang=True)
+        return GOOD if number == 1 else Answer(hang=True)
 
     server, connection = serve(script)
 

@@ -29,8 +29,20 @@ ORDER = [
         "coupling",
         "updating",
     ),
-    *("replies", "local", "llm", "inference"),
-    *("diversity", "facts", "sheets", "writing", "reports", "fidelity", "charts", "population"),
+    *("segments", "replies", "freezing", "local", "llm", "progress", "inference"),
+    *(
+        "diversity",
+        "facts",
+        "sheets",
+        "manuscripts",
+        "writing",
+        "estimates",
+        "reports",
+        "fidelity",
+        "charts",
+        "population",
+        "jobs",
+    ),
     *("edits", "editing", "editor", "cli"),
 ]
 FRONTS = ("cli", "__init__", "__main__")  # thin fronts, which may import anything

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
+import traceback
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from personalab import replies, sample, write
+from personalab import llm, replies, sample, update, write
 from personalab.blueprint import Blueprint
 from personalab.errors import ProviderError, RequestError
 from personalab.facts import as_strings, contradictions
 from personalab.inference.draft import EXAMPLE, wire
 from personalab.inference.repair import repaired
 from personalab.lint import WRITTEN
+from personalab.llm import OBJECT_LIMIT
+from personalab.llm.background import over
+from personalab.manuscripts import Manuscript
 from personalab.sheets import render_markdown, render_system_prompt
-from personalab.writing import DRAWS, ROUNDS, _ended
+from personalab.writing import AT_ONCE, DRAWS, ROUNDS, Author, _all, _ended
 from tests.fluent import Fluent
+from tests.server import Answer
 
 BP = repaired(wire(EXAMPLE))
 FACTS = {"city": "Berlin", "commitment": "hobby", "age": "34", "hours_per_week": "12", "years_playing": "5"}
@@ -46,6 +53,11 @@ def _alone(tmp_path):
 def _with(**texts: str) -> Any:
     """Change some texts of every answer."""
     return lambda answer, _number: json.dumps(json.loads(answer) | texts)
+
+
+def _nothing_but(**texts: str) -> Any:
+    """Give these texts alone, in every answer."""
+    return lambda *_: json.dumps(texts)
 
 
 def test_writing_adds_texts_and_changes_nothing():
@@ -101,12 +113,12 @@ def test_a_blank_text_is_unusable(blank):
     assert json.loads(caught.value.answer)["name"] == blank
 
 
-def test_who_is_given_up_is_said_after_four_draws():
+def test_who_is_given_up_is_said_after_eight_draws():
     """A model that never gives a persona is asked a bounded number of times."""
     model = Scripted(lambda *_: "{}")
-    with pytest.raises(ProviderError, match=f"person 1 in {DRAWS} draws") as caught:
+    with pytest.raises(ProviderError, match=f"person 1 in {2 * DRAWS} draws") as caught:
         write(sample(BP, 1, seed=1), BP, model=model)
-    assert (caught.value.answer, len(model.asked)) == ("{}", DRAWS * 3)
+    assert (caught.value.answer, len(model.asked)) == ("{}", 2 * DRAWS * 3)
     assert isinstance(caught.value.__cause__, ProviderError)
 
 
@@ -243,3 +255,136 @@ def test_a_long_text_of_a_strong_model_is_kept_whole():
 def test_a_small_model_that_stops_at_a_comma_is_cut_there(text, ended):
     """What trails off goes; what is whole stays, with or without a full stop."""
     assert _ended(text, 280) == ended
+
+
+# who has texts already
+
+
+def _distinct(request: dict[str, Any], _number: int = 1) -> str:
+    """Answer so that no two people have a name or a text in common."""
+    asked = hashlib.sha256(request["messages"][-1]["content"].encode()).hexdigest()
+    keys = request["response_format"]["json_schema"]["schema"]["properties"]
+    return json.dumps({key: f"{key} {asked[i : i + 24]}" for i, key in enumerate(keys)})
+
+
+EDITS = {
+    "nobody": (lambda bp: bp, range(1)),
+    "one": (lambda bp: bp.replace("city", weights=_shares(bp, 4, 2, 3, 3)), range(1, 2)),
+    "several": (lambda bp: bp.replace("city", weights=_shares(bp, 6, 0.1, 0.1, 6)), range(2, 12)),
+    "all": (lambda bp: bp.replace("age", min=90, max=99, mean=95, sd=2), range(12, 13)),
+}
+
+
+def _shares(bp: Blueprint, *parts: float) -> dict[str, float]:
+    return dict(zip(bp["city"].values, [part / sum(parts) for part in parts], strict=True))
+
+
+@pytest.mark.parametrize(("edit", "expected"), EDITS.values(), ids=EDITS)
+def test_after_an_edit_only_those_it_changed_are_written(serve, edit, expected):
+    """The server is asked once for each person without texts; the others keep theirs to the letter."""
+    server = serve(_distinct)
+    before = BP.replace("city", weights=_shares(BP, 3, 3, 3, 3))
+    first = write(sample(before, 12, seed=3), before, model="openai/m")
+    assert len(server.requests) == 12
+    after = edit(before)
+    updated = update(first, before, after)
+    changed = updated["name"].isna()
+    again = write(updated, after, model="openai/m")
+    assert len(server.requests) - 12 == changed.sum()
+    assert changed.sum() in expected
+    pd.testing.assert_frame_equal(again[~changed], updated[~changed])
+    assert again[[*WRITTEN, "name", "backstory"]].notna().all(axis=None)
+
+
+def test_who_is_new_comes_after_those_who_keep_their_names():
+    """A new person with the name of one who was written before is written again, wherever the two stand."""
+    whole = write(sample(BP, 3, seed=1), BP, model=Fluent())
+    bare = whole.copy()
+    bare.loc["p_01", "name"] = pd.NA
+    taken = whole.loc["p_03", "name"]
+    model = Scripted(lambda answer, number: _with(name=taken)(answer, number) if number == 1 else answer)
+    written = write(bare, BP, model=model)
+    assert len(model.asked) == 2
+    assert taken in model.asked[1][-1]["content"]
+    pd.testing.assert_frame_equal(written.drop("p_01"), whole.drop("p_01"))
+
+
+def test_where_everybody_is_written_no_model_is_needed(monkeypatch):
+    """Sheets and prompts that are missing are rendered; nothing is asked, and nothing named."""
+    monkeypatch.setenv("PERSONALAB_MODEL", "nobody/knows")
+    whole = write(sample(BP, 3, seed=1), BP, model=Fluent())
+    pd.testing.assert_frame_equal(write(whole.drop(columns=["markdown", "system_prompt"]), BP), whole)
+
+
+# what goes wrong
+
+
+class Waiting(Fluent):
+    """Answers several at once: raises for one person, and answers the others only when the run is over."""
+
+    def __init__(self, failing: str) -> None:
+        self.failing, self.asked = failing, 0
+
+    async def complete(self, messages: list[dict[str, str]], schema: dict[str, Any]) -> str:
+        """Answer as told."""
+        self.asked += 1
+        if self.failing in messages[-1]["content"]:
+            raise ValueError(messages[-1]["content"])
+        ending = over.get()
+        assert ending is not None
+        await ending.wait()
+        return super().complete(messages, schema)
+
+
+def test_a_failure_waits_for_the_answers_under_way_and_keeps_them():
+    """Nobody else is asked once one person could not be written; the error has the frame of those who were."""
+    frame = sample(BP, 40, seed=1)
+    model = Waiting(f"years_playing: {frame['years_playing'].iloc[0]}\n")
+    with pytest.raises(ProviderError) as caught:
+        write(frame, BP, model=model)
+    partial = caught.value.partial
+    assert partial is not None
+    assert model.asked == OBJECT_LIMIT
+    assert 0 < len(partial) < OBJECT_LIMIT
+    assert partial["markdown"].notna().all()
+    assert set(partial.index) < set(frame.index)
+
+
+def test_an_error_is_told_without_a_word_of_the_answer():
+    """What the model said stands in ``answer`` alone, not in the sentence, its cause or its notes."""
+    word = "L\u00fcbeck"  # not as it would stand in a traceback that quotes this line
+    with pytest.raises(ProviderError) as caught:
+        write(sample(BP, 1, seed=1), BP, model=Scripted(_nothing_but(name=word)))
+    assert word not in "".join(traceback.format_exception(caught.value))
+    assert json.loads(caught.value.answer) == {"name": word}
+
+
+def test_refusals_are_drawn_again_until_somebody_is_written(serve):
+    """A model that declines six times of seven makes a whole population, with a fresh draw each time."""
+    server = serve(lambda request, n: _distinct(request) if n % 7 == 0 else Answer(None, refusal="I cannot do that."))
+    assert len(write(sample(BP, 1, seed=1), BP, model="openai/m")) == 1
+    assert len(server.requests) == 7
+
+
+def test_a_double_who_cannot_be_written_again_stays(serve):
+    """An unusable second text costs nobody the first: the double is listed, and everybody is there."""
+    same = json.dumps(dict.fromkeys(("name", "backstory", "tagline", "portrait"), "Ada Berg"))
+    serve(lambda _, number: same if number <= 2 else Answer(None, refusal="no"))
+    written = write(sample(BP, 2, seed=1), BP, model="openai/m")
+    assert (written.attrs["doubles"], len(written)) == (["p_02"], 2)
+
+
+def test_many_people_are_written_by_a_few_tasks():
+    """However many there are, a bounded number is under way."""
+    alive: list[int] = []
+
+    class Counting(Fluent):
+        async def complete(self, messages: list[dict[str, str]], schema: dict[str, Any]) -> str:
+            alive.append(len(asyncio.all_tasks()))
+            return super().complete(messages, schema)
+
+    manuscript = Manuscript(sample(BP, AT_ONCE + 40, seed=1), BP)
+    connection = llm.connect(Counting())
+    llm.run(_all(Author(BP, connection), manuscript, manuscript.bare, manuscript.task))
+    assert len(manuscript.so_far()) == AT_ONCE + 40
+    assert max(alive) <= 2 * AT_ONCE

@@ -23,6 +23,7 @@ from personalab.editing.history import Source, Step
 from personalab.editing.panels import panels
 from personalab.fidelity import report
 from personalab.lint import WRITTEN
+from personalab.manuscripts import unwritten
 from personalab.reports import Report
 from personalab.updating import origins, update
 
@@ -169,14 +170,6 @@ class Crowd:
 def text_columns(bp: Blueprint) -> list[str]:
     """The columns that a model writes."""
     return [*(field.name for field in bp.texts), *WRITTEN]
-
-
-def unwritten(frame: pd.DataFrame, bp: Blueprint) -> Mask:
-    """Who lacks a text."""
-    there = [name for name in text_columns(bp) if name in frame]
-    if len(there) < len(text_columns(bp)):
-        return np.ones(len(frame), dtype=bool)
-    return np.asarray(frame[there].isna().any(axis=1))
 
 
 def _noted(frame: pd.DataFrame, texts: Texts, filled: set[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from personalab.blueprint import Blueprint, Constraint
 from personalab.editing.history import NOBODY, History, Step, is_same, same_gesture
 from personalab.editing.keeping import Keeper
 from personalab.editing.opening import drawn_from, opening
-from personalab.editing.people import Crowd, People, Texts, text_columns, unwritten
+from personalab.editing.people import Crowd, People, Texts
 from personalab.editing.shown import Page, State, followed, groundings, population, refusal
 from personalab.editing.work import Home, Work
 from personalab.errors import PersonalabError, RequestError
@@ -29,6 +29,7 @@ from personalab.fidelity import report
 from personalab.inference import check_request, infer_with
 from personalab.lint import demand_valid
 from personalab.llm import Model
+from personalab.manuscripts import Manuscript
 from personalab.population import Population, check_call
 from personalab.reports import Report
 from personalab.sampling import whole
@@ -324,16 +325,14 @@ class Session:
 
     def _write(self) -> None:
         people = self._demand_people()
-        frame, bp = self._crowd.told(people), people.blueprint
-        bare = frame[unwritten(frame, bp)]
-        if bare.empty:
+        manuscript = Manuscript(self._crowd.told(people), people.blueprint)
+        if not manuscript.bare:
             raise RequestError("everybody has their texts already", hint="edit the blueprint, or resample")
-        check_call("the people of the form", len(bare), "off")
-        bare = bare.drop(columns=[name for name in text_columns(bp) if name in bare])
+        check_call("the people of the form", len(manuscript.bare), "off")
         connection = llm.connect(self.model)
-        work = Work("write", f"{connection.name} is writing the texts", connection, len(bare))
-        job = partial(write_with, bare, bp, connection, progress=work.progress)
-        self._begin(work, job, partial(self._written, bp))
+        work = Work("write", f"{connection.name} is writing the texts", connection, len(manuscript.bare))
+        job = partial(write_with, manuscript, connection, work.watch)
+        self._begin(work, job, partial(self._written, people.blueprint))
 
     def _written(self, bp: Blueprint, frame: pd.DataFrame) -> None:
         self._crowd.add(Texts(self.start, bp, frame))

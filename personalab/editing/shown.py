@@ -18,10 +18,11 @@ from personalab.blueprint import AnyField, Blueprint, Categorical, CategoricalFi
 from personalab.branches import Distribution
 from personalab.charts.pages import card
 from personalab.editing.panels import caption, curve
-from personalab.editing.people import People, unwritten
+from personalab.editing.people import People
 from personalab.errors import PersonalabError, RequestError
 from personalab.inference import GROUNDINGS, check_request
 from personalab.lint import WRITTEN, validate
+from personalab.manuscripts import unwritten
 from personalab.reports import positional
 
 State = dict[str, Any]

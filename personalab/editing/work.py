@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from personalab import llm
 from personalab.llm import Connection
+from personalab.progress import Watch
 
 TICK = 0.5  # seconds between two messages on how far the work is
 
@@ -36,8 +37,8 @@ class Work:
         The model that is asked.
     total : int
         How many people are written; 0 where progress cannot be counted.
-    done : int
-        How many of them so far.
+    watch : Watch
+        How far it is.
     future : concurrent.futures.Future
         Holds the result once there is one.
     """
@@ -46,17 +47,15 @@ class Work:
     text: str
     connection: Connection
     total: int = 0
-    done: int = 0
     future: Future[Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.watch = Watch.of(self.connection, self.total)
 
     def start(self, job: Job, tick: Callable[[], object], end: Callable[[], object]) -> None:
         """Begin; `tick` is called twice a second in the background, `end` once it is over, whichever way."""
         self.future = llm.start_with(self.connection, lambda: _ticking(job, tick))
         self.future.add_done_callback(lambda _: end())
-
-    def progress(self, done: int) -> None:
-        """Note how many are done."""
-        self.done = done
 
     def cancel(self) -> None:
         """Give up; what was answered already is kept among the replies."""
@@ -66,7 +65,8 @@ class Work:
     def told(self) -> dict[str, Any]:
         """Tell how far it is."""
         tokens = self.connection.usage.total.completion_tokens
-        return {"what": self.what, "text": self.text, "done": self.done, "total": self.total, "tokens": tokens}
+        done = self.watch.produced
+        return {"what": self.what, "text": self.text, "done": done, "total": self.total, "tokens": tokens}
 
 
 class Home:

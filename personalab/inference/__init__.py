@@ -18,6 +18,8 @@ from personalab.inference.draft import Draft, conversation, wire
 from personalab.inference.repair import lacks, repaired
 from personalab.inference.stages import infer_in_stages
 from personalab.lint import validate
+from personalab.llm import Budget
+from personalab.progress import Watch, bar
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model
@@ -29,7 +31,15 @@ UNUSABLE = ("invalid_output", "output_truncated")
 OTHERWISE = "word the prompt otherwise, or use a larger model"
 
 
-def infer(prompt: str, *, grounding: str = "off", model: str | Model | None = None) -> Blueprint:
+def infer(
+    prompt: str,
+    *,
+    grounding: str = "off",
+    model: str | Model | None = None,
+    max_tokens: int | None = None,
+    max_cost: float | None = None,
+    prices: tuple[float, float] | None = None,
+) -> Blueprint:
     """Infer what makes a population believable from one sentence.
 
     Parameters
@@ -40,6 +50,12 @@ def infer(prompt: str, *, grounding: str = "off", model: str | Model | None = No
         Whether to look things up first; only ``"off"`` in this version.
     model : str or Model, optional
         Which model to ask, see `personalab.generate`.
+    max_tokens : int, optional
+        The most tokens that may be used, of requests and answers together.
+    max_cost : float, optional
+        The most money that may be used, in the currency of `prices`.
+    prices : tuple of float, optional
+        What a million prompt tokens and a million completion tokens cost.
 
     Returns
     -------
@@ -51,11 +67,14 @@ def infer(prompt: str, *, grounding: str = "off", model: str | Model | None = No
     RequestError
         If the prompt is empty or the grounding unknown; nothing is asked then.
     ProviderError
-        If the model cannot be had, or gives nothing that can be made to sample.
+        If the model cannot be had, gives nothing that can be made to sample, or the budget is used up.
     """
     check_request(prompt, grounding)
-    connection = llm.connect(model)
-    return llm.run_with(connection, infer_with(prompt, connection))
+    connection = llm.connect(model, Budget(max_tokens, max_cost, prices))
+    watch = Watch.of(connection)
+    watch.begin("inferring the blueprint")
+    with bar(watch) as tick:
+        return llm.run_with(connection, infer_with(prompt, connection), tick)
 
 
 def check_request(prompt: str, grounding: str) -> None:

@@ -3,10 +3,12 @@
 ``connect`` turns a name (``"openai/gpt-5-mini"``, ``"ollama/qwen3"``, ``"local"``) or an object with one
 method into a `Connection`, and ``Connection.ask`` turns messages and a pydantic type into an instance of
 that type. Between the two lie, from the outside in: instructor, which validates an answer and shows the
-model its own mistake; the replies (`personalab.replies`), which answer what was answered before; the count
-of tokens; and the server (`personalab.llm.endpoint`). Because all of this lies *below* instructor, a re-ask is
-recorded, replayed and counted like a first ask. Nothing is opened before the first question that the
-replies cannot answer, so a recorded notebook runs with no key, no server and no socket.
+model its own mistake; the replies (`personalab.replies`), which answer what was answered before; the flights
+(`personalab.llm.flights`), which make two equal questions one; the ledger (`personalab.llm.ledger`), which
+counts tokens and ends a run before it passes its budget; and the server (`personalab.llm.endpoint`). Because
+all of this lies *below* instructor, a re-ask is recorded, replayed and counted like a first ask. Nothing is
+opened before the first question that the replies cannot answer, so a recorded notebook runs with no key, no
+server and no socket.
 
 A small model (``is_small``) is not shown its mistake: it repeats it. It is drawn again, by the caller, with
 another ``sample``.
@@ -23,25 +25,30 @@ from pydantic import BaseModel
 
 from personalab import replies
 from personalab.errors import ProviderError, RequestError
-from personalab.llm import places
-from personalab.llm.answers import completion, validated
-from personalab.llm.background import loop, run
-from personalab.llm.endpoint import Endpoint, Gate
-from personalab.llm.faults import seconds_set
+from personalab.llm import batches, places
+from personalab.llm.answers import validated
+from personalab.llm.background import kept, loop, run
+from personalab.llm.endpoint import Endpoint, forget
+from personalab.llm.faults import number_set, seconds_set
+from personalab.llm.flights import fly
+from personalab.llm.gate import Gate
+from personalab.llm.ledger import Ledger
 from personalab.llm.schemas import strict_schema
-from personalab.llm.usage import Count, Usage
+from personalab.llm.usage import Budget, Count, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
 __all__ = [
     "UNUSABLE",
+    "Budget",
     "Connection",
     "Count",
     "Model",
     "Usage",
     "connect",
+    "forget",
     "run",
     "run_with",
     "start_with",
@@ -51,7 +58,7 @@ __all__ = [
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
 
-REMOTE_LIMIT = 8  # requests under way: what a new account on the usual servers is allowed
+OBJECT_LIMIT = 8  # calls under way of an object whose method is async: it may well ask a server
 REMOTE_SECONDS = 120.0
 EMBEDDED_SECONDS = 600.0  # a blueprint took 64 s on two idle cores; a busy laptop needs ten times that
 REASKS = 2
@@ -111,6 +118,10 @@ class Connection:
         Asks the model: ``await complete(request, schema_name)`` gives a reply.
     is_small : bool
         Whether callers should work in small steps.
+    budget : Budget
+        How much may be used.
+    endpoint : Endpoint, optional
+        The server that ``complete`` asks, for `prefill`.
 
     Attributes
     ----------
@@ -126,14 +137,19 @@ class Connection:
         complete: Callable[[Mapping[str, Any], str], Awaitable[dict[str, Any]]],
         *,
         is_small: bool = False,
+        budget: Budget = Budget(),  # noqa: B008  # a frozen value
+        endpoint: Endpoint | None = None,
     ) -> None:
         self.name = name
         self.description = description
         self.is_small = is_small
+        self.budget = budget
         self.replies = replies.current()
         self._model = model
         self._complete = complete
-        self._counts: dict[tuple[bool, str], Count] = {}
+        self._ledger = Ledger(budget)
+        self._endpoint = endpoint
+        self._prefilled: dict[str, dict[str, Any]] = {}
         self._useless: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
@@ -148,10 +164,7 @@ class Connection:
         Usage
             Tokens by stage, paid apart from replayed.
         """
-        paid, replayed = (
-            {stage: count for (old, stage), count in self._counts.items() if old is is_old} for is_old in (False, True)
-        )
-        return Usage(paid, replayed)
+        return self._ledger.usage
 
     async def ask(
         self,
@@ -188,20 +201,17 @@ class Connection:
         Raises
         ------
         ProviderError
-            When no valid answer was had; ``category`` says why, ``answer`` holds what the model said.
+            When no valid answer was had; ``category`` says why, ``answer`` holds what the model said. Before anything
+            is sent when the budget does not hold it (``budget_exceeded``).
         """
-        schema = strict_schema(type_, bounded=self.is_small)
-        options = {"max_tokens": max_tokens, "temperature": temperature, "sample": sample}
+        first = self.request(messages, type_, sample=sample, max_tokens=max_tokens, temperature=temperature)
 
         asked: list[dict[str, Any]] = []
 
-        async def _create(*, messages: list[Any], **_instructors: Any) -> Any:
-            request = {"model": self._model or self.name, "messages": messages, "schema": schema, **options}
-            asked.append(
-                {**request, "messages": [dict(message) for message in messages]}
-            )  # instructor adds to its list
-            reply = await self._finished(request, type_.__name__, stage)
-            return completion(reply["content"], self.name)
+        async def _create(messages: list[dict[str, str]]) -> str:
+            request = {**first, "messages": messages}
+            asked.append(request)
+            return str((await self._finished(request, type_.__name__, stage))["content"])
 
         reasks = 0 if self.is_small else REASKS
         try:
@@ -211,38 +221,167 @@ class Connection:
                 self._useless += asked
             raise
 
-    def forget_useless(self) -> None:
-        """Have answers that were of no use asked for again, once a call has failed for them."""
+    def request(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        type_: type[BaseModel],
+        *,
+        sample: int = 0,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+    ) -> dict[str, Any]:
+        """Write down what `ask` asks first, as the replies know it; nothing is sent.
+
+        Parameters
+        ----------
+        messages : sequence of mapping
+            The conversation, each with ``role`` and ``content``.
+        type_ : type
+            A pydantic model that `strict_schema` can express.
+        sample, max_tokens : int, optional
+            As for `ask`.
+        temperature : float, optional
+            As for `ask`.
+
+        Returns
+        -------
+        dict
+            The request, of which `personalab.replies.key` is the key.
+        """
+        schema = strict_schema(type_, bounded=self.is_small)
+        options = {"max_tokens": max_tokens, "temperature": temperature, "sample": sample}
+        return {"model": self._model or self.name, "messages": messages, "schema": schema, **options}
+
+    def kept(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Look up a reply without asking, and without counting it.
+
+        Parameters
+        ----------
+        request : mapping
+            As `request` writes it.
+
+        Returns
+        -------
+        dict or None
+            The reply that `ask` would find; None when it would have to ask.
+        """
+        return _PLAIN_REPLY | found if self._model and (found := self.replies.peek(request)) else None
+
+    def given(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Read what this model was ever asked and said, see `personalab.replies.Replies.given`.
+
+        Yields
+        ------
+        tuple of dict
+            A request and its reply; none for a model whose replies are not kept.
+        """
+        if self._model:
+            yield from self.replies.given(self._model)
+
+    async def prefill(self, requests: Iterable[Mapping[str, Any]], type_: type[BaseModel], *, stage: str = "") -> None:
+        """Have requests answered in batches, so that `ask` finds the answers; see `personalab.llm.batches`.
+
+        Parameters
+        ----------
+        requests : iterable of mapping
+            As `request` writes them, all for the same type; those that the replies hold are left out.
+        type_ : type
+            What the answers have to be.
+        stage : str
+            What the tokens are counted under.
+
+        Raises
+        ------
+        ProviderError
+            When the model has no batch API (category ``config_error``), or the budget does not hold the requests
+            (``budget_exceeded``); nothing is sent then.
+        """
+        if self.replies.mode == "replay":
+            return
+        if self._endpoint is None:
+            hint = "leave backend out, and people are asked for one by one"
+            raise ProviderError(f"{self.name} has no batch API", category="config_error", hint=hint)
+        missing = {replies.key(asked): asked for asked in requests if not self.replies.get(asked)}
+        if not missing:
+            return
+
+        def _admit(fresh: Mapping[str, Mapping[str, Any]]) -> None:
+            self.replies.prepare()
+            requests = list(fresh.values())
+            self._ledger.admit(requests, stage, self.name, self._shown(requests[0]["schema"]))
+
+        def _keep(key: str, reply: dict[str, Any]) -> None:
+            self._ledger.paid(missing[key], stage, reply)
+            self.replies.put(missing[key], reply, by=self.name)
+            self._prefilled[key] = _PLAIN_REPLY | reply
+
+        folder = self.replies.beside("batches")
+        await batches.answer(missing, type_.__name__, self._endpoint, folder, admit=_admit, keep=_keep)
+
+    def offline(self) -> Connection:
+        """The same model, asked through its kept replies alone; nothing is sent, and nothing is kept.
+
+        Returns
+        -------
+        Connection
+            One for which a reply that is not kept is an error (category ``replay_miss``).
+        """
+        reading = Connection(self.name, self._model, self.description, self._complete, is_small=self.is_small)
+        reading.replies = self.replies.reading()
+        return reading
+
+    def forget_useless(self, failure: ProviderError) -> None:
+        """Have answers that were of no use asked for again, if a call has failed for them and nothing else."""
+        if failure.category not in UNUSABLE:
+            return
         for request in self._useless:
             self.replies.forget(request)
             if request["max_tokens"]:  # the second try at an answer that ran out of room
                 self.replies.forget({**request, "max_tokens": 2 * request["max_tokens"]})
         self._useless.clear()
 
+    def _shown(self, schema: dict[str, Any]) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
+        """What the model was asked and said before in the same form."""
+        return ((asked, reply) for asked, reply in self.given() if asked.get("schema") == schema)
+
     async def _finished(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
         """Ask, and once more with twice the room when the answer did not fit."""
         reply = await self._reply(request, name, stage)
         if reply["finish_reason"] == "length":
-            room = request["max_tokens"] or _tokens(reply)[1]
+            room = request["max_tokens"] or Count.of(reply).completion_tokens
             reply = await self._reply({**request, "max_tokens": 2 * room}, name, stage) if room else reply
         _check(reply, self.name)
         return reply
 
     async def _reply(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
-        """Find the reply, or ask for it, keep it and count it."""
-        is_kept = self._model is not None or self.replies.mode == "replay"
-        found = self.replies.get(request) if is_kept else None
-        if is_kept and not found:
+        """Find the reply, or ask for it and keep it; whoever asks the same at the same time waits along."""
+        if self._model is None and self.replies.mode != "replay":
+            return await self._asked(request, name, stage)
+        if self._prefilled and (ready := self._prefilled.pop(replies.key(request), None)):
+            return ready  # counted when its batch brought it
+        found = self.replies.get(request)
+        if found is None:
             self.replies.prepare()
-        reply = _PLAIN_REPLY | (found or await self._complete(replies.canonical(request), name))
-        if is_kept and not found:
+            key = self.replies.path, replies.key(request)
+            landed = await fly(key, self, lambda: self._asked(request, name, stage))
+            if landed.is_own:
+                return dict(landed.result)
+            found = landed.result
+        reply = _PLAIN_REPLY | found
+        self._ledger.replayed(request, stage, reply)
+        return reply
+
+    async def _asked(self, request: dict[str, Any], name: str, stage: str) -> dict[str, Any]:
+        """Ask as far as the budget allows, count, and keep the reply."""
+        async with self._ledger.call(request, stage, self.name) as paid:
+            reply = _PLAIN_REPLY | await self._complete(replies.canonical(request), name)
+            paid(reply)
+        if self._model is not None:
             self.replies.put(request, reply, by=self.name)
-        before = self._counts.get((bool(found), stage), Count())
-        self._counts[bool(found), stage] = before + Count(1, *_tokens(reply))
         return reply
 
 
-def connect(model: str | Model | None = None) -> Connection:
+def connect(model: str | Model | None = None, budget: Budget | None = None) -> Connection:
     """Find a model and get ready to ask it; nothing is sent yet.
 
     Parameters
@@ -252,6 +391,8 @@ def connect(model: str | Model | None = None) -> Connection:
         ``"ollama/…"``, ``"local"``, ``"local-small"``, ``"local-tiny"``, or an object with a method
         ``complete``. By default the environment's ``PERSONALAB_MODEL``, else what is there: OpenAI with a
         key, an Ollama on this machine, the embedded model.
+    budget : Budget, optional
+        How much may be used.
 
     Returns
     -------
@@ -265,17 +406,22 @@ def connect(model: str | Model | None = None) -> Connection:
     ProviderError
         When nothing is named and nothing is there (category ``config_error``).
     """
+    budget = budget or Budget()
     if model is not None and not isinstance(model, str):
-        return _object(model)
+        return _object(model, budget)
     name = model or os.environ.get("PERSONALAB_MODEL") or places.what_is_there(replies.current())
     found = places.find(name)
-    limit, seconds = (1, EMBEDDED_SECONDS) if found.is_embedded else (REMOTE_LIMIT, REMOTE_SECONDS)
-    timeout = seconds_set("PERSONALAB_TIMEOUT", seconds)
-    endpoint = Endpoint(found.open, Gate(limit), timeout=timeout, is_seeded=found.is_embedded)
-    return Connection(name, found.model, found.description, endpoint.complete, is_small=found.is_embedded)
+    most = 1 if found.is_embedded else number_set("PERSONALAB_CONCURRENCY", found.at_once)
+    timeout = seconds_set("PERSONALAB_TIMEOUT", EMBEDDED_SECONDS if found.is_embedded else REMOTE_SECONDS)
+    stall = seconds_set("PERSONALAB_STALL", timeout)
+    endpoint = Endpoint(found.open, most=most, timeout=timeout, stall=stall, is_seeded=found.is_embedded)
+    small = found.is_embedded
+    told = (name, found.model, found.description, endpoint.complete)
+    batching = None if small else endpoint
+    return Connection(*told, is_small=small, budget=budget, endpoint=batching)
 
 
-def run_with(connection: Connection, work: Coroutine[Any, Any, R]) -> R:
+def run_with(connection: Connection, work: Coroutine[Any, Any, R], tick: Callable[[], object] | None = None) -> R:
     """Run work that asks a model; should it fail for what the model said, the same work asks again next time.
 
     Parameters
@@ -284,6 +430,8 @@ def run_with(connection: Connection, work: Coroutine[Any, Any, R]) -> R:
         The model.
     work : coroutine
         What to run.
+    tick : callable, optional
+        Called in the waiting thread several times a second.
 
     Returns
     -------
@@ -291,9 +439,9 @@ def run_with(connection: Connection, work: Coroutine[Any, Any, R]) -> R:
         What the work returned.
     """
     try:
-        return run(work)
-    except ProviderError:
-        connection.forget_useless()
+        return run(work, tick)
+    except ProviderError as error:
+        connection.forget_useless(error)
         raise
 
 
@@ -317,20 +465,20 @@ def start_with(connection: Connection, work: Callable[[], Coroutine[Any, Any, R]
         """Forget, as `run_with` does, what was of no use."""
         try:
             return await work()
-        except ProviderError:
-            connection.forget_useless()
+        except ProviderError as error:
+            connection.forget_useless(error)
             raise
 
     return asyncio.run_coroutine_threadsafe(started(), loop())
 
 
-def _object(model: Any) -> Connection:
+def _object(model: Any, budget: Budget) -> Connection:
     """Connect to an object of the user's own."""
     if not callable(getattr(model, "complete", None)):
         hint = "give it complete(messages, schema), which returns JSON text"
         raise RequestError(f"a {type(model).__name__} is no model: it has no method `complete`", hint=hint)
     is_async = inspect.iscoroutinefunction(model.complete)
-    gate = Gate(REMOTE_LIMIT if is_async else 1)
+    gate = Gate(OBJECT_LIMIT if is_async else 1, is_known=True)
     own = getattr(model, "name", None)
     name = own or type(model).__name__
 
@@ -338,20 +486,19 @@ def _object(model: Any) -> Connection:
         called = (list(request["messages"]), request["schema"])
         async with gate.slot():
             try:
-                text = await (model.complete(*called) if is_async else asyncio.to_thread(model.complete, *called))
+                text = await kept(
+                    lambda: model.complete(*called) if is_async else asyncio.to_thread(model.complete, *called)
+                )
             except Exception as error:
                 raise ProviderError(f"{name} raised {type(error).__name__} when it was asked") from error
         if not isinstance(text, str):
             hint = "return JSON text, for instance with json.dumps"
             raise ProviderError(f"{name} returned a {type(text).__name__}, not a text", hint=hint)
-        return {"content": text}
+        return {"content": text.encode(errors="replace").decode()}  # half a character cannot be kept
 
     small = bool(getattr(model, "is_small", False))
-    return Connection(name, own, f"{name}, an object given by the caller", complete, is_small=small)
-
-
-def _tokens(reply: Mapping[str, Any]) -> tuple[int, int]:
-    return reply["usage"].get("prompt_tokens", 0), reply["usage"].get("completion_tokens", 0)
+    told = f"{name}, an object given by the caller"
+    return Connection(name, own, told, complete, is_small=small, budget=budget)
 
 
 def _check(reply: Mapping[str, Any], name: str) -> None:

@@ -1,40 +1,46 @@
 """A server that speaks OpenAI's chat completions, asked with patience.
 
 OpenAI, Ollama, vLLM, llama.cpp and many others answer the same request, with small differences: one knows
-no ``temperature``, another wants ``max_completion_tokens``. An `Endpoint` learns them: a parameter that a
-server does not know is taken out once and remembered. It also holds the one loop that sends a request
-again. openai's own retries are off, because they would keep a place in the queue while they sleep and hide
-from us that a server is busy. How many requests are under way at once is the `Gate`'s to say.
+no ``temperature``, another no schema, a third takes a schema and does not heed it. What is learnt of them (`Habits`)
+is kept for the process, by address, model and key, together with the `personalab.llm.gate.Gate` that says how many
+requests they bear; `forget` drops it. An `Endpoint` also holds the one loop that sends a request again. openai's
+own retries are off, because they would keep a place in the queue while they sleep and hide from us that a server is
+busy.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import os
 import threading
 import traceback
 import weakref
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from personalab.errors import ProviderError
-from personalab.llm.faults import classify, pause, refused_parameter, said
-from personalab.llm.schemas import response_format
+from personalab.llm.background import kept
+from personalab.llm.faults import Fault, classify, pause, refused_parameter, said
+from personalab.llm.forms import RUNGS, Manner, heeds, lower, plainer, read, wire, without
+from personalab.llm.gate import Gate
+from personalab.llm.masking import mask_logs, masked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from openai import AsyncOpenAI
 
-    from personalab.llm.faults import Fault
+    from personalab.llm.gate import Slot
 
 CONNECT_SECONDS = 10.0  # a server that is there takes a connection within this time
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+UNHEEDED = 2  # answers in a row without the right form before a server is asked otherwise
+VAIN = 2  # requests that were refused in every manner before others are spared the way
 _GOLDEN = 0.618033988749895  # multiples of the golden ratio spread most evenly over [0, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Place:
     """Where a model is.
 
@@ -45,12 +51,15 @@ class Place:
     model : str
         What the server calls the model.
     api_key : str
-        The key, kept out of the repr.
+        The key, kept out of the repr like whatever stands before the server's name.
     """
 
     base_url: str
     model: str
-    api_key: str = field(repr=False)
+    api_key: str
+
+    def __repr__(self) -> str:
+        return f"Place({self.model!r} at {self.host})"
 
     @property
     def host(self) -> str:
@@ -65,29 +74,110 @@ class Place:
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
-class Gate:
-    """How many requests may be under way at once: a fixed number in every event loop.
+class Habits:
+    """In which manner a server takes requests, as far as it has been found out.
 
-    Parameters
-    ----------
-    limit : int
-        The number.
+    A manner is proven when an answer in it had the right form. What is found out about one schema holds for all
+    that have not been tried, until one is proven: what a server says later about another schema is about that one.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]
-        self._slots = weakref.WeakKeyDictionary()
+    def __init__(self) -> None:
+        self._general = Manner()
+        self._own: dict[Hashable, Manner] = {}
+        self._proven: set[Hashable] = set()
+        self._unheeded = 0
+        self._vain = 0
 
-    def slot(self) -> asyncio.Semaphore:
-        """Return what to enter for the time of one request.
+    def manner(self, schema: Hashable) -> Manner:
+        """Say how to ask.
+
+        Parameters
+        ----------
+        schema : hashable
+            Tells a schema from others.
 
         Returns
         -------
-        asyncio.Semaphore
-            The running loop's semaphore.
+        Manner
+            The surest that may work.
         """
-        return self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.limit))
+        return self._own.get(schema, self._general)
+
+    def lower(self, manner: Manner, schema: Hashable) -> Manner | None:
+        """Say how to ask after a refusal that gives no reason.
+
+        Parameters
+        ----------
+        manner : Manner
+            What was refused.
+        schema : hashable
+            As above.
+
+        Returns
+        -------
+        Manner or None
+            None when asking otherwise would not help: it has worked before, or going through all of them never did.
+        """
+        is_hopeless = schema in self._proven or self._vain >= VAIN
+        return None if is_hopeless else lower(manner)
+
+    def fail(self) -> None:
+        """Take note that a request was refused in every manner."""
+        self._vain += 1
+
+    def retreat(self, schema: Hashable) -> None:
+        """Take note that the server broke down over a request; how it was asked may be why, unless it has worked.
+
+        Parameters
+        ----------
+        schema : hashable
+            As above.
+        """
+        if not self._proven:
+            self._own.pop(schema, None)
+            self._general = Manner(left_out=self._general.left_out)
+
+    def learn(self, manner: Manner, schema: Hashable, is_heeded: bool | None) -> None:
+        """Take note of an answer.
+
+        Parameters
+        ----------
+        manner : Manner
+            How the server was asked.
+        schema : hashable
+            As above.
+        is_heeded : bool or None
+            Whether the answer had the right form; None when one cannot tell.
+        """
+        current = self.manner(schema)
+        if RUNGS.index(manner.rung) < RUNGS.index(current.rung):
+            return  # an answer from before the server was asked otherwise
+        if lower(manner) is None and lower(current) is not None and not current.left_out >= manner.left_out:
+            manner = replace(manner, rung=current.rung)  # it was an option, and not the form
+        if is_heeded:
+            self._proven.add(schema)
+        elif is_heeded is False and not self._proven:
+            self._unheeded += 1
+            if self._unheeded >= UNHEEDED:
+                self._unheeded, manner = 0, plainer(manner)
+        self._own[schema] = manner
+        if self._proven <= {schema}:
+            self._general = manner
+
+
+class Server(NamedTuple):
+    """What is known of a server."""
+
+    gate: Gate
+    habits: Habits
+
+
+_servers: dict[tuple[int, Place], Server] = {}  # by process: a forked child has none of the requests under way
+
+
+def forget() -> None:
+    """Drop what has been learnt of servers, for one that has been changed behind the same address."""
+    _servers.clear()
 
 
 class Endpoint:
@@ -97,26 +187,29 @@ class Endpoint:
     ----------
     open_ : callable
         Returns the `Place`; may start a server.
-    gate : Gate
-        How many requests may be under way.
+    most : int
+        The most requests that may be under way.
     timeout : float
         Seconds that one answer may take.
+    stall : float
+        Seconds without any answer after which all is given up.
     is_seeded : bool
         Send ``sample`` as the seed.
     """
 
-    def __init__(self, open_: Callable[[], Place], gate: Gate, *, timeout: float, is_seeded: bool = False) -> None:
-        self.gate = gate
+    def __init__(
+        self, open_: Callable[[], Place], *, most: int, timeout: float, stall: float, is_seeded: bool = False
+    ) -> None:
+        self.most = most
         self.timeout = timeout
+        self.stall = stall
         self.is_seeded = is_seeded
         self._open = open_
         self._opening = threading.Lock()
         self._place: Place | None = None
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI]
         self._clients = weakref.WeakKeyDictionary()
-        self._unknown: list[str] = []
         self._final: Fault | None = None
-        self._requests = 0
 
     async def complete(self, request: Mapping[str, Any], name: str) -> dict[str, Any]:
         """Ask the model.
@@ -138,98 +231,203 @@ class Endpoint:
         ProviderError
             When the server cannot be asked, or not in time, or does not answer as it should.
         """
-        import openai
+        place = await self.opened()
+        server, client = self._server(place), self.client(place)
+        try:
+            async with server.gate.watched(self.stall):
+                return await self._asked(_Question(request, name, server.gate), place, server, client)
+        except TimeoutError:
+            raise _error(self._stalled(server.gate, place)) from None
 
-        place = self._place if self._place is not None else await asyncio.to_thread(self._opened)
-        self._requests += 1
-        spread, sent, waited = self._requests * _GOLDEN % 1, 0, 0.0
-        while True:
-            wire = self._wire(request, name, place)
-            try:
-                return await self._send(wire, place)
-            except (openai.OpenAIError, TimeoutError, ValueError) as error:
-                if self._learns(error, wire):
-                    continue
-                sent += 1
-                fault = classify(error, model=place.model, host=place.host)
-                seconds = pause(fault, sent, waited, spread)
-                if seconds is None:
-                    raise self._failure(fault, error, place) from _safe(error, place)
-            waited += seconds
-            await asyncio.sleep(seconds)
+    async def opened(self) -> Place:
+        """Say where the server is, which may mean starting it.
 
-    def _opened(self) -> Place:
-        with self._opening:
-            self._place = self._place or self._open()
-            return self._place
+        Returns
+        -------
+        Place
+            Its address, what it calls the model, and the key.
+        """
+        return self._place if self._place is not None else await asyncio.to_thread(self._opened)
 
-    def _client(self, place: Place) -> AsyncOpenAI:
-        """Return the running loop's client; connections cannot move between loops."""
+    def habits(self, place: Place) -> Habits:
+        """Say what is known of the manner in which the server takes requests.
+
+        Parameters
+        ----------
+        place : Place
+            Where it is.
+
+        Returns
+        -------
+        Habits
+            Shared by all who ask this server.
+        """
+        return self._server(place).habits
+
+    def client(self, place: Place) -> AsyncOpenAI:
+        """Return the running loop's client; connections cannot move between loops.
+
+        Parameters
+        ----------
+        place : Place
+            Where the server is.
+
+        Returns
+        -------
+        openai.AsyncOpenAI
+            Without retries of its own.
+        """
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
             self._clients[loop] = _client(place, self.timeout)
             weakref.finalize(self, _hang_up, self._clients[loop], loop)
         return self._clients[loop]
 
-    async def _send(self, wire: dict[str, Any], place: Place) -> dict[str, Any]:
-        """Send once. The slot is free again before the caller sleeps."""
-        async with self.gate.slot(), asyncio.timeout(self.timeout):
-            if self._final is not None:
-                raise _error(self._final)
-            completion = await self._client(place).chat.completions.create(**wire)
-        return _reply(completion)
+    async def _asked(self, question: _Question, place: Place, server: Server, client: AsyncOpenAI) -> dict[str, Any]:
+        """Send a question until it is answered, or there is no point in sending it again."""
+        while True:
+            async with server.gate.slot(question.ticket) as slot:  # free again before anybody sleeps
+                reply = await self._in_some_form(question, place, server, client, slot)
+            if not isinstance(reply, _Failure):
+                return reply
+            await self._wait(question.refusal or reply, question, place, server.gate)
 
-    def _wire(self, request: Mapping[str, Any], name: str, place: Place) -> dict[str, Any]:
-        """Build the request's parameters, without those that the server does not know."""
-        options = {key: request[key] for key in ("max_tokens", "temperature") if request.get(key) is not None}
-        if self.is_seeded:
-            options["seed"] = request.get("sample", 0)
-        format_ = response_format(name, request["schema"])
-        wire = {"model": place.model, "messages": request["messages"], "response_format": format_, **options}
-        for parameter in self._unknown:
-            wire = _without(wire, parameter)
-        return wire
+    async def _in_some_form(
+        self, question: _Question, place: Place, server: Server, client: AsyncOpenAI, slot: Slot
+    ) -> dict[str, Any] | _Failure:
+        """Send a question in the form that the server takes, which may have to be found."""
+        manner = server.habits.manner(question.form)
+        while True:
+            sent = wire(question.request, question.name, place.model, manner, is_seeded=self.is_seeded)
+            reply = await self._send(client, sent, slot, place, server.gate.has_answered)
+            if not isinstance(reply, _Failure):
+                server.habits.learn(manner, question.form, heeds(reply, question.request["schema"]))
+                return reply
+            other = _otherwise(manner, sent, reply, question, server.habits)
+            if other is None:
+                if reply.fault.category == "provider_error":
+                    server.habits.retreat(question.form)
+                return reply
+            manner = other
 
-    def _failure(self, fault: Fault, error: Exception, place: Place) -> ProviderError:
-        """Make the error, and remember one that every further request would meet again."""
-        words = said(error, place.api_key)
-        fault = replace(fault, message=f"{fault.message}: {words}") if words else fault
-        if fault.is_final:
-            self._final = fault
-        return _error(fault)
+    async def _send(
+        self, client: AsyncOpenAI, sent: dict[str, Any], slot: Slot, place: Place, has_answered: bool
+    ) -> dict[str, Any] | _Failure:
+        """Send once, and tell the slot what became of it."""
+        import openai
 
-    def _learns(self, error: Exception, wire: dict[str, Any]) -> bool:
-        """Remember a parameter that the server does not know; False when the failure is another."""
-        parameter = refused_parameter(error, wire)
-        if parameter is not None and parameter not in self._unknown:
-            self._unknown.append(parameter)
-        return parameter is not None
+        if self._final is not None:
+            raise _error(self._final)
+        try:
+            reply = answer(await kept(lambda: self._post(client, sent)), place)
+        except (openai.OpenAIError, TimeoutError, ValueError) as error:
+            fault = classify(error, model=place.model, host=place.host, has_answered=has_answered)
+            if fault.is_final:
+                self._final = _told(fault, error, place)
+            slot.failed(fault)
+            return _Failure(fault, error)
+        slot.answered()
+        return reply
+
+    async def _post(self, client: AsyncOpenAI, sent: dict[str, Any]) -> object:
+        async with asyncio.timeout(self.timeout):
+            # `chat.completions.create` walks through all messages and their types, which takes longer than the
+            # rest of the client
+            return await client.post("/chat/completions", body=sent, cast_to=object)
+
+    async def _wait(self, failure: _Failure, question: _Question, place: Place, gate: Gate) -> None:
+        """Sleep until a question may be sent again, or raise that it is not worth it."""
+        question.sent += 1
+        others_answered = gate.answers > question.answers
+        seconds = pause(failure.fault, question.sent, question.spread, others_answered=others_answered)
+        if seconds is None:
+            raise _error(_told(failure.fault, failure.error, place)) from safe(failure.error, place)
+        await asyncio.sleep(seconds)
+
+    def _opened(self) -> Place:
+        """Open the place, and load the client, which takes seconds that nobody should mistake for the server's."""
+        import openai  # noqa: F401
+
+        with self._opening:
+            self._place = self._place or self._open()
+            return self._place
+
+    def _server(self, place: Place) -> Server:
+        """Return what is known of the server, which others may have learnt."""
+        key = (os.getpid(), place)
+        if key not in _servers:
+            _servers.setdefault(key, Server(Gate(self.most), Habits()))
+        _servers[key].gate.most = self.most
+        return _servers[key]
+
+    def _stalled(self, gate: Gate, place: Place) -> Fault:
+        """Say why everything is given up."""
+        hint = "try again later, or allow more seconds with PERSONALAB_STALL"
+        silence = Fault("provider_timeout", f"{place.host} did not answer in time", hint)
+        fault = gate.commonest() or silence
+        return replace(fault, message=f"{fault.message}, and no answer came for {self.stall:g} s")
 
 
-def _without(wire: dict[str, Any], parameter: str) -> dict[str, Any]:
-    """Say the same without one parameter."""
-    rest = {name: value for name, value in wire.items() if name != parameter}
-    if parameter == "max_tokens" and parameter in wire:
-        return {**rest, "max_completion_tokens": wire[parameter]}
-    schema = wire["response_format"].get("json_schema", {})
-    if parameter == "strict":
-        schema = {name: value for name, value in schema.items() if name != "strict"}
-        return {**wire, "response_format": {**wire["response_format"], "json_schema": schema}}
-    if parameter == "response_format":
-        told = "Answer with JSON only, of this JSON schema:\n" + json.dumps(schema["schema"])
-        messages = [*wire["messages"], {"role": "system", "content": told}]
-        return {**wire, "messages": messages, "response_format": {"type": "json_object"}}
-    return rest
+@dataclass(frozen=True)
+class _Failure:
+    """Why sending failed, and with which exception, which may repeat what was sent."""
+
+    fault: Fault
+    error: Exception = field(repr=False)
+
+
+def form(name: str, request: Mapping[str, Any]) -> Hashable:
+    """Tell the schema of a request from others."""
+    return (name, *request["schema"]["required"])
+
+
+class _Question:
+    """A request on its way: its place in the queue, and what has become of it so far."""
+
+    def __init__(self, request: Mapping[str, Any], name: str, gate: Gate) -> None:
+        self.request = request
+        self.name = name
+        self.form = form(name, request)
+        self.ticket = gate.ticket()
+        self.spread = self.ticket * _GOLDEN % 1
+        self.answers = gate.answers  # before it was first sent
+        self.sent = 0
+        self.refusal: _Failure | None = None  # the first of those without a reason
+
+
+def _otherwise(
+    manner: Manner, sent: Mapping[str, Any], failure: _Failure, question: _Question, habits: Habits
+) -> Manner | None:
+    """Say how else to ask; None when how it was asked is not what the server refused."""
+    parameter = refused_parameter(failure.error, sent)
+    if parameter is not None:
+        return without(manner, parameter)
+    if not failure.fault.is_unclear:
+        return None
+    question.refusal = question.refusal or failure
+    other = habits.lower(manner, question.form)
+    if other is None and question.refusal is not failure:
+        habits.fail()
+    return other
+
+
+def _told(fault: Fault, error: Exception, place: Place) -> Fault:
+    """Add the server's own words."""
+    words = said(error, place.api_key)
+    return replace(fault, message=f"{fault.message}: {words}") if words else fault
 
 
 def _client(place: Place, timeout: float) -> AsyncOpenAI:
     import openai
 
+    mask_logs(place.api_key)
     seconds = openai.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout))
-    options: dict[str, Any] = {"max_retries": 0, "timeout": seconds}
-    if urlsplit(place.base_url).hostname in _LOOPBACK:  # a proxy cannot reach this machine's own servers
-        options["http_client"] = openai.DefaultAsyncHttpxClient(trust_env=False, timeout=seconds)
-    return openai.AsyncOpenAI(base_url=place.base_url, api_key=place.api_key, **options)
+    is_here = urlsplit(place.base_url).hostname in _LOOPBACK  # a proxy cannot reach this machine's own servers
+    # a redirect would take the prompts to a server that nobody has named
+    http = openai.DefaultAsyncHttpxClient(trust_env=not is_here, timeout=seconds, follow_redirects=False)
+    return openai.AsyncOpenAI(
+        base_url=place.base_url, api_key=place.api_key, max_retries=0, timeout=seconds, http_client=http
+    )
 
 
 def _hang_up(client: AsyncOpenAI, loop: asyncio.AbstractEventLoop) -> None:
@@ -238,31 +436,16 @@ def _hang_up(client: AsyncOpenAI, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.run_coroutine_threadsafe(client.close(), loop)
 
 
-def _reply(completion: Any) -> dict[str, Any]:
-    """Reduce an answer to what is kept of it."""
-    choices: Any = getattr(completion, "choices", None)
-    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
-    if message is None:  # a text, or an error sent with status 200
-        raise ValueError("the answer is no chat completion")
-    counts = {name: getattr(completion.usage, name, None) for name in ("prompt_tokens", "completion_tokens")}
-    return {
-        "content": _text(message.content),
-        "finish_reason": choices[0].finish_reason,
-        "refusal": _text(getattr(message, "refusal", None)) or None,
-        "usage": {name: count if isinstance(count, int) else 0 for name, count in counts.items()},
-    }
-
-
-def _text(content: Any) -> str:
-    """What a file can hold of an answer: half a character, as some servers cut it, becomes a question mark."""
-    text = content if isinstance(content, str) else "" if content is None else str(content)
-    return text.encode("utf-8", errors="replace").decode("utf-8")
-
-
 def _error(fault: Fault) -> ProviderError:
     return ProviderError(fault.message, category=fault.category, hint=fault.hint)
 
 
-def _safe(error: Exception, place: Place) -> Exception | None:
+def answer(body: Any, place: Place) -> dict[str, Any]:
+    """Read a chat completion, without the key: some servers repeat what they were sent."""
+    return {name: masked(said, place.api_key) if isinstance(said, str) else said for name, said in read(body).items()}
+
+
+def safe(error: Exception, place: Place) -> Exception | None:
     """Keep the cause, unless the server repeated the key in it."""
-    return None if place.api_key in "".join(traceback.format_exception(error)) else error
+    told = "".join(traceback.format_exception(error))
+    return error if masked(told, place.api_key) == told else None

@@ -13,8 +13,9 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 DEFAULT_OPENAI_MODEL = "gpt-5-mini"
 OPENAI_URL = "https://api.openai.com/v1"
 OLLAMA_PORT = 11434
+REMOTE_AT_ONCE = 64  # what a middling account may have under way; the gate finds out how many it really is
+OLLAMA_AT_ONCE = 4  # what Ollama serves side by side unless it is told otherwise
 PROBE_SECONDS = 0.3  # a server on this machine answers in a few milliseconds
 EMBEDDED = ("local", "local-small", "local-tiny")
 NO_KEY = "personalab-sends-no-key"  # local servers want a header, and do not read it
@@ -48,6 +51,8 @@ class Found:
         A sentence for people.
     open : callable
         Returns the `Place`; may start a server.
+    at_once : int
+        The most requests that it makes sense to have under way.
     is_embedded : bool
         Whether this process serves the model itself.
     """
@@ -55,6 +60,7 @@ class Found:
     model: str
     description: str
     open: Callable[[], Place]
+    at_once: int = REMOTE_AT_ONCE
     is_embedded: bool = False
 
 
@@ -89,7 +95,7 @@ def find(name: str) -> Found:
     if kind == "ollama" and model:
         url = ollama_url()
         told = f"{model}, served by Ollama at {urlsplit(url).netloc}"
-        return Found(model, told, lambda: Place(f"{url}/v1", model, NO_KEY))
+        return Found(model, told, lambda: Place(f"{url}/v1", model, NO_KEY), OLLAMA_AT_ONCE)
     raise RequestError(f"{name!r} names no model", hint=f"write {FORMS}, or give an object with `complete`")
 
 
@@ -169,19 +175,20 @@ def embedded_model(name: str) -> str:
 
 def _openai(model: str) -> Found:
     url = (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).strip()
-    key = (os.environ.get("OPENAI_API_KEY") or "").strip()
+    there = Place(url, model, (os.environ.get("OPENAI_API_KEY") or "").strip())  # no variable shows the key
     if not _is_address(url):
         hint = "write it in full, such as http://127.0.0.1:8000/v1"
-        raise RequestError(f"OPENAI_BASE_URL is {url!r}, which is no web address", hint=hint)
+        shown = re.sub("//[^/]*@", "//", url)  # what stands before the server's name may be a password
+        raise RequestError(f"OPENAI_BASE_URL is {shown!r}, which is no web address", hint=hint)
 
     def place() -> Place:
-        if not key and url == OPENAI_URL:
+        if not there.api_key and url == OPENAI_URL:
             hint = 'set OPENAI_API_KEY, or OPENAI_BASE_URL for another server, or use model="local"'
             raise ProviderError(f"openai/{model} needs a key, and there is none", category="config_error", hint=hint)
-        if not (key.isascii() and key.isprintable()):  # the client's error would show the key
+        if not (there.api_key.isascii() and there.api_key.isprintable()):  # the client's error would show the key
             hint = "copy the key anew, on one line"
             raise ProviderError("OPENAI_API_KEY is no key", category="config_error", hint=hint)
-        return Place(url, model, key or NO_KEY)
+        return there if there.api_key else replace(there, api_key=NO_KEY)
 
     return Found(model, f"{model}, at {urlsplit(url).hostname}", place)
 
@@ -204,7 +211,7 @@ def _embedded(name: str) -> Found:
     own = os.environ.get("PERSONALAB_GGUF")
     expect = "its numbers are rough." if own else _local().MODELS[name].expect
     told = f"{model}, a small model on this machine: {expect}"
-    return Found(model, told, place, is_embedded=True)
+    return Found(model, told, place, at_once=1, is_embedded=True)
 
 
 def _local() -> Any:

@@ -58,23 +58,46 @@ def strict_schema(type_: type[BaseModel], *, bounded: bool = False) -> dict[str,
     return _strict(type_, bounded)
 
 
-def response_format(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+def response_format(name: str, schema: dict[str, Any], *, is_strict: bool = True) -> dict[str, Any]:
     """Wrap a strict schema as the ``response_format`` of a chat completion.
 
     Parameters
     ----------
     name : str
-        What the schema is called; what a server does not take in a name becomes ``_``.
+        What the schema is called.
     schema : dict
         A schema of `strict_schema`.
+    is_strict : bool
+        Ask for the promise that the answer keeps to it, which some servers do not know.
 
     Returns
     -------
     dict
         The parameter.
     """
-    plain = re.sub(r"[^\w-]", "_", name, flags=re.ASCII)[:NAME_LENGTH]
-    return {"type": "json_schema", "json_schema": {"name": plain, "strict": True, "schema": schema}}
+    strict = {"strict": True} if is_strict else {}
+    return {"type": "json_schema", "json_schema": {"name": plain_name(name), **strict, "schema": schema}}
+
+
+def plain_name(name: str) -> str:
+    """Turn what a schema is called into a name that servers take.
+
+    Parameters
+    ----------
+    name : str
+        Any name.
+
+    Returns
+    -------
+    str
+        At most `NAME_LENGTH` letters, digits, ``_`` and ``-``.
+
+    Examples
+    --------
+    >>> plain_name("Größe [cm]")
+    'Gr__e__cm_'
+    """
+    return re.sub(r"[^\w-]", "_", name, flags=re.ASCII)[:NAME_LENGTH]
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,403 @@
+"""What `personalab.jobs` promises: populations in the background that anybody can look at, and nothing paid twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from personalab import generate, get, jobs, replies, start
+from personalab.errors import ProviderError, RequestError
+from personalab.jobs.folder import Folder
+from tests.conftest import ROOT
+from tests.fluent import Fluent, fluent
+from tests.server import Answer, error
+
+PROMPT = "street musicians in European cities"
+SOON = 60  # seconds that a machine under load may need for what takes one
+
+
+class Holding:
+    """A script that answers well, but holds back some requests until it is released."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers = numbers
+        self.arrived, self.released = threading.Event(), threading.Event()
+
+    def __call__(self, request: dict[str, Any], number: int) -> str:
+        """Answer, perhaps later."""
+        if number in self.numbers:
+            self.arrived.set()
+            self.released.wait(SOON)
+        return fluent(request)
+
+
+@pytest.fixture
+def hold(serve) -> Iterator[Callable[..., Holding]]:
+    """Serve with a script that holds requests back, and let them go at the end."""
+    scripts = []
+
+    def start_(*numbers: int) -> Holding:
+        scripts.append(Holding(*numbers))
+        scripts[-1].server = serve(scripts[-1])
+        return scripts[-1]
+
+    yield start_
+    for script in scripts:
+        script.released.set()
+
+
+def _elsewhere(code: str, **env: str) -> str:
+    """What another process prints, which keeps its replies and jobs in the same place."""
+    known = {"PERSONALAB_REPLIES": str(replies.current().path), "PYTHONPATH": str(ROOT), **env}
+    command = [sys.executable, "-c", f"import json, personalab as lab\n{code}"]
+    done = subprocess.run(command, env={**os.environ, **known}, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+# a job's life
+
+
+def test_a_job_goes_from_pending_to_succeeded(hold):
+    """What is told on the way is the contract's poll object, key for key, and the result is what `generate` gives."""
+    script = hold(1, 3)
+    job = start(PROMPT, 4, seed=1)
+    first = job.to_dict()
+    assert first["status"] in ("pending", "running")
+    with pytest.raises(RequestError, match="no result yet"):
+        _ = job.result
+    assert script.arrived.wait(SOON)
+    assert job.to_dict() == {"id": job.id, "status": "running", "progress": {"produced": 0, "total": 4}}
+    script.released.set()
+    population = job.wait()
+    assert job.to_dict() == {"id": job.id, "status": "succeeded", "result": population.to_dict()}
+    assert (job.status, job.progress, job.error) == ("succeeded", (4, 4), None)
+    assert population == generate(PROMPT, 4, seed=1)
+
+
+def test_a_job_tells_what_it_is_asked_for(serve):
+    """People are drawn as asked, also through the job's folder."""
+    serve(fluent)
+    job = start(PROMPT, 5, seed=3, method="iid", rounding="unbiased")
+    found = job.wait().report
+    assert (found.n, found.seed, found.method, found.rounding) == (5, 3, "iid", "unbiased")
+
+
+@pytest.mark.parametrize("wrong", [{"count": 0}, {"grounding": "web"}, {"model": "nobody/knows"}, {"max_tokens": 0}])
+def test_a_wrong_call_makes_no_job(serve, wrong):
+    """What `generate` refuses is refused at once, and nothing is kept of it."""
+    server = serve(fluent)
+    with pytest.raises(RequestError):
+        start(PROMPT, **wrong)
+    assert (jobs.listed(), server.requests) == ([], [])
+
+
+def test_a_job_is_shown_as_a_table_and_as_a_sentence(serve):
+    """Id, status and progress; what a model or a prompt says is no markup."""
+    serve(lambda *_: error(400, "so it is <b>not</b>"))
+    job = start(PROMPT, 2)
+    with pytest.raises(ProviderError):
+        job.wait()
+    shown = job._repr_mimebundle_()
+    assert all(text in shown["text/html"] for text in (job.id, "failed", "0 of 2", "&lt;b&gt;"))
+    assert shown["text/plain"] == repr(job) == f"Job({job.id!r}, {job.message!r})"
+
+
+def test_jobs_are_listed_the_latest_first(serve):
+    """All jobs beside the replies in use are found."""
+    serve(fluent)
+    made = [start(PROMPT, 1, seed=seed) for seed in (1, 2)]
+    for job in made:
+        job.wait()
+    assert [job.id for job in jobs.listed()] == [job.id for job in reversed(made)]
+
+
+def test_a_replay_asks_nothing(serve, alone):
+    """With the replies of a run at hand a job needs no server."""
+    server = serve(fluent)
+    population = generate(PROMPT, 3, seed=1, model="openai/m")
+    server.stop()
+    with replies.use(alone, mode="replay"):
+        assert start(PROMPT, 3, seed=1, model="openai/m").wait() == population
+
+
+def test_a_job_can_be_awaited_where_a_loop_runs(hold):
+    """The loop goes on meanwhile: what releases the answers runs in it."""
+    script = hold(2)
+
+    async def cell() -> Any:
+        job = start(PROMPT, 3, seed=1)
+        waiting = asyncio.ensure_future(_population(job))
+        await asyncio.to_thread(script.arrived.wait, SOON)
+        script.released.set()
+        return await waiting
+
+    assert len(asyncio.run(cell())) == 3
+
+
+async def _population(job: Any) -> Any:
+    return await job
+
+
+def test_several_jobs_run_at_once(hold):
+    """One that waits for its model holds up nobody."""
+    script = hold(3)
+    slow = start("slow", 2, seed=1)
+    assert script.arrived.wait(SOON)
+    assert len(start("fast", 2, seed=2).wait()) == 2
+    assert slow.status == "running"
+
+
+# by its id
+
+
+def test_any_process_finds_a_job_by_its_id(hold):
+    """Another process sees how far it is, reads who is written, waits for the result, and it is the same."""
+    script = hold(3)
+    job = start(PROMPT, 2, seed=1)
+    assert script.arrived.wait(SOON)
+    seen = f"job = lab.get({job.id!r})\nprint(json.dumps([job.status, len(job.partial), job.progress.total]))"
+    assert json.loads(_elsewhere(seen)) == ["running", 1, 2]
+    script.released.set()
+    job.wait()
+    told = _elsewhere(f"print(json.dumps(lab.get({job.id!r}).wait().to_dict()))")
+    assert json.loads(told) == job.result.to_dict()
+
+
+@pytest.mark.parametrize("id_", ["", "x", "../../etc", "../" + str(uuid.uuid4()), str(uuid.uuid4()), None, 7, b"\x00"])
+@pytest.mark.usefixtures("alone")
+def test_what_is_no_job_is_not_found(id_):
+    """An id is a UUID before it becomes a path; the error says where ids come from."""
+    with pytest.raises(RequestError, match=r"no job") as caught:
+        get(id_)
+    assert caught.value.__notes__
+
+
+def test_a_folder_that_is_not_ours_is_said_so(serve):
+    """A state that cannot be read is an error in a sentence, and is not listed."""
+    serve(fluent)
+    job = start(PROMPT, 1)
+    job.wait()
+    (job._folder.path / "state.json").write_text('{"status": "succeeded"}')
+    jobs._runs.clear()
+    with pytest.raises(RequestError, match="not what personalab writes"):
+        _ = get(job.id).status
+    assert jobs.listed() == []
+
+
+# what goes wrong
+
+FAULTS = {
+    "wrong key": (error(401), "auth_error"),
+    "broken": (error(500), "provider_error"),
+    "refuses": (Answer(None, refusal="I cannot do that."), "content_refused"),
+}
+
+
+@pytest.mark.parametrize(("fault", "category"), FAULTS.values(), ids=FAULTS)
+def test_a_failed_job_says_why_and_keeps_what_was_made(serve, fault, category):
+    """A category to branch on, a sentence, the wire's own word, and a frame of those written."""
+    serve(lambda request, number: fluent(request) if number <= 3 else fault)
+    job = start(PROMPT, 6, seed=1)
+    with pytest.raises(ProviderError) as caught:
+        job.wait()
+    assert caught.value.category == job.error == category
+    assert job.to_dict() == {"id": job.id, "status": "failed", "error": "provider_error"}
+    assert len(job.partial) == len(caught.value.partial) == job.progress.produced == 2
+    told = _elsewhere(f"job = lab.get({job.id!r})\nprint(job.error, len(job.partial))\njob.result")
+    assert told.startswith(f"{category} 2\n")
+    assert "ProviderError" in told.splitlines()[-2] + told.splitlines()[-1]
+
+
+def test_a_failed_job_is_taken_up_where_it_failed(serve):
+    """Only those who were not written are asked for, under the same id."""
+    server = serve(lambda request, number: fluent(request) if number <= 3 else error(401))
+    job = start(PROMPT, 6, seed=1)
+    with pytest.raises(ProviderError):
+        job.wait()
+    refused, server.script = len(server.requests), lambda request, _number: fluent(request)
+    again = get(job.id, resume=True)
+    assert again.wait() == generate(PROMPT, 6, seed=1, model="openai/gpt-5-mini")
+    assert len(server.requests) - refused == 4
+    assert (job.status, job.result) == ("succeeded", again.result)
+    assert job.usage.total.calls == 7 == job.result.usage.total.calls
+
+
+def test_a_job_that_goes_on_is_not_taken_up(hold):
+    """Whoever tries is told that it is at work, and how to wait for it."""
+    script = hold(2)
+    job = start(PROMPT, 2)
+    assert script.arrived.wait(SOON)
+    with pytest.raises(RequestError, match="nothing to take up"):
+        get(job.id, resume=True)
+    script.released.set()
+    job.wait()
+    assert get(job.id, resume=True).status == "succeeded"
+
+
+def test_of_two_who_take_a_job_up_one_does(serve):
+    """The other one gets a sentence; nobody is written twice."""
+    server = serve(lambda request, number: fluent(request) if number <= 2 else error(401))
+    job = start(PROMPT, 5, seed=1)
+    with pytest.raises(ProviderError):
+        job.wait()
+    refused, server.script = len(server.requests), lambda request, _number: fluent(request)
+    code = f"""
+import sys
+try:
+    sys.stdin.readline()
+    print(len(lab.get({job.id!r}, resume=True).wait()))
+except lab.PersonalabError as error:
+    print(error)
+"""
+    env = {**os.environ, "PERSONALAB_REPLIES": str(replies.current().path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", "import personalab as lab" + code]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": env}
+    racers = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    for racer in racers:
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    told = [racer.communicate(timeout=2 * SOON)[0].strip() for racer in racers]
+    assert "5" in told
+    assert len(server.requests) - refused == 4
+    assert [line for line in told if line != "5" and "take" not in line] == []
+
+
+@pytest.mark.usefixtures("alone")
+def test_an_object_has_to_be_given_again():
+    """A model that no name brings back is asked for in a sentence."""
+
+    class Failing(Fluent):
+        def complete(self, *_asked: Any) -> str:
+            raise ValueError
+
+    job = start(PROMPT, 2, seed=1, model=Failing())
+    with pytest.raises(ProviderError):
+        job.wait()
+    with pytest.raises(RequestError, match="an object") as caught:
+        get(job.id, resume=True)
+    assert caught.value.__notes__ == ["→ give it as model="]
+    assert len(get(job.id, resume=True, model=Fluent()).wait()) == 2
+
+
+def test_a_budget_is_the_job_s_and_not_the_attempt_s(serve):
+    """What is used up is not used again by taking the job up; with a higher limit it goes on."""
+    serve(fluent)
+    job = start(PROMPT, 30, seed=1, max_tokens=6000, prices=(1, 2))
+    with pytest.raises(ProviderError) as caught:
+        job.wait()
+    assert caught.value.category == job.error == "budget_exceeded"
+    used = job.usage.total.tokens
+    assert 0 < used <= 6000
+    with pytest.raises(RequestError, match="has used"):
+        get(job.id, resume=True, max_tokens=used)
+    assert len(get(job.id, resume=True, max_tokens=100_000).wait()) == 30
+    assert job.usage.cost == job.result.usage.cost > 0
+
+
+def test_a_torn_last_line_costs_one_person(serve):
+    """What a killed process was writing is asked for again from the replies; the rest is as it was."""
+    server = serve(lambda request, number: fluent(request) if number <= 4 else error(401))
+    job = start(PROMPT, 5, seed=1)
+    with pytest.raises(ProviderError):
+        job.wait()
+    texts = job._folder.path / "texts.jsonl"
+    texts.write_bytes(texts.read_bytes()[:-9])
+    server.script = lambda request, _number: fluent(request)
+    population = get(job.id, resume=True).wait()
+    jobs._runs.clear()
+    assert Folder(job._folder.path).manuscript().whole().equals(population.frame)
+    assert population == generate(PROMPT, 5, seed=1)
+
+
+# interrupted
+
+
+def test_a_cancelled_job_ends_and_keeps_what_is_written(hold):
+    """Nothing more is sent; it reads failed, and goes on from there when it is taken up."""
+    script = hold(3)
+    job = start(PROMPT, 4, seed=1)
+    assert script.arrived.wait(SOON)
+    sent = len(script.server.requests)
+    job.cancel()
+    with pytest.raises(ProviderError) as caught:
+        job.wait()
+    assert (caught.value.category, job.status, job.error) == ("cancelled", "failed", "cancelled")
+    assert job.to_dict()["error"] == "cancelled"
+    assert len(job.partial) == job.progress.produced
+    assert len(script.server.requests) <= sent + 3  # those that were under way at once
+    script.released.set()
+    assert len(get(job.id, resume=True).wait()) == 4
+
+
+def test_another_process_can_cancel_a_job(hold):
+    """The owner finds the wish in the job's folder."""
+    script = hold(2)
+    job = start(PROMPT, 3, seed=1)
+    assert script.arrived.wait(SOON)
+    _elsewhere(f"lab.get({job.id!r}).cancel()")
+    with pytest.raises(ProviderError):
+        job.wait()
+    assert job.error == "cancelled"
+
+
+def test_a_job_that_another_takes_over_stops_without_a_word(hold):
+    """An owner that was taken for dead, and is not, leaves the folder to who claimed it."""
+    script = hold(2)
+    job = start(PROMPT, 3, seed=1)
+    assert script.arrived.wait(SOON)
+    assert job._folder.claim(1) == 2
+    run = job._run
+    with pytest.raises(BaseException):  # noqa: B017, PT011  # cancelled, whichever way
+        run.future.result(SOON)
+    assert job._folder.state().status == "running"
+
+
+def _killed(script: Holding) -> str:
+    """Start a job in a process of its own, kill that when a request is held back, and give the job's id."""
+    code = f"import personalab as lab, sys\nprint(lab.start({PROMPT!r}, 6, seed=1).id, flush=True)\nsys.stdin.read()"
+    env = {**os.environ, "PERSONALAB_REPLIES": str(replies.current().path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        id_ = process.stdout.readline().strip()
+        assert script.arrived.wait(SOON)
+        process.send_signal(signal.SIGKILL)
+    script.released.set()
+    return id_
+
+
+def test_the_job_of_a_killed_process_is_interrupted_and_pays_once(hold):
+    """It reads failed at once from here; taking it up asks for what was under way or not begun, and nothing else."""
+    script = hold(4)
+    id_ = _killed(script)
+    job = get(id_)
+    assert (job.status, job.error, job.to_dict()["error"]) == ("failed", "interrupted", "interrupted")
+    written, sent = len(job.partial), len(script.server.requests)
+    with pytest.raises(ProviderError) as caught:
+        _ = job.result
+    assert len(caught.value.partial) == written
+    assert len(get(id_, resume=True).wait()) == 6
+    assert len(script.server.requests) - sent <= 6 - written
+    assert len(script.server.requests) <= 1 + 6 + (sent - 1 - written)
+
+
+def test_no_key_is_in_any_file(hold, alone, monkeypatch):
+    """Whatever a failed and a finished job leave behind holds no key."""
+    script = hold()
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-this-is-the-secret")
+    start(PROMPT, 2, seed=1).wait()
+    script.server.script = lambda *_: error(401, "Incorrect API key provided: sk-this-is-the-secret")
+    with pytest.raises(ProviderError):
+        start("others", 2).wait()
+    files = [path for path in alone.parent.rglob("*") if path.is_file()]
+    assert len(files) >= 6
+    assert [path for path in files if b"this-is-the-secret" in path.read_bytes()] == []
