@@ -120,7 +120,7 @@ def test_the_ladder_has_an_end():
         manner = lower(manner)
     assert [step.rung for step in way] == [*RUNGS, "prompt"]
     assert way[-1].left_out == set(OPTIONS)
-    assert [plainer(Manner(rung)).rung for rung in RUNGS] == ["json", "json", "json", "prompt", "prompt"]
+    assert [plainer(Manner(rung)).rung for rung in RUNGS] == ["json", "json", "json", "prompt", "strict"]
 
 
 def test_what_is_not_known_says_where_to_go_on():
@@ -268,6 +268,18 @@ def test_an_odd_answer_does_not_change_a_server_that_is_known(serve, started):
     with pytest.raises(ProviderError, match="did not answer in the form"):
         _ask(connection, sample=1)
     assert asked() == ["strict"] * 4
+
+
+def test_a_server_that_spoke_nonsense_and_recovers_is_asked_as_before(monkeypatch):
+    """One that knows one form alone, and breaks down over another, is asked in that form again."""
+
+    def script(request, number):
+        return "nonsense" if number < 3 else answer_well(request)
+
+    with Server(script) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        assert _ask(llm.connect("openai/m")).age == 1
+    assert [_rung(sent) for sent in server.requests] == ["strict", "strict", "json", "strict"]
 
 
 def test_what_is_refused_in_every_form_is_not_tried_for_ever(monkeypatch):

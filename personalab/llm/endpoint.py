@@ -15,7 +15,6 @@ import os
 import threading
 import traceback
 import weakref
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -86,7 +85,7 @@ class Habits:
         self._general = Manner()
         self._own: dict[Hashable, Manner] = {}
         self._proven: set[Hashable] = set()
-        self._unheeded: Counter[Hashable] = Counter()
+        self._unheeded = 0
         self._vain = 0
 
     def manner(self, schema: Hashable) -> Manner:
@@ -126,6 +125,18 @@ class Habits:
         """Take note that a request was refused in every manner."""
         self._vain += 1
 
+    def retreat(self, schema: Hashable) -> None:
+        """Take note that the server broke down over a request; how it was asked may be why, unless it has worked.
+
+        Parameters
+        ----------
+        schema : hashable
+            As above.
+        """
+        if not self._proven:
+            self._own.pop(schema, None)
+            self._general = Manner(left_out=self._general.left_out)
+
     def learn(self, manner: Manner, schema: Hashable, is_heeded: bool | None) -> None:
         """Take note of an answer.
 
@@ -145,10 +156,10 @@ class Habits:
             manner = replace(manner, rung=current.rung)  # it was an option, and not the form
         if is_heeded:
             self._proven.add(schema)
-        elif is_heeded is False and schema not in self._proven:
-            self._unheeded[schema] += 1
-            if self._unheeded[schema] >= UNHEEDED:
-                self._unheeded[schema], manner = 0, plainer(manner)
+        elif is_heeded is False and not self._proven:
+            self._unheeded += 1
+            if self._unheeded >= UNHEEDED:
+                self._unheeded, manner = 0, plainer(manner)
         self._own[schema] = manner
         if self._proven <= {schema}:
             self._general = manner
@@ -250,6 +261,8 @@ class Endpoint:
                 return reply
             other = _otherwise(manner, sent, reply, question, server.habits)
             if other is None:
+                if reply.fault.category == "provider_error":
+                    server.habits.retreat(question.form)
                 return reply
             manner = other
 

@@ -149,9 +149,11 @@ def plainer(manner: Manner) -> Manner:
     Returns
     -------
     Manner
-        Asked so that a server that knows of no form can answer.
+        Asked so that a server that knows of no form can answer; after the last rung the first one again, because
+        then it was not for the form.
     """
-    return replace(manner, rung="prompt" if manner.rung in ("json", "prompt") else "json")
+    rungs: dict[Rung, Rung] = {"json": "prompt", "prompt": "strict"}
+    return replace(manner, rung=rungs.get(manner.rung, "json"))
 
 
 def heeds(reply: Mapping[str, Any], schema: Mapping[str, Any]) -> bool | None:

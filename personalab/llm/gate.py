@@ -36,6 +36,7 @@ Sign = Literal["busy", "broken", "silent"]
 START = 24  # at once after the first answer, by the steps below; one that bears 8 refuses a tenth of 300 requests
 STEP = 2  # more at once for every answer until the first congestion
 NEAR = 0.75  # of the ceiling; below, the limit rises as it did at first
+FEW = 24  # answers before a small limit rises; a refusal for each rise is then one in 25
 SLOW = 2.0  # times the fastest answer; one that took longer has waited in a queue
 CLUSTER, PART, WINDOW = 4, 1 / 8, 0.5  # refusals, and part of the limit, within so many seconds: no coincidence
 SHARE, RECENT = 0.2, 50  # of those that began when they did, or of so many last ones, that have to be refusals
@@ -45,11 +46,15 @@ REMEMBERED = 200  # failures since the last answer, of which the commonest is to
 
 
 class Cut(NamedTuple):
-    """When the limit was cut down, from what, and what it must not fall below for the same reason."""
+    """When the limit was cut down, from what, and what it must not fall below for the same reason.
+
+    Only one that follows an answer tells how many requests the server bears; without any it bears none.
+    """
 
     when: float
     before: float
     floor: float
+    is_telling: bool
 
 
 class Pace:
@@ -90,7 +95,7 @@ class Pace:
         self._refusals: deque[tuple[float, float]] = deque(maxlen=RANGE)  # when, and when the request had begun
         self._fates: deque[bool] = deque(maxlen=RECENT)  # whether it was a refusal
         self._calm = 0  # rises in a row that no refusal has followed
-        self._cut = Cut(-math.inf, self.limit, self.limit)
+        self._cut = Cut(-math.inf, self.limit, self.limit, False)
         self._in_vain = 0  # troubles in a row without an answer between them
 
     def next_start(self, now: float) -> float:
@@ -151,11 +156,11 @@ class Pace:
         self.limit = min(self.limit, float(self.most))
 
     def _feel(self) -> None:
-        """Rise by one in twice as many answers as are let in at once, then in half as many, and so on while it is calm.
+        """Rise by one in twice as many answers as are let in at once, next time in half as many, as long as it is calm.
 
         So a limit that is right is seldom passed, and one that has become too low is soon left behind.
         """
-        raised = self.limit + min(STEP, 2**self._calm / (2 * self.limit))
+        raised = self.limit + min(STEP, 2**self._calm / max(2 * self.limit, FEW))
         self._calm += math.floor(raised) > math.floor(self.limit)
         self.limit = raised
 
@@ -200,20 +205,19 @@ class Pace:
         before, parts = self.limit, 1 + STEP if math.isinf(self.ceiling) else 2
         floor = max(1.0, math.floor(before / parts))
         self.limit = self._reach = max(floor, min(before, let_in))
-        if not self._in_vain:  # with no answer since the last cut it is no matter of how many are under way
+        self._cut = Cut(now, before, floor, is_telling=not self._in_vain)
+        if self._cut.is_telling:
             self.ceiling = self.limit
-        self._cut = Cut(now, before, floor)
         self._refusals.clear()
         self._fates.clear()
         self._pause(now, wait)
 
     def _correct(self) -> None:
         """Learn from the rest of a cluster that has led to a cut: one more that had not been let in."""
-        if self.limit > self._cut.floor:
-            self.limit -= 1
-            self.ceiling = min(self.ceiling, self.limit)
-        else:  # hardly any were let in: an outage, which does not tell how many the server bears
-            self.ceiling = self._cut.before
+        is_outage = self.limit <= self._cut.floor  # hardly any were let in
+        self.limit = max(self._cut.floor, self.limit - 1)
+        if self._cut.is_telling:
+            self.ceiling = self._cut.before if is_outage else min(self.ceiling, self.limit)
 
     def _pause(self, now: float, wait: float) -> None:
         """Let nothing start for a while; longer each time that no answer came since the last time."""
