@@ -136,7 +136,7 @@ class _Bar:
         options: dict[str, Any] = {"display": False} if is_widget else {"file": sys.stderr}
         is_hidden = not (is_widget or sys.stderr.isatty())
         form = COUNTED if watch.total else UNCOUNTED
-        self._watch, self._total = watch, watch.total
+        self._watch, self._at = watch, (watch.stage, watch.total)
         options |= {"disable": is_hidden, "leave": False, "bar_format": form, "smoothing": 0}
         self._bar: tqdm[Any] = tqdm(total=watch.total, **options)
         self._place = _shown(self._bar) if is_widget else None
@@ -144,11 +144,11 @@ class _Bar:
     def draw(self) -> None:
         """Draw how far it is now."""
         watch, bar = self._watch, self._bar
-        if watch.total != self._total:
-            self._total = watch.total
+        if (watch.stage, watch.total) != self._at:  # time left is told of a stage, not of all
+            self._at = watch.stage, watch.total
             bar.reset(watch.total)
+        bar.n = watch.produced
         bar.set_description_str(watch.stage, refresh=False)
-        bar.update(watch.produced - bar.n)
         bar.set_postfix_str(watch.cost())
 
     def close(self) -> None:

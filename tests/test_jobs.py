@@ -11,9 +11,11 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 from personalab import generate, get, jobs, replies, start
 from personalab.errors import ProviderError, RequestError
@@ -401,3 +403,114 @@ def test_no_key_is_in_any_file(hold, alone, monkeypatch):
     files = [path for path in alone.parent.rglob("*") if path.is_file()]
     assert len(files) >= 6
     assert [path for path in files if b"this-is-the-secret" in path.read_bytes()] == []
+
+
+# in a notebook
+
+
+class Kernel:
+    """A kernel as a notebook has it, whose cells are run one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "PERSONALAB_REPLIES": str(replies.current().path)}
+        self.manager, self.client = start_new_kernel(kernel_name="python3", env=env, cwd=str(folder))
+        self.run("import asyncio, personalab as lab\nfrom personalab import progress\nprogress.DELAY = 0.0")
+
+    def run(self, code: str, meanwhile: Callable[[], object] = lambda: None) -> list[Any]:
+        """Run a cell; what it showed: texts, displays by their kind, and names of errors."""
+        shown: list[Any] = []
+
+        def see(message: dict[str, Any]) -> None:
+            kind, content = message["msg_type"], message["content"]
+            if kind == "stream":
+                shown.append(content["text"].strip())
+            elif kind in ("display_data", "update_display_data", "execute_result"):
+                shown.append((kind, content["data"]))
+            elif kind == "error":
+                shown.append(content["ename"])
+
+        during = threading.Thread(target=meanwhile)
+        during.start()
+        self.client.execute_interactive(code, output_hook=see, timeout=2 * SOON)
+        during.join()
+        return shown
+
+    def kill(self) -> None:
+        """End it as the kernel of a machine that runs out of memory ends."""
+        os.kill(self.manager.provisioner.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel(hold, tmp_path) -> Iterator[Kernel]:
+    """A kernel whose model is the server that `hold` starts first."""
+    hold.script = hold()
+    started = Kernel(tmp_path)
+    yield started
+    started.close()
+
+
+def _hold_next(script: Holding, n: int) -> None:
+    """Hold back the n-th request from now on."""
+    script.arrived.clear()
+    script.released.clear()
+    script.numbers = (len(script.server.requests) + n,)
+
+
+def test_a_notebook_starts_polls_waits_and_awaits(kernel, hold):
+    """Cells go on while a job runs; the bar is gone when it has ended; awaiting leaves the kernel's loop alive."""
+    script = hold.script
+    _hold_next(script, 3)
+    kernel.run(f"job = lab.start({PROMPT!r}, 3, seed=1)")
+    assert script.arrived.wait(SOON)
+    assert kernel.run("print(job.status, job.progress.total)") == ["running 3"]
+    *bars, (_, result) = kernel.run("len(job.wait())", script.released.set)
+    assert result == {"text/plain": "3"}
+    assert [kind for kind, _ in bars] == ["display_data", "update_display_data"][: len(bars)]
+    assert bars[-1:] in ([], [("update_display_data", {"text/plain": ""})])
+    code = "asyncio.get_running_loop().call_soon(print, 'alive')\nprint(len(await lab.start('others', 2, seed=1)))"
+    assert kernel.run(code) == ["alive\n2"] or kernel.run("1")
+
+
+@pytest.mark.parametrize("cell", ["job.wait()", "await job", f"lab.generate({PROMPT!r}, 40, seed=1)"])
+def test_an_interrupt_ends_what_a_cell_waits_for(kernel, hold, cell):
+    """Nothing more is sent, what is written is kept, and the job reads cancelled."""
+    script = hold.script
+    _hold_next(script, 4)
+    kernel.run(f"job = lab.start({PROMPT!r}, 40, seed=1)" if "job" in cell else "job = None")
+    seen: list[int] = []
+
+    def interrupt() -> None:
+        assert script.arrived.wait(SOON)
+        kernel.manager.interrupt_kernel()
+
+    assert kernel.run(cell, interrupt)[-1] in ("KeyboardInterrupt", "CancelledError")
+    kernel.run("job and asyncio.run_coroutine_threadsafe(asyncio.sleep(0), lab.llm.background.loop()).result()")
+    seen.append(len(script.server.requests))
+    script.released.set()
+    if "job" in cell:
+        [told] = kernel.run("job._run.ended()\nprint(job.status, job.error, len(job.partial) == job.progress.produced)")
+        assert told == "failed cancelled True"
+    kernel.run("'what would have been sent by now'")
+    assert len(script.server.requests) == seen[0]
+
+
+def test_the_job_of_a_killed_kernel_is_taken_up_by_another(kernel, hold):
+    """It reads interrupted at once from here, and goes on from what was written."""
+    script = hold.script
+    _hold_next(script, 5)
+    [id_] = kernel.run(f"print(lab.start({PROMPT!r}, 6, seed=1).id)")
+    assert script.arrived.wait(SOON)
+    kernel.kill()
+    script.released.set()
+    job = get(id_)
+    while job.status == "running":  # the system takes a moment to end a process
+        pass
+    assert (job.status, job.error) == ("failed", "interrupted")
+    missing, sent = 6 - len(job.partial), len(script.server.requests)
+    assert len(get(id_, resume=True).wait()) == 6
+    assert len(script.server.requests) - sent <= missing

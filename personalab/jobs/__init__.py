@@ -401,10 +401,10 @@ class Job:
         """Wait in a running loop without holding it up; when that is cancelled, so is a job of this process."""
         run = self._run
         try:
-            if run:
-                await asyncio.wait([asyncio.wrap_future(run.future)])
-            while not run and self.status not in TERMINAL:
-                await asyncio.sleep(PULSE)
+            ending = asyncio.wrap_future(run.future) if run else None
+            # Looking now and then wakes a kernel's loop, which else would sleep through an interrupt.
+            while not (ending.done() if ending else self.status in TERMINAL):
+                await (asyncio.wait([ending], timeout=PULSE) if ending else asyncio.sleep(PULSE))
         except asyncio.CancelledError:
             if run:
                 run.cancel()
