@@ -196,6 +196,17 @@ class Job:
         return self._folder.path.name
 
     @property
+    def prompt(self) -> str:
+        """Who the population is.
+
+        Returns
+        -------
+        str
+            The sentence it was started with.
+        """
+        return str(self._state().call["prompt"])
+
+    @property
     def status(self) -> Status:
         """Where the job is in its life.
 
