@@ -1,8 +1,8 @@
 """The command line: a thin front to the library.
 
-``personalab generate | infer | sample | report | check | jobs | job``. What was asked for goes to standard output, as text for
-people or with ``--json`` for machines; progress and errors go to standard error. The exit code is 0 when it worked,
-1 when it failed, and 2 when the call was wrong.
+``personalab generate | infer | sample | report | check | jobs | job``. What was asked for goes to standard output, as
+text for people or with ``--json`` for machines; progress and errors go to standard error. The exit code is 0 when it
+worked, 1 when it failed, and 2 when the call was wrong.
 """
 
 from __future__ import annotations
@@ -147,7 +147,10 @@ def _add_budget(command: argparse.ArgumentParser) -> None:
 
 
 def _prices(text: str) -> tuple[float, float]:
-    prompt, answer = map(float, text.split(","))
+    try:
+        prompt, answer = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers with a comma between them") from None
     return prompt, answer
 
 

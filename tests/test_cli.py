@@ -151,7 +151,7 @@ def _files(folder: Path) -> None:
      (["generate", "x", "--grounding", "web"], 2), (["generate", "x", "--out", "empty.csv"], 2),
      (["generate", "x", "--seed", "-1"], 2), (["infer", " "], 2), (["infer", "x", "--out", "bp.txt"], 2),
      (["generate", "x", "--model", "nobody/knows"], 2), (["generate", "x", "--max-tokens", "0"], 2),
-     (["generate", "x", "--max-cost", "1"], 2), (["infer", "x", "--prices", "-1,2"], 2), (["job", "x"], 2),
+     (["generate", "x", "--max-cost", "1"], 2), (["infer", "x", "--prices=-1,2"], 2), (["job", "x"], 2),
      (["job", "../calls", "--resume"], 2), (["job", "8f2c1a7d-9e2b-4f42-9344-0df65f73e5d1", "--cancel"], 2)],
 )  # fmt: skip
 def test_a_wrong_call_is_a_sentence_and_a_code(serve, call, code, capsys, tmp_path):
