@@ -64,8 +64,26 @@ def start(
 
     Parameters
     ----------
-    prompt, count, grounding, seed, model, method, rounding, max_tokens, max_cost, prices
-        As for `generate`.
+    prompt : str
+        Who the population is.
+    count : int
+        How many personas.
+    grounding : {"off"}
+        As for `generate`, like all that follow.
+    seed : int, optional
+        Fixes the draw.
+    model : str or Model, optional
+        Which model infers and writes. An object has to be given again to `get` when the job is taken up.
+    method : {"balanced", "quota", "iid"}, optional
+        How people are drawn.
+    rounding : {"nearest", "unbiased"}
+        How shares become counts.
+    max_tokens : int, optional
+        The most tokens that the job may use, however often it is taken up.
+    max_cost : float, optional
+        The most money that it may use, in the currency of `prices`.
+    prices : tuple of float, optional
+        What a million prompt tokens and a million completion tokens cost.
 
     Returns
     -------
@@ -118,8 +136,10 @@ def get(
         Take up a job that has failed, was cancelled, or whose process is gone. Of two who do so at once, one does.
     model : str or Model, optional
         When it is taken up: another model than before. Needed where the model was an object.
-    max_tokens, max_cost : optional
-        When it is taken up: other limits than before, for all that the job uses from its first beginning.
+    max_tokens : int, optional
+        When it is taken up: another limit than before, for all that the job uses from its first beginning.
+    max_cost : float, optional
+        The same for money.
 
     Returns
     -------
@@ -131,6 +151,14 @@ def get(
     RequestError
         If there is no such job here, or it cannot be taken up: somebody works on it, its budget is used up, or its
         model was an object.
+
+    Examples
+    --------
+    >>> try:
+    ...     get("the one from yesterday")
+    ... except ValueError as error:
+    ...     print(error)
+    'the one from yesterday' is no job's id, which is a UUID
     """
     folder = _folder(id)
     job = Job(folder)
