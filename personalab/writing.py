@@ -115,6 +115,7 @@ async def write_with(manuscript: Manuscript, connection: Connection, watch: Watc
     try:
         await _all(author, manuscript, manuscript.bare, manuscript.task, done=watch.advance)
         for number in range(1, ROUNDS + 1):
+            watch.begin("checking the texts")
             again = await asyncio.to_thread(manuscript.doubles)
             if not again:
                 break
@@ -123,6 +124,7 @@ async def write_with(manuscript: Manuscript, connection: Connection, watch: Watc
     except ProviderError as error:
         error.partial = await asyncio.to_thread(manuscript.so_far)
         raise
+    watch.begin("checking the texts")
     return await asyncio.to_thread(manuscript.whole)
 
 
