@@ -42,7 +42,7 @@ def test_two_equal_questions_at_once_are_one_request(serve):
 
 def test_a_failure_is_one_connections_own(serve):
     """Who asked over the same connection shares it; another connection tries for itself."""
-    server = serve(lambda _request, n: error(400) if n == 1 else GOOD)
+    server = serve(lambda _request, n: error(404) if n == 1 else GOOD)
     first, second = llm.connect("openai/m"), llm.connect("openai/m")
     failed, failed_too, answered = llm.run(_both(first, first, second))
     assert isinstance(failed, ProviderError)

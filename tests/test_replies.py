@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import multiprocessing
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from personalab import replies
+from personalab import llm, replies
 from personalab.errors import ProviderError, RequestError
 from personalab.replies import Replies
+from tests.server import Server, answer_well
 
 REQUEST = {"model": "m", "messages": [{"role": "user", "content": "Grüße"}], "schema": {}, "sample": 0}
 REPLY = {"content": "ja", "finish_reason": "stop", "refusal": None, "usage": {"prompt_tokens": 1}}
@@ -161,3 +169,150 @@ def test_a_place_that_cannot_be_written_is_said_to_be(tmp_path):
 def test_the_repr_is_the_call(tmp_path):
     """A store shows how it was opened."""
     assert repr(Replies(tmp_path)) == f"Replies({str(tmp_path)!r}, mode='auto')"
+
+
+# what others write, and what cannot be read
+
+
+def test_what_another_process_has_written_is_found(tmp_path):
+    """A store that misses a reply looks at what was added to the files since, in new ones and in known ones."""
+    store, other = Replies(tmp_path), Replies(tmp_path)
+    for sample in range(3):
+        request = {**REQUEST, "sample": sample}
+        assert store.get(request) is None
+        other.put(request, REPLY)
+        assert store.get(request) == REPLY
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_line_that_is_being_written_is_read_once_it_is_whole(tmp_path):
+    """Half of it is no reply yet, and no damage either once the rest has come."""
+    path = tmp_path / "study.jsonl"
+    Replies(path).put(REQUEST, REPLY)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    store = Replies(path)
+    assert store.get(REQUEST) is None
+    with path.open("ab") as file:
+        file.write(whole[100:])
+    assert store.get(REQUEST) == REPLY
+
+
+def test_a_file_that_was_replaced_is_read_from_its_beginning(tmp_path):
+    """As a checkout of another version does it."""
+    path = tmp_path / "study.jsonl"
+    store = Replies(path)
+    store.put(REQUEST, REPLY)
+    assert store.get({**REQUEST, "sample": 1}) is None
+    Replies(tmp_path / "new.jsonl").put({**REQUEST, "sample": 1}, REPLY)
+    (tmp_path / "new.jsonl").replace(path)
+    assert store.get({**REQUEST, "sample": 1}) == REPLY
+
+
+def test_a_last_line_without_its_end_is_read(tmp_path):
+    """As editors leave it."""
+    path = tmp_path / "study.jsonl"
+    Replies(path).put(REQUEST, REPLY)
+    path.write_bytes(path.read_bytes().rstrip())
+    assert Replies(path, "replay").get(REQUEST) == REPLY
+
+
+ODD = [b"3", b"[]", b"null", b'"note"', b"[" * 100_000, b'{"key": []}', b'{"key": "k", "reply": 7}', b"\0\xff", b"{}"]
+
+
+@pytest.mark.parametrize("line", ODD, ids=range(len(ODD)))
+def test_a_line_that_is_none_of_ours_is_passed_over(tmp_path, line):
+    """Whatever it is, it is counted, and the replies around it are there."""
+    path = tmp_path / "study.jsonl"
+    path.write_bytes(line + b"\n")
+    Replies(path).put(REQUEST, REPLY)
+    store = Replies(path, "replay")
+    assert store.get(REQUEST) == REPLY
+    with pytest.raises(ProviderError, match="holds 1 replies; 1 of its lines could not be read"):
+        store.get({**REQUEST, "sample": 1})
+
+
+@pytest.mark.parametrize("mode", replies.MODES)
+def test_what_cannot_be_read_is_said_to_be(tmp_path, mode):
+    """A folder by a file's name, a link that leads nowhere but to itself, a file by a folder's name."""
+    (tmp_path / "calls" / "odd.jsonl").mkdir(parents=True)
+    (tmp_path / "loop.jsonl").symlink_to(tmp_path / "loop.jsonl")
+    (tmp_path / "file").write_text("")
+    for place, why in (("calls", "it is a folder"), ("calls/odd.jsonl", "it is a folder"), ("loop.jsonl", "Too many")):
+        with pytest.raises(RequestError, match=f"cannot be read from .*: {why}") as caught:
+            len(Replies(tmp_path / place, mode))
+        assert "choose a folder, or a file whose name ends in .jsonl" in caught.value.__notes__[0]
+    with pytest.raises(RequestError, match=r"cannot be read from .*file': Not a directory"):
+        len(Replies(tmp_path / "file", mode))
+
+
+FULL = """
+import resource, sys
+from personalab import errors, replies
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+store = replies.Replies(sys.argv[1])
+try:
+    for sample in range(9): store.put({"model": "m", "sample": sample}, {"content": "x" * 300})
+except errors.RequestError as error:
+    print(len(store), error)
+"""
+
+
+def _environment():
+    return {**os.environ, "PYTHONPATH": str(Path(replies.__file__).parents[1])}
+
+
+def test_a_disk_that_is_full_is_said_to_be(tmp_path):
+    """Half a line is not taken for a reply, neither by who wrote it nor by who reads it."""
+    place = tmp_path / "study.jsonl"
+    run = [sys.executable, "-W", "error", "-c", FULL, str(place)]
+    done = subprocess.run(run, env=_environment(), capture_output=True, text=True, check=True)
+    kept, told = done.stdout.split(maxsplit=1)
+    assert told.startswith(f"replies cannot be kept in {str(place)!r}: ")
+    assert len(Replies(place)) == int(kept) > 0
+
+
+# killed
+
+
+class Person(BaseModel):
+    """Someone."""
+
+    name: str
+
+
+def _ask_many(url, folder):
+    os.environ |= {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "k", "PERSONALAB_CONCURRENCY": str(AT_ONCE)}
+    os.environ |= {"PERSONALAB_REPLIES": str(folder)}
+    connection = llm.connect("openai/m")
+
+    async def ask_all():
+        asked = ([{"role": "user", "content": f"number {n}"}] for n in range(CALLS))
+        await asyncio.gather(*(connection.ask(messages, Person) for messages in asked))
+
+    llm.run(ask_all())
+
+
+CALLS, AT_ONCE = 120, 8
+
+
+def test_a_run_that_is_killed_pays_twice_for_what_was_under_way_at_most(tmp_path):
+    """After three kills in the midst of it the rest is asked for, and no more."""
+    running, dice = [], random.Random(5)
+    kills = {dice.randint(first, first + 10) for first in (10, 40, 70)}  # by the number of the request
+
+    def script(request, number):
+        if number in kills:
+            running[-1].kill()
+        return answer_well(request)
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["openai", "personalab.llm"])  # the slow part, once for all of them
+    with Server(script) as server:
+        while not running or running[-1].exitcode:
+            running.append(context.Process(target=_ask_many, args=(server.base_url, tmp_path / "calls")))
+            running[-1].start()
+            running[-1].join()
+    assert len(running) == 4
+    assert len(Replies(tmp_path / "calls")) == CALLS
+    assert 0 <= len(server.requests) - CALLS <= 3 * AT_ONCE

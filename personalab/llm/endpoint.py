@@ -11,12 +11,10 @@ busy.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 import traceback
 import weakref
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -26,7 +24,7 @@ from personalab.llm.background import kept
 from personalab.llm.faults import Fault, classify, pause, refused_parameter, said
 from personalab.llm.forms import RUNGS, Manner, heeds, lower, plainer, read, wire, without
 from personalab.llm.gate import Gate
-from personalab.llm.masking import masked
+from personalab.llm.masking import mask_logs, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -42,7 +40,7 @@ VAIN = 2  # requests that were refused in every manner before others are spared 
 _GOLDEN = 0.618033988749895  # multiples of the golden ratio spread most evenly over [0, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Place:
     """Where a model is.
 
@@ -53,12 +51,15 @@ class Place:
     model : str
         What the server calls the model.
     api_key : str
-        The key, kept out of the repr.
+        The key, kept out of the repr like whatever stands before the server's name.
     """
 
     base_url: str
     model: str
-    api_key: str = field(repr=False)
+    api_key: str
+
+    def __repr__(self) -> str:
+        return f"Place({self.model!r} at {self.host})"
 
     @property
     def host(self) -> str:
@@ -84,7 +85,7 @@ class Habits:
         self._general = Manner()
         self._own: dict[Hashable, Manner] = {}
         self._proven: set[Hashable] = set()
-        self._unheeded: Counter[Hashable] = Counter()
+        self._unheeded = 0
         self._vain = 0
 
     def manner(self, schema: Hashable) -> Manner:
@@ -124,6 +125,18 @@ class Habits:
         """Take note that a request was refused in every manner."""
         self._vain += 1
 
+    def retreat(self, schema: Hashable) -> None:
+        """Take note that the server broke down over a request; how it was asked may be why, unless it has worked.
+
+        Parameters
+        ----------
+        schema : hashable
+            As above.
+        """
+        if not self._proven:
+            self._own.pop(schema, None)
+            self._general = Manner(left_out=self._general.left_out)
+
     def learn(self, manner: Manner, schema: Hashable, is_heeded: bool | None) -> None:
         """Take note of an answer.
 
@@ -143,10 +156,10 @@ class Habits:
             manner = replace(manner, rung=current.rung)  # it was an option, and not the form
         if is_heeded:
             self._proven.add(schema)
-        elif is_heeded is False and schema not in self._proven:
-            self._unheeded[schema] += 1
-            if self._unheeded[schema] >= UNHEEDED:
-                self._unheeded[schema], manner = 0, plainer(manner)
+        elif is_heeded is False and not self._proven:
+            self._unheeded += 1
+            if self._unheeded >= UNHEEDED:
+                self._unheeded, manner = 0, plainer(manner)
         self._own[schema] = manner
         if self._proven <= {schema}:
             self._general = manner
@@ -228,18 +241,30 @@ class Endpoint:
 
     async def _asked(self, question: _Question, place: Place, server: Server, client: AsyncOpenAI) -> dict[str, Any]:
         """Send a question until it is answered, or there is no point in sending it again."""
-        manner: Manner | None = None
         while True:
-            asked = manner or server.habits.manner(question.form)
-            sent = wire(question.request, question.name, place.model, asked, is_seeded=self.is_seeded)
             async with server.gate.slot(question.ticket) as slot:  # free again before anybody sleeps
-                reply = await self._send(client, sent, slot, place, server.gate.has_answered)
+                reply = await self._in_some_form(question, place, server, client, slot)
             if not isinstance(reply, _Failure):
-                server.habits.learn(asked, question.form, heeds(reply, question.request["schema"]))
                 return reply
-            manner = _otherwise(asked, sent, reply, question, server.habits)
-            if manner is None:
-                await self._wait(question.refusal or reply, question, place, server.gate)
+            await self._wait(question.refusal or reply, question, place, server.gate)
+
+    async def _in_some_form(
+        self, question: _Question, place: Place, server: Server, client: AsyncOpenAI, slot: Slot
+    ) -> dict[str, Any] | _Failure:
+        """Send a question in the form that the server takes, which may have to be found."""
+        manner = server.habits.manner(question.form)
+        while True:
+            sent = wire(question.request, question.name, place.model, manner, is_seeded=self.is_seeded)
+            reply = await self._send(client, sent, slot, place, server.gate.has_answered)
+            if not isinstance(reply, _Failure):
+                server.habits.learn(manner, question.form, heeds(reply, question.request["schema"]))
+                return reply
+            other = _otherwise(manner, sent, reply, question, server.habits)
+            if other is None:
+                if reply.fault.category == "provider_error":
+                    server.habits.retreat(question.form)
+                return reply
+            manner = other
 
     async def _send(
         self, client: AsyncOpenAI, sent: dict[str, Any], slot: Slot, place: Place, has_answered: bool
@@ -307,11 +332,12 @@ class Endpoint:
         return replace(fault, message=f"{fault.message}, and no answer came for {self.stall:g} s")
 
 
-class _Failure(NamedTuple):
-    """Why sending failed, and with which exception."""
+@dataclass(frozen=True)
+class _Failure:
+    """Why sending failed, and with which exception, which may repeat what was sent."""
 
     fault: Fault
-    error: Exception
+    error: Exception = field(repr=False)
 
 
 class _Question:
@@ -353,14 +379,14 @@ def _told(fault: Fault, error: Exception, place: Place) -> Fault:
 def _client(place: Place, timeout: float) -> AsyncOpenAI:
     import openai
 
-    for name in ("openai", "httpx", "httpx2"):  # they tell of every request, unless the user chose a level
-        if logging.getLogger(name).level == logging.NOTSET:
-            logging.getLogger(name).setLevel(logging.WARNING)
+    mask_logs(place.api_key)
     seconds = openai.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout))
-    options: dict[str, Any] = {"max_retries": 0, "timeout": seconds}
-    if urlsplit(place.base_url).hostname in _LOOPBACK:  # a proxy cannot reach this machine's own servers
-        options["http_client"] = openai.DefaultAsyncHttpxClient(trust_env=False, timeout=seconds)
-    return openai.AsyncOpenAI(base_url=place.base_url, api_key=place.api_key, **options)
+    is_here = urlsplit(place.base_url).hostname in _LOOPBACK  # a proxy cannot reach this machine's own servers
+    # a redirect would take the prompts to a server that nobody has named
+    http = openai.DefaultAsyncHttpxClient(trust_env=not is_here, timeout=seconds, follow_redirects=False)
+    return openai.AsyncOpenAI(
+        base_url=place.base_url, api_key=place.api_key, max_retries=0, timeout=seconds, http_client=http
+    )
 
 
 def _hang_up(client: AsyncOpenAI, loop: asyncio.AbstractEventLoop) -> None:

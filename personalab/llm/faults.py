@@ -305,6 +305,8 @@ def _status(error: Any, model: str, host: str, has_answered: bool) -> Fault:
     """Read an HTTP status, and the code in the body where the status says too little."""
     status, words = error.status_code, {str(error.code), str(error.type)}
     after = retry_after(error.response.headers)
+    if 300 <= status < 400:
+        return _redirect(error, host)
     if words & _NO_CREDIT or status == 402:
         message = f"the account at {host} has no credit left"
         return Fault("quota_exceeded", message, "top it up, or name another model", is_final=True)
@@ -326,6 +328,15 @@ def _status(error: Any, model: str, host: str, has_answered: bool) -> Fault:
     message = f"{host} could not serve the request (HTTP {status})"
     is_unclear = status in _BAD_REQUEST and not words & _LONG
     return Fault("provider_error", message, hint, sends, after, is_unclear=is_unclear)
+
+
+def _redirect(error: Any, host: str) -> Fault:
+    """Go where the user says, and nowhere else: neither key nor prompts are sent on."""
+    there = re.match(r"https?://(?:[^/@]*@)?([\w.-]+)", error.response.headers.get("location", ""))
+    named = there[1] if there else "another address"
+    message = f"{host} wants the request sent on to {named} (HTTP {error.status_code}), which was not done"
+    hint = "if you trust it, set the address it wants, for OpenAI-compatible servers in OPENAI_BASE_URL"
+    return Fault("config_error", message, hint, is_final=True)
 
 
 def _connection(error: Exception, host: str) -> Fault:

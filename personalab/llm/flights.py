@@ -10,6 +10,7 @@ answer can still come in and be kept.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -60,6 +61,7 @@ async def fly(key: Hashable, owner: object, work: Callable[[], Coroutine[Any, An
     >>> asyncio.run(twice())
     [Landed(result=42, is_own=True), Landed(result=42, is_own=False)]
     """
+    key = os.getpid(), key  # a forked child has none of the flights
     while True:
         with _lock:
             is_own = key not in _under_way

@@ -149,9 +149,11 @@ def plainer(manner: Manner) -> Manner:
     Returns
     -------
     Manner
-        Asked so that a server that knows of no form can answer.
+        Asked so that a server that knows of no form can answer; after the last rung the first one again, because
+        then it was not for the form.
     """
-    return replace(manner, rung="prompt" if manner.rung in ("json", "prompt") else "json")
+    rungs: dict[Rung, Rung] = {"json": "prompt", "prompt": "strict"}
+    return replace(manner, rung=rungs.get(manner.rung, "json"))
 
 
 def heeds(reply: Mapping[str, Any], schema: Mapping[str, Any]) -> bool | None:
@@ -206,13 +208,11 @@ def read(body: Any) -> dict[str, Any]:
     except (TypeError, LookupError, AttributeError):
         raise ValueError("the answer is no chat completion") from None
     reason = choice.get("finish_reason")
-    counts = body.get("usage")
-    counts = counts if isinstance(counts, dict) else {}
     return {
         "content": _text(content),
         "finish_reason": "stop" if reason in (None, "tool_calls", "function_call") else str(reason),
         "refusal": _text(refusal) or None,
-        "usage": {name: _count(counts.get(name)) for name in ("prompt_tokens", "completion_tokens")},
+        "usage": _usage(body.get("usage")),
     }
 
 
@@ -287,6 +287,15 @@ def _text(content: Any) -> str:
         content = json.dumps(content, ensure_ascii=False)
     text = content if isinstance(content, str) else "" if content is None else str(content)
     return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _usage(told: Any) -> dict[str, int]:
+    """The tokens of an answer, and how many of the prompt's the server had read before, where it says so."""
+    counts = told if isinstance(told, dict) else {}
+    details = counts.get("prompt_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+    usage = {name: _count(counts.get(name)) for name in ("prompt_tokens", "completion_tokens")}
+    return usage | ({"cached_tokens": cached} if cached else {})
 
 
 def _count(count: Any) -> int:

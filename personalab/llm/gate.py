@@ -33,21 +33,28 @@ if TYPE_CHECKING:
 
 Sign = Literal["busy", "broken", "silent"]
 
-START = 16  # at once after the first answer; small servers bear it, and large ones are reached in three steps
+START = 24  # at once after the first answer, by the steps below; one that bears 8 refuses a tenth of 300 requests
 STEP = 2  # more at once for every answer until the first congestion
 NEAR = 0.75  # of the ceiling; below, the limit rises as it did at first
+FEW = 24  # answers before a small limit rises; a refusal for each rise is then one in 25
 SLOW = 2.0  # times the fastest answer; one that took longer has waited in a queue
-CLUSTER, WINDOW = 4, 0.5  # refusals within so many seconds that are no coincidence
-SHARE, RECENT = 0.2, 50  # of the answers in that window, or of so many last ones, that have to be refusals
+CLUSTER, PART, WINDOW = 4, 1 / 8, 0.5  # refusals, and part of the limit, within so many seconds: no coincidence
+SHARE, RECENT = 0.2, 50  # of those that began when they did, or of so many last ones, that have to be refusals
+BURST, SPELL = 8, 0.03  # more requests at once, and seconds until so many more: a refusal has come by then
+RANGE = 512  # starts that are remembered
 REMEMBERED = 200  # failures since the last answer, of which the commonest is told when all is given up
 
 
 class Cut(NamedTuple):
-    """When the limit was cut down, from what, and what it must not fall below for the same reason."""
+    """When the limit was cut down, from what, and what it must not fall below for the same reason.
+
+    Only one that follows an answer tells how many requests the server bears; without any it bears none.
+    """
 
     when: float
     before: float
     floor: float
+    is_telling: bool
 
 
 class Pace:
@@ -81,13 +88,18 @@ class Pace:
         self.under_way = 0
         self.ceiling = math.inf
         self.opens = -math.inf
+        self._reach = self.limit  # follows the limit in small steps
+        self._stepped = -math.inf
         self._fastest = math.inf
-        self._recent: deque[tuple[float, bool]] = deque(maxlen=RECENT)  # when, and whether it was a refusal
-        self._cut = Cut(-math.inf, self.limit, self.limit)
+        self._starts: deque[float] = deque(maxlen=RANGE)
+        self._refusals: deque[tuple[float, float]] = deque(maxlen=RANGE)  # when, and when the request had begun
+        self._fates: deque[bool] = deque(maxlen=RECENT)  # whether it was a refusal
+        self._calm = 0  # rises in a row that no refusal has followed
+        self._cut = Cut(-math.inf, self.limit, self.limit, False)
         self._in_vain = 0  # troubles in a row without an answer between them
 
-    def may_start(self, now: float) -> bool:
-        """Say whether a request may start.
+    def next_start(self, now: float) -> float:
+        """Say when a request may start.
 
         Parameters
         ----------
@@ -96,14 +108,26 @@ class Pace:
 
         Returns
         -------
-        bool
-            Whether there is room, and no pause.
+        float
+            At the latest now when there is room; infinite when one that is under way has to end before.
         """
-        return now >= self.opens and self.under_way < min(self.limit, self.most)
+        limit = min(self.limit, self.most)
+        if self.under_way >= limit:
+            return math.inf
+        if now >= self._stepped + SPELL and self._reach < limit:
+            self._reach, self._stepped = min(limit, self._reach + BURST), now
+        return max(self.opens, now if self.under_way < self._reach else self._stepped + SPELL)
 
-    def start(self) -> None:
-        """Count a request that starts."""
+    def start(self, now: float) -> None:
+        """Count a request that starts.
+
+        Parameters
+        ----------
+        now : float
+            When it starts, which is what it has to be known by later.
+        """
         self.under_way += 1
+        self._starts.append(now)
 
     def end(self) -> None:
         """Count a request that has ended in a way that tells nothing of the server's state."""
@@ -119,17 +143,26 @@ class Pace:
         """
         was_full = self.under_way >= math.floor(self.limit)
         self.under_way -= 1
-        self._recent.append((now, False))
+        self._fates.append(False)
         self._in_vain = 0
         seconds = now - began
         self._fastest = min(self._fastest, seconds)
         if not self.has_answered:
             self.has_answered, self.limit = True, float(min(START, self.most))
-        elif was_full and self.limit >= NEAR * self.ceiling:  # what has been found is felt out
-            self.limit += 1 / (2 * self.limit)
+        elif was_full and self.limit >= NEAR * self.ceiling:
+            self._feel()
         elif was_full and seconds <= SLOW * self._fastest:
             self.limit += STEP
         self.limit = min(self.limit, float(self.most))
+
+    def _feel(self) -> None:
+        """Rise by one in twice as many answers as are let in at once, next time in half as many, as long as it is calm.
+
+        So a limit that is right is seldom passed, and one that has become too low is soon left behind.
+        """
+        raised = self.limit + min(STEP, 2**self._calm / max(2 * self.limit, FEW))
+        self._calm += math.floor(raised) > math.floor(self.limit)
+        self.limit = raised
 
     def refused(self, now: float, began: float, sign: Sign = "busy", wait: float = 0.0) -> None:
         """Take note of a refusal, or of another sign that the server has more than it bears.
@@ -149,40 +182,42 @@ class Pace:
         elif began < self._cut.when:
             self._correct()
         else:
-            self._recent.append((now, True))
+            self._calm = 0
+            self._fates.append(True)
+            self._refusals.append((now, began))
             if self._is_congested(now):
                 self._cut_down(now, sign, wait)
             elif sign == "busy" and self.limit >= self.ceiling:
                 self.limit = max(1.0, self.limit - 1)
 
     def _is_congested(self, now: float) -> bool:
-        """Whether refusals come in a cluster."""
-        window = [is_refusal for when, is_refusal in self._recent if when > now - WINDOW]
-        cluster = min(CLUSTER, math.floor(self.limit))
-        if sum(window) >= cluster and sum(window) >= SHARE * len(window):
+        """Whether refusals come in a cluster, not counting how long answers take, which refusals do not."""
+        begun = [began for when, began in self._refusals if when > now - WINDOW]
+        cluster = min(max(CLUSTER, PART * self.limit), math.floor(self.limit))
+        among = sum(min(begun) <= start <= max(begun) for start in self._starts)
+        if len(begun) >= cluster and len(begun) >= SHARE * among:
             return True
-        refusals = sum(is_refusal for _, is_refusal in self._recent)
-        return len(self._recent) == RECENT and refusals > SHARE * RECENT
+        return len(self._fates) == RECENT and sum(self._fates) > SHARE * RECENT
 
     def _cut_down(self, now: float, sign: Sign, wait: float) -> None:
         """Fall to what the server has let in, as far as one knows, or to what the last rise began from."""
         let_in = 0 if sign == "silent" else self.under_way
         before, parts = self.limit, 1 + STEP if math.isinf(self.ceiling) else 2
         floor = max(1.0, math.floor(before / parts))
-        self.limit = max(floor, min(before, let_in))
-        if not self._in_vain:  # with no answer since the last cut it is no matter of how many are under way
+        self.limit = self._reach = max(floor, min(before, let_in))
+        self._cut = Cut(now, before, floor, is_telling=not self._in_vain)
+        if self._cut.is_telling:
             self.ceiling = self.limit
-        self._cut = Cut(now, before, floor)
-        self._recent.clear()
+        self._refusals.clear()
+        self._fates.clear()
         self._pause(now, wait)
 
     def _correct(self) -> None:
         """Learn from the rest of a cluster that has led to a cut: one more that had not been let in."""
-        if self.limit > self._cut.floor:
-            self.limit -= 1
-            self.ceiling = min(self.ceiling, self.limit)
-        else:  # hardly any were let in: an outage, which does not tell how many the server bears
-            self.ceiling = self._cut.before
+        is_outage = self.limit <= self._cut.floor  # hardly any were let in
+        self.limit = max(self._cut.floor, self.limit - 1)
+        if self._cut.is_telling:
+            self.ceiling = self._cut.before if is_outage else min(self.ceiling, self.limit)
 
     def _pause(self, now: float, wait: float) -> None:
         """Let nothing start for a while; longer each time that no answer came since the last time."""
@@ -198,11 +233,13 @@ class Slot:
     ----------
     gate : Gate
         Whose slot it is.
+    began : float
+        When the request was let in.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, began: float) -> None:
         self._gate = gate
-        self._began = time.monotonic()
+        self._began = began
         self._is_open = True
 
     def answered(self) -> None:
@@ -259,8 +296,8 @@ class Gate:
         self._pace = Pace(most, is_known=is_known)
         self._lock = threading.RLock()  # requests may come from the loops of several threads
         self._tickets = itertools.count()
-        self._waiting: list[tuple[int, int, asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
-        self._alarm = -math.inf  # the end of a pause for which somebody is going to look
+        self._waiting: list[tuple[int, int, asyncio.AbstractEventLoop, asyncio.Future[float]]] = []
+        self._alarm = -math.inf  # when somebody is going to look again
         self._watched: dict[asyncio.Timeout, tuple[float, asyncio.AbstractEventLoop]] = {}
         self._watches: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._progress = 0.0
@@ -329,8 +366,7 @@ class Gate:
         Slot
             To be told what became of the request.
         """
-        await self._enter(self.ticket() if ticket is None else ticket)
-        slot = Slot(self)
+        slot = Slot(self, await self._enter(self.ticket() if ticket is None else ticket))
         try:
             yield slot
         finally:
@@ -396,40 +432,40 @@ class Gate:
         self._progress = time.monotonic()
         self.faults.clear()
 
-    async def _enter(self, ticket: int) -> None:
-        """Wait in the queue."""
+    async def _enter(self, ticket: int) -> float:
+        """Wait in the queue, and return when the request was let in."""
         loop = asyncio.get_running_loop()
-        admitted: asyncio.Future[None] = loop.create_future()
+        admitted: asyncio.Future[float] = loop.create_future()
         with self._lock:
             heapq.heappush(self._waiting, (ticket, next(self._tickets), loop, admitted))
             self._admit()
         try:
-            await admitted
+            return await admitted
         except asyncio.CancelledError:
             if admitted.done() and not admitted.cancelled():  # cancelled between being let in and going on
                 self.note(lambda pace, _now: pace.end())
             raise
 
     def _admit(self) -> None:
-        """Let requests start as long as there is room; in a pause, look again at its end."""
+        """Let requests start as long as there is room; where only time makes room, look again then."""
         now = time.monotonic()
-        while self._waiting and self._pace.may_start(now):
+        while self._waiting and self._pace.next_start(now) <= now:
             _, _, loop, admitted = heapq.heappop(self._waiting)
-            self._pace.start()
-            self._let_in(loop, admitted)
-        opens = self._pace.opens
-        if self._waiting and now < opens != self._alarm:
-            self._alarm, loop = opens, self._waiting[0][2]
-            _in(loop, lambda: loop.call_later(opens - now, self.note, lambda _pace, _now: None))
+            self._pace.start(now)
+            self._let_in(loop, admitted, now)
+        due = self._pace.next_start(now)
+        if self._waiting and now < due < math.inf and due != self._alarm:
+            self._alarm, loop = due, self._waiting[0][2]
+            _in(loop, lambda: loop.call_later(due - now, self.note, lambda _pace, _now: None))
 
-    def _let_in(self, loop: asyncio.AbstractEventLoop, admitted: asyncio.Future[None]) -> None:
+    def _let_in(self, loop: asyncio.AbstractEventLoop, admitted: asyncio.Future[float], now: float) -> None:
         """Wake a request in its own loop, unless it has been cancelled meanwhile."""
 
         def wake() -> None:
             if admitted.cancelled():
                 self.note(lambda pace, _now: pace.end())
             else:
-                admitted.set_result(None)
+                admitted.set_result(now)
 
         if admitted.cancelled():
             self._pace.end()

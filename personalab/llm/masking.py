@@ -2,13 +2,15 @@
 
 Servers and gateways repeat what they were sent: in the text of an error, in a header, once even in an answer,
 and not always as it was written, but as part of an address or in base64. What a server says is kept among the
-replies, shown in errors and logged, so the key is taken out of all of it first, in each of these forms.
+replies, shown in errors and, where somebody has turned that on, logged by the client, so the key is taken out of
+all of it first, in each of these forms.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import logging
 import re
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
@@ -16,6 +18,7 @@ from urllib.parse import quote, quote_plus
 MASK = "[key]"
 SHORTEST = 6  # characters; a shorter key is a placeholder, and would be found in every other word
 WORD = 20  # letters; a shorter key of letters alone is a word, such as "EMPTY" or "ollama"
+CLIENTS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")  # whose loggers tell what is sent and received
 # what keys of the usual servers look like, also where they are shortened, or are not the one in use
 _LIKE_A_KEY = re.compile(r"\b(sk|gsk|xai)-[\w\-*.]{4,}|Bearer\s+\S+", re.IGNORECASE)
 
@@ -69,6 +72,42 @@ def masked_in_errors(text: str, key: str) -> str:
     'Incorrect API key provided: [key]'
     """
     return _LIKE_A_KEY.sub(MASK, masked(text, key))
+
+
+def mask_logs(key: str) -> None:
+    """Take a key out of whatever the clients log from now on, and let them be quiet unless somebody chose a level.
+
+    Parameters
+    ----------
+    key : str
+        The key; the clients have to be loaded.
+    """
+    _log_filter.keys.add(key)
+    for name in [*CLIENTS, *logging.root.manager.loggerDict]:
+        logger = logging.getLogger(name)
+        if name in CLIENTS and logger.level == logging.NOTSET:  # they tell of every request
+            logger.setLevel(logging.WARNING)
+        if name.partition(".")[0] in CLIENTS:  # a filter holds for one logger, not for those below it
+            logger.addFilter(_log_filter)
+
+
+class _LogFilter(logging.Filter):
+    """Lets every record through, without the keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        told = message = record.getMessage()
+        for key in self.keys:
+            told = masked(told, key)
+        if told != message:
+            record.msg, record.args = told, ()
+        return True
+
+
+_log_filter = _LogFilter()
 
 
 @lru_cache(maxsize=16)

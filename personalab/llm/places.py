@@ -13,8 +13,9 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -174,19 +175,20 @@ def embedded_model(name: str) -> str:
 
 def _openai(model: str) -> Found:
     url = (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).strip()
-    key = (os.environ.get("OPENAI_API_KEY") or "").strip()
+    there = Place(url, model, (os.environ.get("OPENAI_API_KEY") or "").strip())  # no variable shows the key
     if not _is_address(url):
         hint = "write it in full, such as http://127.0.0.1:8000/v1"
-        raise RequestError(f"OPENAI_BASE_URL is {url!r}, which is no web address", hint=hint)
+        shown = re.sub("//[^/]*@", "//", url)  # what stands before the server's name may be a password
+        raise RequestError(f"OPENAI_BASE_URL is {shown!r}, which is no web address", hint=hint)
 
     def place() -> Place:
-        if not key and url == OPENAI_URL:
+        if not there.api_key and url == OPENAI_URL:
             hint = 'set OPENAI_API_KEY, or OPENAI_BASE_URL for another server, or use model="local"'
             raise ProviderError(f"openai/{model} needs a key, and there is none", category="config_error", hint=hint)
-        if not (key.isascii() and key.isprintable()):  # the client's error would show the key
+        if not (there.api_key.isascii() and there.api_key.isprintable()):  # the client's error would show the key
             hint = "copy the key anew, on one line"
             raise ProviderError("OPENAI_API_KEY is no key", category="config_error", hint=hint)
-        return Place(url, model, key or NO_KEY)
+        return there if there.api_key else replace(there, api_key=NO_KEY)
 
     return Found(model, f"{model}, at {urlsplit(url).hostname}", place)
 
