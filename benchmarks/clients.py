@@ -101,7 +101,7 @@ def default_client(url: str, n: int) -> Callable[[], int]:
 
 
 def edsl_client(url: str, n: int) -> Callable[[], int]:
-    """EDSL with its limits lifted: a free question a scenario, which is a text and no form, so its job is the smaller."""
+    """EDSL with its limits lifted: a free question a scenario, a text and no form, so its job is the smaller one."""
     os.environ |= {
         "EXPECTED_PARROT_URL": "https://127.0.0.1:9",  # no other machine is to be asked, and nobody is there
         "EDSL_FETCH_TOKEN_PRICES": "False",
