@@ -180,6 +180,17 @@ def forget() -> None:
     _servers.clear()
 
 
+def known() -> list[Server]:
+    """Return what has been learnt of servers.
+
+    Returns
+    -------
+    list of Server
+        In the order in which they were first asked.
+    """
+    return [server for (process, _), server in _servers.items() if process == os.getpid()]
+
+
 class Endpoint:
     """A model on a server, which is opened when the first request is sent.
 
