@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from jupyter_client.manager import start_new_async_kernel
 from personalab import generate, get, jobs, replies, start
 from personalab.errors import ProviderError, RequestError
 from personalab.jobs.folder import Folder
+from personalab.jobs.owner import SILENCE, here
 from tests.conftest import ROOT
 from tests.fluent import Fluent, fluent
 from tests.server import Answer, error
@@ -390,6 +392,24 @@ def test_the_job_of_a_killed_process_is_interrupted_and_pays_once(hold):
     assert len(get(id_, resume=True).wait()) == 6
     assert len(script.server.requests) - sent <= 6 - written
     assert len(script.server.requests) <= 1 + 6 + (sent - 1 - written)
+
+
+def test_an_owner_is_told_from_another_with_its_number():
+    """On this machine by when it began; from elsewhere only its silence tells."""
+    mine, now = here(), time.time()
+    assert mine.is_alive(0)
+    assert not mine.model_copy(update={"started": "1"}).is_alive(now)
+    assert not mine.model_copy(update={"pid": 2**22 + 1}).is_alive(now)
+    elsewhere = mine.model_copy(update={"host": "another machine"})
+    assert elsewhere.is_alive(now - SILENCE / 2)
+    assert not elsewhere.is_alive(now - 2 * SILENCE)
+
+
+def test_a_process_that_waits_to_be_buried_is_dead():
+    """What was killed and not yet waited for, as a kernel below its server, works on nothing."""
+    with subprocess.Popen(["true"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not here().model_copy(update={"pid": process.pid}).is_alive(time.time())
 
 
 def test_no_key_is_in_any_file(hold, alone, monkeypatch):

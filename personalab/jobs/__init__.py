@@ -486,7 +486,8 @@ def _reconnected(state: State, model: str | Model | None, budget: Budget) -> Con
         max_cost=_left(state, "max_cost", budget.max_cost, spent.cost),
     )
     path = Path(state.replies)
-    if not path.exists():  # a shared drive that is mounted elsewhere here, or replies that were moved
+    # Replies are not there where a shared drive is mounted elsewhere, or where they were moved.
+    if path == replies.current().path or not path.exists():
         return llm.connect(model or state.model, left)
     with replies.use(path, state.mode):
         return llm.connect(model or state.model, left)

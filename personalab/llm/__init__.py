@@ -120,6 +120,8 @@ class Connection:
         Whether callers should work in small steps.
     budget : Budget
         How much may be used.
+    at_once : int
+        The most requests under way at once, for callers who have many.
 
     Attributes
     ----------
@@ -136,7 +138,9 @@ class Connection:
         *,
         is_small: bool = False,
         budget: Budget = Budget(),  # noqa: B008  # a frozen value
+        at_once: int = 1,
     ) -> None:
+        self.at_once = at_once
         self.name = name
         self.description = description
         self.is_small = is_small
@@ -297,7 +301,8 @@ def connect(model: str | Model | None = None, budget: Budget | None = None) -> C
     stall = seconds_set("PERSONALAB_STALL", timeout)
     endpoint = Endpoint(found.open, most=most, timeout=timeout, stall=stall, is_seeded=found.is_embedded)
     small = found.is_embedded
-    return Connection(name, found.model, found.description, endpoint.complete, is_small=small, budget=budget)
+    options: dict[str, Any] = {"is_small": small, "budget": budget, "at_once": most}
+    return Connection(name, found.model, found.description, endpoint.complete, **options)
 
 
 def run_with(connection: Connection, work: Coroutine[Any, Any, R], tick: Callable[[], object] | None = None) -> R:
@@ -357,7 +362,8 @@ def _object(model: Any, budget: Budget) -> Connection:
         hint = "give it complete(messages, schema), which returns JSON text"
         raise RequestError(f"a {type(model).__name__} is no model: it has no method `complete`", hint=hint)
     is_async = inspect.iscoroutinefunction(model.complete)
-    gate = Gate(OBJECT_LIMIT if is_async else 1, is_known=True)
+    most = OBJECT_LIMIT if is_async else 1
+    gate = Gate(most, is_known=True)
     own = getattr(model, "name", None)
     name = own or type(model).__name__
 
@@ -368,6 +374,8 @@ def _object(model: Any, budget: Budget) -> Connection:
                 text = await kept(
                     lambda: model.complete(*called) if is_async else asyncio.to_thread(model.complete, *called)
                 )
+            except ProviderError:
+                raise
             except Exception as error:
                 raise ProviderError(f"{name} raised {type(error).__name__} when it was asked") from error
         if not isinstance(text, str):
@@ -377,7 +385,7 @@ def _object(model: Any, budget: Budget) -> Connection:
 
     small = bool(getattr(model, "is_small", False))
     told = f"{name}, an object given by the caller"
-    return Connection(name, own, told, complete, is_small=small, budget=budget)
+    return Connection(name, own, told, complete, is_small=small, budget=budget, at_once=most)
 
 
 def _check(reply: Mapping[str, Any], name: str) -> None:
