@@ -10,6 +10,7 @@ and gives the number of answers it got; what it loads and makes beforehand is no
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import tempfile
 from collections.abc import Callable
@@ -76,6 +77,8 @@ def instructor_client(url: str, n: int, retries: int = SDK_RETRIES) -> Callable[
     import instructor
     import openai
 
+    logging.getLogger("instructor").setLevel(logging.CRITICAL)
+
     async def ask_all() -> list[Any]:
         gate = asyncio.Semaphore(AT_ONCE)
         async with openai.AsyncOpenAI(base_url=url, api_key="sk-benchmark", max_retries=retries) as plain:
@@ -95,3 +98,63 @@ def instructor_client(url: str, n: int, retries: int = SDK_RETRIES) -> Callable[
 def default_client(url: str, n: int) -> Callable[[], int]:
     """The same with the client's own number of retries."""
     return instructor_client(url, n, retries=2)
+
+
+def edsl_client(url: str, n: int) -> Callable[[], int]:
+    """EDSL with its limits lifted: a free question a scenario, a text and no form, so its job is the smaller one."""
+    os.environ |= {
+        "EXPECTED_PARROT_URL": "https://127.0.0.1:9",  # no other machine is to be asked, and nobody is there
+        "EDSL_FETCH_TOKEN_PRICES": "False",
+        "EDSL_SERVICE_RPM_BASELINE": "1000000",
+        "EDSL_SERVICE_TPM_BASELINE": "1000000000",
+        "EDSL_API_TIMEOUT": "120",
+        "OPENAI_COMPATIBLE_API_KEY": "sk-benchmark",
+        "OPENAI_COMPATIBLE_BASE_URL": url,
+    }
+    from edsl import Agent, Cache, Model, QuestionFreeText, ScenarioList, Survey
+
+    question = QuestionFreeText(question_name="persona", question_text=FACTS.format("{{ scenario.number }}"))
+    survey = Survey([question]).by(ScenarioList.from_list("number", list(range(n)))).by(Agent(instruction=RULES))
+    jobs = survey.by(Model("m", service_name="openai_compatible", max_tokens=4000, temperature=0.8))
+
+    def run() -> int:
+        results = jobs.run(
+            cache=Cache(),
+            use_api_proxy=False,
+            offload_execution=False,
+            disable_remote_cache=True,
+            disable_remote_inference=True,
+            max_concurrency=AT_ONCE,
+            progress_bar=False,
+            verbose=False,
+            print_exceptions=False,
+        )
+        return sum(bool(answer) for answer in results.select("answer.persona").to_list())
+
+    return run
+
+
+def designer_client(url: str, n: int) -> Callable[[], int]:
+    """Data Designer with as many requests in parallel: a text column, so its job is the smaller, too."""
+    os.environ["NEMO_TELEMETRY_ENABLED"] = "false"
+    import data_designer.config as dd
+    from data_designer.interface import DataDesigner
+
+    params = dd.ChatCompletionInferenceParams(max_parallel_requests=AT_ONCE, max_tokens=4000, temperature=0.8)
+    model = dd.ModelConfig(alias="m", model="m", provider="bench", inference_parameters=params, skip_health_check=True)
+    builder = dd.DataDesignerConfigBuilder(model_configs=[model])
+    builder.add_column(
+        dd.SamplerColumnConfig(name="number", sampler_type=dd.SamplerType.UUID, params=dd.UUIDSamplerParams())
+    )
+    prompt = FACTS.format("{{ number }}")
+    builder.add_column(dd.LLMTextColumnConfig(name="persona", prompt=prompt, system_prompt=RULES, model_alias="m"))
+    folder = tempfile.TemporaryDirectory()
+    provider = dd.ModelProvider(name="bench", endpoint=url, provider_type="openai", api_key="sk-benchmark")
+    designer = DataDesigner(artifact_path=folder.name, model_providers=[provider], auto_configure_logging=False)
+
+    def run() -> int:
+        with folder:
+            frame = designer.create(builder, num_records=n).load_dataset()
+        return int(frame["persona"].astype(bool).sum())
+
+    return run

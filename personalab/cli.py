@@ -1,8 +1,8 @@
 """The command line: a thin front to the library.
 
-``personalab generate | infer | sample | report | check``. What was asked for goes to standard output, as text for
-people or with ``--json`` for machines; progress and errors go to standard error. The exit code is 0 when it worked,
-1 when it failed, and 2 when the call was wrong.
+``personalab generate | infer | sample | report | check | jobs | job``. What was asked for goes to standard output, as
+text for people or with ``--json`` for machines; progress and errors go to standard error. The exit code is 0 when it
+worked, 1 when it failed, and 2 when the call was wrong.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ BETTER = (
     "better: set OPENAI_API_KEY (and OPENAI_BASE_URL for any compatible server), or start Ollama and name "
     '--model "ollama/NAME"'
 )
+PRICES_HELP = "what a million prompt tokens and a million completion tokens cost, such as 0.25,2"
+OUT_HELP = "also write JSON, CSV, YAML, Markdown and an HTML report"
 BLUEPRINT_HELP = "a blueprint as .json, .yaml or .yml"
 
 
@@ -87,12 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--grounding", default="off", metavar="LEVEL", help=GROUNDING_HELP)
     _add_draw(add)
     add.add_argument("--model", help=MODEL_HELP)
-    add.add_argument("--out", type=Path, metavar="DIR", help="also write JSON, CSV, YAML, Markdown and an HTML report")
+    _add_budget(add)
+    add.add_argument("--out", type=Path, metavar="DIR", help=OUT_HELP)
 
     add = _command(commands, "infer", _infer, "infer only the blueprint")
     add.add_argument("prompt", help="who the population is, in a sentence")
     add.add_argument("--grounding", default="off", metavar="LEVEL", help=GROUNDING_HELP)
     add.add_argument("--model", help=MODEL_HELP)
+    _add_budget(add)
     add.add_argument("--out", type=Path, metavar="FILE", help="also write it here, as .json or .yaml by the ending")
 
     add = _command(commands, "sample", _sample, "draw a population from a blueprint; asks no model")
@@ -107,6 +111,16 @@ def _parser() -> argparse.ArgumentParser:
 
     add = _command(commands, "check", _check, "say what is wrong or doubtful in a blueprint; asks no model")
     add.add_argument("blueprint", type=Path, help=BLUEPRINT_HELP)
+
+    _command(commands, "jobs", _jobs, "list the populations that were started in the background")
+
+    add = _command(commands, "job", _job, "say where such a job stands, or go on with it")
+    add.add_argument("id", help="the job's id, as personalab jobs lists it")
+    what = add.add_mutually_exclusive_group()
+    what.add_argument("--wait", action="store_true", help="wait for it, and print the population")
+    what.add_argument("--resume", action="store_true", help="take it up where it failed or was interrupted, and wait")
+    what.add_argument("--cancel", action="store_true", help="have whoever works on it end; what is written is kept")
+    add.add_argument("--out", type=Path, metavar="DIR", help=OUT_HELP)
     return parser
 
 
@@ -125,20 +139,36 @@ def _add_draw(command: argparse.ArgumentParser) -> None:
     command.add_argument("--rounding", choices=get_args(Rounding), default="nearest", help=ROUNDING_HELP)
 
 
+def _add_budget(command: argparse.ArgumentParser) -> None:
+    """Let a command be told how much it may use."""
+    command.add_argument("--max-tokens", type=int, metavar="N", help="use no more tokens, prompts and answers together")
+    command.add_argument("--max-cost", type=float, metavar="X", help="use no more money, in the currency of --prices")
+    command.add_argument("--prices", type=_prices, metavar="IN,OUT", help=PRICES_HELP)
+
+
+def _prices(text: str) -> tuple[float, float]:
+    try:
+        prompt, answer = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers with a comma between them") from None
+    return prompt, answer
+
+
+def _budget(args: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in ("max_tokens", "max_cost", "prices")}
+
+
 def _generate(args: argparse.Namespace) -> int:
     from personalab import llm
     from personalab.population import check_call, generate
 
     check_call(args.prompt, args.count, args.grounding, args.seed)
-    if args.out and args.out.exists() and not args.out.is_dir():
-        raise RequestError(f"{str(args.out)!r} is no folder", hint="name a folder, which is made if need be")
-    speaker = llm.connect(args.model)
+    _check_out(args)
+    speaker = llm.connect(args.model, llm.Budget(**_budget(args)))
     _say(f"model: {speaker.description}")
     if speaker.is_small:
         _say(BETTER)
-    if not sys.stderr.isatty():  # where no bar is drawn, lines tell how far it is
-        logging.basicConfig(stream=sys.stderr, format="%(message)s")
-        logging.getLogger("personalab").setLevel(logging.INFO)
+    _log_progress()
     population = generate(
         args.prompt,
         args.count,
@@ -147,7 +177,26 @@ def _generate(args: argparse.Namespace) -> int:
         model=args.model,
         method=args.method,
         rounding=args.rounding,
+        **_budget(args),
     )
+    return _population(args, population)
+
+
+def _check_out(args: argparse.Namespace) -> None:
+    """Refuse a folder that is none, before anything is paid for."""
+    if args.out and args.out.exists() and not args.out.is_dir():
+        raise RequestError(f"{str(args.out)!r} is no folder", hint="name a folder, which is made if need be")
+
+
+def _log_progress() -> None:
+    """Where no bar is drawn, let lines tell how far it is."""
+    if not sys.stderr.isatty():
+        logging.basicConfig(stream=sys.stderr, format="%(message)s")
+        logging.getLogger("personalab").setLevel(logging.INFO)
+
+
+def _population(args: argparse.Namespace, population: Population) -> int:
+    """Write a population's files, if they are wanted, and print it."""
     if args.out:
         _say(f"written to {population.save(args.out)}{os.sep}")
     _print(args, population.to_dict(), lambda: f"{population}\n\n{population.report.summary}\n\n{_people(population)}")
@@ -167,7 +216,7 @@ def _infer(args: argparse.Namespace) -> int:
 
     if args.out and args.out.suffix.lower() not in (".json", ".yaml", ".yml"):
         raise RequestError(f"{args.out.name!r} is neither JSON nor YAML by its ending", hint="name it .json or .yaml")
-    bp = infer(args.prompt, grounding=args.grounding, model=args.model)
+    bp = infer(args.prompt, grounding=args.grounding, model=args.model, **_budget(args))
     if args.out:
         _say(f"written to {bp.save(args.out)}")
     _print(args, bp.to_dict(), bp.to_yaml)
@@ -214,6 +263,31 @@ def _check(args: argparse.Namespace) -> int:
     rows = [{"level": f.level, "path": f.path, "reason": f.reason, "fix": f.fix} for f in found]
     _print(args, rows, lambda: "\n".join(map(str, found)) or "nothing to say: it is sound")
     return 1 if any(finding.level == "error" for finding in found) else 0
+
+
+def _jobs(args: argparse.Namespace) -> int:
+    from personalab.jobs import listed
+
+    found = [{"id": job.id, "status": job.status, "prompt": job.prompt, "message": job.message} for job in listed()]
+    lines = [f"{row['id']}  {row['status']:<9}  {row['prompt']}: {row['message']}" for row in found]
+    _print(args, found, lambda: "\n".join(lines) or "no job was started here")
+    return 0
+
+
+def _job(args: argparse.Namespace) -> int:
+    from personalab.jobs import get
+
+    _check_out(args)
+    job = get(args.id, resume=args.resume)
+    if args.wait or args.resume:
+        _log_progress()
+        return _population(args, job.wait())
+    if args.cancel:
+        job.cancel()
+    elif args.out:
+        return _population(args, job.result)
+    _print(args, job.to_dict(), lambda: f"{job.id}  {job.status}: {job.message}")
+    return 1 if job.status == "failed" else 0
 
 
 def _print(args: argparse.Namespace, data: Any, text: Callable[[], str]) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # From here on two texts count as duplicates: a text of 60 words with 6 of them replaced at random has a similarity of
 # 0.91 to what it was (median; 90 % lie in 0.87-0.95), and of 20,000 unrelated such texts no two came above 0.4.
 DUPLICATE = 0.9
-BLOCK = 2_000_000  # similarities computed at once: some 50 MB
+BLOCK = 500_000  # similarities computed at once: some 50 MB, with all that is made of them
 SINGLY = 0.01  # share of a block's pairs up to which each is computed by itself
 COMMON = 0.875  # length of the words left out at first, as a share of the threshold
 SLACK = 1e-6  # what sums of squares may have lost to rounding

@@ -173,9 +173,9 @@ class Manuscript:
 
     def whole(self) -> pd.DataFrame:
         """Everybody, once everybody is written, and in ``attrs`` whose texts leave something to be wished for."""
-        frame = self._framed(range(len(self._texts)))
         against = [i for i, texts in enumerate(self._texts) if contradictions(self._told(i), self.facts(i), self.bp)]
         found = dict(zip(FAULTS, (against, self._repeated()), strict=True))
+        frame = self._framed(range(len(self._texts)))
         ids = [str(persona) for persona in self.frame.index]
         frame.attrs = {**self.frame.attrs, **{key: [ids[i] for i in each] for key, each in found.items()}}
         return frame

@@ -113,6 +113,7 @@ def bar(watch: Watch) -> Iterator[Callable[[], None]]:
     begun = time.monotonic()
 
     def tick() -> None:
+        """Draw, once there has been something to wait for."""
         if not (drawn or watch.is_quiet) and time.monotonic() - begun >= DELAY:
             drawn.append(_Bar(watch))
         for each in drawn:

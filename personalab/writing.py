@@ -12,8 +12,8 @@ The unchanging part of every request comes first and the row last, so that serve
 request says depends on the row and the blueprint alone, never on which answer came first, so a run replays.
 
 Who has texts already keeps them and costs nothing: after an edit only those whom it changed are written. However many
-people there are, a few hundred are under way at once. An answer of no use is drawn again; a person of whom nothing is
-usable in the end stops the run, but not before the answers that are under way have come in.
+people there are, only a few times as many are under way as there may be requests. An answer of no use is drawn again; a
+person of whom nothing is usable in the end stops the run, but not before the answers under way have come in.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ LONGEST = {"name": 48, "tagline": 90, "portrait": 280}  # characters that a smal
 LONGEST_TEXT = 360  # characters of the other texts
 CUT_OFF = 0.9  # of the room for a text; one this long that does not end has been cut off
 SHORT = 60  # characters; a text up to here needs no full stop
-AT_ONCE = 256  # people under way: four times as many as requests, so that some can wait while others are sent
+WRITERS = 4  # people under way for each request that may be, so that some can wait while others are sent
 GRACE = 60.0  # seconds that answers under way get to come in once a person could not be written
 LITTLE_GRACE = 3.0  # the same where the server had gone silent, and few will come
 SILENT: tuple[Category, ...] = ("rate_limited", "provider_timeout", "provider_unreachable")
@@ -138,6 +138,7 @@ async def write_with(
         watch.begin("writing", len(manuscript.bare))
         await _all(author, manuscript, manuscript.bare, manuscript.task, done=watch.advance)
         for number in range(1, ROUNDS + 1):
+            watch.begin("checking the texts")
             again = await asyncio.to_thread(manuscript.doubles)
             if not again:
                 break
@@ -146,6 +147,7 @@ async def write_with(
     except ProviderError as error:
         error.partial = await asyncio.to_thread(manuscript.so_far)
         raise
+    watch.begin("checking the texts")
     return await asyncio.to_thread(manuscript.whole)
 
 
@@ -246,7 +248,8 @@ async def _all(
 
     if not positions:
         return
-    writers = [asyncio.create_task(write()) for _ in range(min(AT_ONCE, len(positions)))]
+    most = min(WRITERS * author.connection.at_once, len(positions))
+    writers = [asyncio.create_task(write()) for _ in range(most)]
     try:
         _, left = await asyncio.wait(writers, return_when=asyncio.FIRST_EXCEPTION)
         if left:

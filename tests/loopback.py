@@ -356,6 +356,12 @@ def tokens(text: str) -> int:
     return -(-len(text) // CHARACTERS)
 
 
+def words(message: dict[str, Any]) -> str:
+    """What a message says; some clients send it in parts."""
+    said = message["content"] or ""
+    return said if isinstance(said, str) else "".join(part.get("text", "") for part in said)
+
+
 def completion(asked: dict[str, Any], fault: str = "", ignored: tuple[str, ...] = ()) -> Reply:
     """A chat completion, whole or spoilt; one that has more tokens than it may is cut short."""
     text = content(asked, ignored)
@@ -375,7 +381,7 @@ def completion(asked: dict[str, Any], fault: str = "", ignored: tuple[str, ...] 
         call = {"id": "call_1", "type": "function", "function": called}
         message |= {"content": None, "tool_calls": [call]}
     told = [json.dumps(asked[name]) for name in ("response_format", "tools") if name in asked]
-    prompt = sum(tokens(text) for text in [*(message["content"] for message in asked["messages"]), *told])
+    prompt = sum(tokens(text) for text in [*map(words, asked["messages"]), *told])
     answered = tokens(text or refusal or "")
     counts = {"prompt_tokens": prompt, "completion_tokens": answered, "total_tokens": prompt + answered}
     choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
@@ -403,20 +409,21 @@ def told_schema(asked: dict[str, Any], ignored: tuple[str, ...]) -> dict[str, An
     if asked.get("tools") and "tools" not in ignored:
         return dict(asked["tools"][0]["function"]["parameters"])
     for message in reversed(asked["messages"]):
-        for found in re.finditer(r'\{"', message["content"]):
+        text = words(message)
+        for found in re.finditer(r'\{"', text):
             with contextlib.suppress(ValueError):
-                schema = json.JSONDecoder().raw_decode(message["content"], found.start())[0]
+                schema = json.JSONDecoder().raw_decode(text, found.start())[0]
                 if schema.get("type") == "object" and "properties" in schema:
                     return dict(schema)
     return None
 
 
-def example(messages: list[dict[str, str]], keys: list[str]) -> dict[str, Any] | None:
+def example(messages: list[dict[str, Any]], keys: list[str]) -> dict[str, Any] | None:
     """The newest answer in the conversation that has these keys: a model shown a sound example copies it."""
     for message in reversed(messages):
         if message["role"] == "assistant":
             with contextlib.suppress(ValueError):
-                shown = json.loads(message["content"])
+                shown = json.loads(words(message))
                 if isinstance(shown, dict) and list(shown) == keys:
                     return shown
     return None

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from personalab import Blueprint, cli, replies, sample
+from personalab import Blueprint, cli, replies, sample, start
 from personalab.cli import main
+from personalab.errors import ProviderError
 from tests.fluent import fluent
 from tests.server import Server, error
 
 ROOT = Path(__file__).parents[1]
 LEAGUE = str(ROOT / "data" / "blueprints" / "league-of-legends.json")
-COMMANDS = ("generate", "infer", "sample", "report", "check")
+COMMANDS = ("generate", "infer", "sample", "report", "check", "jobs", "job")
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +150,9 @@ def _files(folder: Path) -> None:
      (["report", "bytes.csv", LEAGUE], 2), (["generate", ""], 2), (["generate", "x", "--count", "0"], 2),
      (["generate", "x", "--grounding", "web"], 2), (["generate", "x", "--out", "empty.csv"], 2),
      (["generate", "x", "--seed", "-1"], 2), (["infer", " "], 2), (["infer", "x", "--out", "bp.txt"], 2),
-     (["generate", "x", "--model", "nobody/knows"], 2)],
+     (["generate", "x", "--model", "nobody/knows"], 2), (["generate", "x", "--max-tokens", "0"], 2),
+     (["generate", "x", "--max-cost", "1"], 2), (["infer", "x", "--prices=-1,2"], 2), (["job", "x"], 2),
+     (["job", "../calls", "--resume"], 2), (["job", "8f2c1a7d-9e2b-4f42-9344-0df65f73e5d1", "--cancel"], 2)],
 )  # fmt: skip
 def test_a_wrong_call_is_a_sentence_and_a_code(serve, call, code, capsys, tmp_path):
     """No traceback, nothing on standard output, no model asked: 2 for the call, 1 for what a file holds."""
@@ -165,7 +168,8 @@ def test_a_wrong_call_is_a_sentence_and_a_code(serve, call, code, capsys, tmp_pa
 @pytest.mark.parametrize(
     "call",
     [[], ["dance"], ["generate"], ["generate", "x", "--count", "many"], ["sample", LEAGUE],
-     ["sample", LEAGUE, "3", "--method", "dice"], ["generate", "x", "--rounding", "up"]],
+     ["sample", LEAGUE, "3", "--method", "dice"], ["generate", "x", "--rounding", "up"],
+     ["generate", "x", "--prices", "1"], ["generate", "x", "--prices", "a,b"], ["job", "x", "--wait", "--cancel"]],
 )  # fmt: skip
 def test_usage_errors_exit_with_two(call, capsys):
     """What argparse refuses has the same code."""
@@ -183,6 +187,33 @@ def test_a_failing_model_exits_with_one(serve, capsys):
     assert told.out == ""
     assert "refused the key" in told.err
     assert "→ check the key" in told.err
+
+
+def test_a_budget_that_is_used_up_exits_with_one(serve, capsys):
+    """What is used, what the next call needs, and what to do."""
+    server = serve()
+    assert main(["generate", "x", "--count", "9", "--max-cost", "0.0001", "--prices", "1,2"]) == 1
+    told = capsys.readouterr()
+    assert "max_cost=0.0001" in told.err
+    assert "→ " in told.err
+    assert server.requests == []
+
+
+def test_jobs_are_listed_looked_at_and_taken_up(serve, capsys):
+    """A job that failed says so, exits with 1, and is finished with --resume; then its poll object holds the result."""
+    server = serve(lambda request, number: fluent(request) if number <= 2 else error(401))
+    job = start("buskers", 3, seed=1)
+    with pytest.raises(ProviderError):
+        job.wait()
+    assert main(["jobs"]) == 0
+    assert f"{job.id}  failed     buskers: " in capsys.readouterr().out
+    assert main(["job", job.id, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"id": job.id, "status": "failed", "error": "provider_error"}
+    server.script = lambda request, _number: fluent(request)
+    assert main(["job", job.id, "--resume", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert main(["job", job.id, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"id": job.id, "status": "succeeded", "result": result}
 
 
 def test_a_blueprint_with_errors_exits_with_one(capsys, tmp_path):

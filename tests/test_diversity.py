@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from collections import Counter
 
 import pandas as pd
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from personalab import diversity as module
 from personalab.blueprint import Blueprint
-from personalab.diversity import Diversity, diversity, histogram, joined, near_duplicates
+from personalab.diversity import BLOCK, Diversity, diversity, histogram, joined, near_duplicates, repeats
 from personalab.errors import RequestError
 
 WORDS = ["calm", "loud", "cook", "night", "dawn", "river", "Oslo", "Lima"]
@@ -67,10 +68,26 @@ def test_near_duplicates_are_every_pair_at_or_above_the_threshold(texts: list[st
 @given(TEXTS)
 def test_the_size_of_a_block_changes_nothing(texts: list[str]) -> None:
     """One row at a time and all rows at once find the same."""
-    whole = diversity(texts)
+    whole, pairs = diversity(texts), near_duplicates(texts, 0.5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK", 1)
         assert diversity(texts) == whole
+        assert [pair[:2] for pair in near_duplicates(texts, 0.5)] == [pair[:2] for pair in pairs]
+
+
+@given(TEXTS, st.floats(0.05, 1))
+def test_repeats_are_the_later_ones_of_near_duplicates(texts: list[str], threshold: float) -> None:
+    """Whoever comes second in any pair is listed, once."""
+    assert repeats(texts, threshold) == sorted({j for _, j, _ in near_duplicates(texts, threshold)})
+
+
+def test_a_crowd_that_says_the_same_takes_no_memory() -> None:
+    """Of 3,000 equal texts all but the first are listed, and not each of their 4.5 million pairs."""
+    tracemalloc.start()
+    assert repeats(["the very same words"] * 3000) == list(range(1, 3000))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 200 * BLOCK
 
 
 def test_near_duplicates_come_most_similar_first() -> None:

@@ -10,7 +10,7 @@ from numpydoc.validate import validate
 import personalab
 
 DEMANDED = {"GL03", "GL08", "SS03", "PR01", "PR02", "PR03", "PR07", "RT01", "RT03"}
-NEEDS_A_MODEL = {"generate", "get", "infer", "start", "write"}
+NEEDS_A_MODEL = {"generate", "infer", "start", "write"}
 FUNCTIONS = [name for name in personalab.__all__ if inspect.isfunction(getattr(personalab, name))]
 METHODS = [
     f"{name}.{method}"

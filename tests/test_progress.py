@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import logging
@@ -10,7 +11,7 @@ import pty
 import struct
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,73 +30,70 @@ def _at_once(monkeypatch):
     monkeypatch.setattr(progress, "DELAY", 0.0)
 
 
-@pytest.fixture
-def terminal(monkeypatch) -> Iterator[int]:
-    """A terminal of 100 columns as standard error; gives what it shows to read."""
+@contextlib.contextmanager
+def _terminal() -> Iterator[Callable[[], str]]:
+    """A terminal of 100 columns as standard error; gives what reads all that it has shown since the last time."""
     shown, written = pty.openpty()
     fcntl.ioctl(written, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    with os.fdopen(written, "w") as stream:
-        monkeypatch.setattr(sys, "stderr", stream)
-        yield shown
+
+    def seen() -> str:
+        sys.stderr.flush()
+        return os.read(shown, 1 << 16).decode()
+
+    with os.fdopen(written, "w") as stream, contextlib.redirect_stderr(stream):
+        yield seen
     os.close(shown)
 
 
-def _seen(terminal: int) -> str:
-    sys.stderr.flush()
-    return os.read(terminal, 1 << 16).decode()
-
-
-def test_a_bar_tells_stage_people_tokens_money_and_time(terminal):
+def test_a_bar_tells_stage_people_tokens_money_and_time():
     """All that a waiting person wants to know stands on one line."""
     watch = Watch(lambda: USED, 10)
-    with bar(watch) as tick:
+    with _terminal() as seen, bar(watch) as tick:
         watch.begin("writing", 10)
         watch.advance()
         tick()
-        line = _seen(terminal).split("\r")[-1]
+        line = seen().split("\r")[-1]
     assert line.startswith("writing:  10%|")
     assert "| 1/10 [00:00<" in line
     assert line.endswith(", 1,234 tokens, cost 0.00334]")
 
 
-def test_what_is_not_counted_has_no_share(terminal):
+def test_what_is_not_counted_has_no_share():
     """A blueprint is being inferred or is there; nothing in between is told."""
     watch = Watch(lambda: Usage({"blueprint": Count(1, 7, 3)}))
-    with bar(watch) as tick:
+    with _terminal() as seen, bar(watch) as tick:
         watch.begin("inferring the blueprint")
         tick()
-        assert _seen(terminal).split("\r")[-1] == "inferring the blueprint [00:00, 10 tokens]"
+        assert seen().split("\r")[-1] == "inferring the blueprint [00:00, 10 tokens]"
 
 
 @pytest.mark.parametrize("failure", [None, ValueError, KeyboardInterrupt])
-def test_nothing_is_left_of_a_bar(terminal, failure):
+def test_nothing_is_left_of_a_bar(failure):
     """However a run ends, the line is empty and the cursor at its beginning."""
-    try:
-        with bar(Watch(lambda: USED, 10)) as tick:
+    with _terminal() as seen:
+        with contextlib.suppress(ValueError, KeyboardInterrupt), bar(Watch(lambda: USED, 10)) as tick:
             tick()
             if failure:
                 raise failure
-    except (ValueError, KeyboardInterrupt):
-        pass
-    *_, line, after = _seen(terminal).split("\r")
+        *_, line, after = seen().split("\r")
     assert (line.strip(), after) == ("", "")
 
 
-def test_where_nobody_looks_nothing_is_drawn(monkeypatch):
+def test_where_nobody_looks_nothing_is_drawn():
     """Standard error that goes into a file stays empty."""
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with bar(Watch(lambda: USED, 10)) as tick:
+    with contextlib.redirect_stderr(io.StringIO()) as file, bar(Watch(lambda: USED, 10)) as tick:
         tick()
-    assert sys.stderr.getvalue() == ""
+    assert file.getvalue() == ""
 
 
-def test_a_replay_is_quiet(terminal, alone: Path):
+def test_a_replay_is_quiet(alone: Path):
     """There is nothing to wait for, and a notebook shall look the same each time."""
-    alone.mkdir()
-    with replies.use(alone, mode="replay"), bar(Watch.of(llm.connect(Fluent()), 2)) as tick:
+    with replies.use(alone, mode="replay"):
+        connection = llm.connect(Fluent())
+    with _terminal() as seen, bar(Watch.of(connection, 2)) as tick:
         tick()
-    sys.stderr.write(".")
-    assert _seen(terminal) == "."
+        sys.stderr.write(".")
+        assert seen() == "."
 
 
 def test_the_log_tells_the_same_in_few_lines(caplog):

@@ -22,7 +22,7 @@ from personalab.llm import OBJECT_LIMIT
 from personalab.llm.background import over
 from personalab.manuscripts import Manuscript
 from personalab.sheets import render_markdown, render_system_prompt
-from personalab.writing import AT_ONCE, DRAWS, ROUNDS, Author, _all, _ended
+from personalab.writing import DRAWS, ROUNDS, WRITERS, Author, _all, _ended
 from tests.fluent import Fluent
 from tests.server import Answer
 
@@ -383,8 +383,8 @@ def test_many_people_are_written_by_a_few_tasks():
             alive.append(len(asyncio.all_tasks()))
             return super().complete(messages, schema)
 
-    manuscript = Manuscript(sample(BP, AT_ONCE + 40, seed=1), BP)
+    manuscript = Manuscript(sample(BP, 150, seed=1), BP)
     connection = llm.connect(Counting())
     llm.run(_all(Author(BP, connection), manuscript, manuscript.bare, manuscript.task))
-    assert len(manuscript.so_far()) == AT_ONCE + 40
-    assert max(alive) <= 2 * AT_ONCE
+    assert len(manuscript.so_far()) == 150
+    assert max(alive) <= WRITERS * connection.at_once * 2 + 2 < 150

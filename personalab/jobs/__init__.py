@@ -66,8 +66,28 @@ def start(
 
     Parameters
     ----------
-    prompt, count, grounding, seed, model, method, rounding, max_tokens, max_cost, prices, backend
-        As for `generate`.
+    prompt : str
+        Who the population is.
+    count : int
+        How many personas.
+    grounding : {"off"}
+        As for `generate`, like all that follow.
+    seed : int, optional
+        Fixes the draw.
+    model : str or Model, optional
+        Which model infers and writes. An object has to be given again to `get` when the job is taken up.
+    method : {"balanced", "quota", "iid"}, optional
+        How people are drawn.
+    rounding : {"nearest", "unbiased"}
+        How shares become counts.
+    max_tokens : int, optional
+        The most tokens that the job may use, however often it is taken up.
+    max_cost : float, optional
+        The most money that it may use, in the currency of `prices`.
+    prices : tuple of float, optional
+        What a million prompt tokens and a million completion tokens cost.
+    backend : {"live", "batch"}
+        How people are asked for.
 
     Returns
     -------
@@ -120,8 +140,10 @@ def get(
         Take up a job that has failed, was cancelled, or whose process is gone. Of two who do so at once, one does.
     model : str or Model, optional
         When it is taken up: another model than before. Needed where the model was an object.
-    max_tokens, max_cost : optional
-        When it is taken up: other limits than before, for all that the job uses from its first beginning.
+    max_tokens : int, optional
+        When it is taken up: another limit than before, for all that the job uses from its first beginning.
+    max_cost : float, optional
+        The same for money.
 
     Returns
     -------
@@ -133,6 +155,14 @@ def get(
     RequestError
         If there is no such job here, or it cannot be taken up: somebody works on it, its budget is used up, or its
         model was an object.
+
+    Examples
+    --------
+    >>> try:
+    ...     get("the one from yesterday")
+    ... except ValueError as error:
+    ...     print(error)
+    'the one from yesterday' is no job's id, which is a UUID
     """
     folder = _folder(id)
     job = Job(folder)
@@ -196,6 +226,17 @@ class Job:
             A UUID.
         """
         return self._folder.path.name
+
+    @property
+    def prompt(self) -> str:
+        """Who the population is.
+
+        Returns
+        -------
+        str
+            The sentence it was started with.
+        """
+        return str(self._state().call["prompt"])
 
     @property
     def status(self) -> Status:
@@ -452,7 +493,8 @@ def _reconnected(state: State, model: str | Model | None, budget: Budget) -> Con
         max_cost=_left(state, "max_cost", budget.max_cost, spent.cost),
     )
     path = Path(state.replies)
-    if not path.exists():  # a shared drive that is mounted elsewhere here, or replies that were moved
+    # Replies are not there where a shared drive is mounted elsewhere, or where they were moved.
+    if path == replies.current().path or not path.exists():
         return llm.connect(model or state.model, left)
     with replies.use(path, state.mode):
         return llm.connect(model or state.model, left)

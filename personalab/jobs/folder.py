@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -217,10 +218,9 @@ class Folder:
         entry = {"persona_id": self._ids[line.position], "round": line.round, "texts": texts}
         data = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
         if self._texts is None:
-            path = self.path / "texts.jsonl"
-            is_torn = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
-            self._texts = path.open("ab", buffering=0)
-            data = b"\n" + data if is_torn else data
+            self._texts = (self.path / "texts.jsonl").open("ab+", buffering=0)
+            self._texts.seek(max(0, self._texts.seek(0, os.SEEK_END) - 1))
+            data = b"\n" + data if self._texts.read(1) not in (b"", b"\n") else data
         self._texts.write(data)
 
     def _lines(self) -> Iterator[Line]:

@@ -122,6 +122,8 @@ class Connection:
         How much may be used.
     endpoint : Endpoint, optional
         The server that ``complete`` asks, for `prefill`.
+    at_once : int
+        The most requests under way at once, for callers who have many.
 
     Attributes
     ----------
@@ -139,7 +141,9 @@ class Connection:
         is_small: bool = False,
         budget: Budget = Budget(),  # noqa: B008  # a frozen value
         endpoint: Endpoint | None = None,
+        at_once: int = 1,
     ) -> None:
+        self.at_once = at_once
         self.name = name
         self.description = description
         self.is_small = is_small
@@ -416,9 +420,9 @@ def connect(model: str | Model | None = None, budget: Budget | None = None) -> C
     stall = seconds_set("PERSONALAB_STALL", timeout)
     endpoint = Endpoint(found.open, most=most, timeout=timeout, stall=stall, is_seeded=found.is_embedded)
     small = found.is_embedded
-    told = (name, found.model, found.description, endpoint.complete)
     batching = None if small else endpoint
-    return Connection(*told, is_small=small, budget=budget, endpoint=batching)
+    options: dict[str, Any] = {"is_small": small, "budget": budget, "at_once": most, "endpoint": batching}
+    return Connection(name, found.model, found.description, endpoint.complete, **options)
 
 
 def run_with(connection: Connection, work: Coroutine[Any, Any, R], tick: Callable[[], object] | None = None) -> R:
@@ -478,7 +482,8 @@ def _object(model: Any, budget: Budget) -> Connection:
         hint = "give it complete(messages, schema), which returns JSON text"
         raise RequestError(f"a {type(model).__name__} is no model: it has no method `complete`", hint=hint)
     is_async = inspect.iscoroutinefunction(model.complete)
-    gate = Gate(OBJECT_LIMIT if is_async else 1, is_known=True)
+    most = OBJECT_LIMIT if is_async else 1
+    gate = Gate(most, is_known=True)
     own = getattr(model, "name", None)
     name = own or type(model).__name__
 
@@ -489,6 +494,8 @@ def _object(model: Any, budget: Budget) -> Connection:
                 text = await kept(
                     lambda: model.complete(*called) if is_async else asyncio.to_thread(model.complete, *called)
                 )
+            except ProviderError:
+                raise
             except Exception as error:
                 raise ProviderError(f"{name} raised {type(error).__name__} when it was asked") from error
         if not isinstance(text, str):
@@ -498,7 +505,7 @@ def _object(model: Any, budget: Budget) -> Connection:
 
     small = bool(getattr(model, "is_small", False))
     told = f"{name}, an object given by the caller"
-    return Connection(name, own, told, complete, is_small=small, budget=budget)
+    return Connection(name, own, told, complete, is_small=small, budget=budget, at_once=most)
 
 
 def _check(reply: Mapping[str, Any], name: str) -> None:

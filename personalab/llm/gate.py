@@ -141,7 +141,7 @@ class Pace:
         now, began : float
             When it came, and when its request started.
         """
-        was_full = self.under_way >= math.floor(self.limit)
+        was_full = self.under_way >= math.floor(self._reach)
         self.under_way -= 1
         self._fates.append(False)
         self._in_vain = 0
