@@ -176,17 +176,6 @@ def forget() -> None:
     _servers.clear()
 
 
-def known() -> list[Server]:
-    """Return what has been learnt of servers.
-
-    Returns
-    -------
-    list of Server
-        In the order in which they were first asked.
-    """
-    return [server for (process, _), server in _servers.items() if process == os.getpid()]
-
-
 class Endpoint:
     """A model on a server, which is opened when the first request is sent.
 
@@ -253,7 +242,8 @@ class Endpoint:
                 reply = await self._in_some_form(question, place, server, client, slot)
             if not isinstance(reply, _Failure):
                 return reply
-            await self._wait(question.refusal or reply, question, place, server.gate)
+            told = question.refusal if question.refusal and reply.fault.is_unclear else reply
+            await self._wait(told, question, place, server.gate)
 
     async def _in_some_form(
         self, question: _Question, place: Place, server: Server, client: AsyncOpenAI, slot: Slot
