@@ -307,7 +307,7 @@ class Endpoint:
         key = (os.getpid(), place)
         if key not in _servers:
             _servers.setdefault(key, Server(Gate(self.most), Habits()))
-        _servers[key].gate.most = self.most
+        _servers[key].gate.allow(self.most)
         return _servers[key]
 
     def _client(self, place: Place) -> AsyncOpenAI:

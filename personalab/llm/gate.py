@@ -290,8 +290,6 @@ class Gate:
 
     Attributes
     ----------
-    most : int
-        As above.
     answers : int
         How many there have been.
     faults : deque of Fault
@@ -314,28 +312,13 @@ class Gate:
         return f"Gate(limit={self.limit:.1f}, under_way={self._pace.under_way}, waiting={len(self._waiting)})"
 
     @property
-    def most(self) -> int:
-        """The most requests that may be under way at once, which can be set.
-
-        Returns
-        -------
-        int
-            At least 1.
-        """
-        return self._pace.most
-
-    @most.setter
-    def most(self, most: int) -> None:
-        self._pace.most = most
-
-    @property
     def limit(self) -> float:
         """How many requests may be under way, as far as is known by now.
 
         Returns
         -------
         float
-            At least 1, at most `most`.
+            At least 1, at most what is allowed.
         """
         return min(self._pace.limit, self._pace.most)
 
@@ -349,6 +332,16 @@ class Gate:
             True from the first answer on.
         """
         return self._pace.has_answered
+
+    def allow(self, most: int) -> None:
+        """Set the most requests that may be under way at once.
+
+        Parameters
+        ----------
+        most : int
+            At least 1.
+        """
+        self._pace.most = most
 
     def ticket(self) -> int:
         """Draw a request's place in the queue, which it keeps when it is sent again.
