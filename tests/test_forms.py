@@ -297,6 +297,15 @@ def test_what_is_refused_in_every_form_is_not_tried_for_ever(monkeypatch):
     assert _rung(server.requests[-1]) == "strict"
 
 
+def test_a_passing_fault_on_the_way_down_is_not_the_end(monkeypatch):
+    """When the server fails while the form is being found, the question is sent again, and answered."""
+    faults_ = {1: error(400, "no"), 2: error(500), 3: error(400, "no")}
+    with Server(lambda request, number: faults_.get(number) or answer_well(request)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        assert _ask(llm.connect("openai/m")).age == 1
+    assert [_rung(sent) for sent in server.requests] == ["strict", "schema", "strict", "schema"]
+
+
 def test_a_schema_that_has_worked_is_not_doubted(monkeypatch):
     """After an answer, a bad request is about what was asked; about another type it may be the form."""
     with Server() as server:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, field_validator
 from personalab import llm, replies
 from personalab.errors import ProviderError, RequestError
 from personalab.llm import faults
+from tests.loopback import Loopback
 from tests.server import Answer, Server, answer_well, error
 
 KEY = "sk-secret-0123456789abcdef"
@@ -81,9 +82,10 @@ def _ask(connection, **options):
     return llm.run(connection.ask(ASKED, Person, **options))
 
 
-def _ask_many(connection, n, first=0):
+def _ask_many(connection, n, **options):
     async def ask_all():
-        asks = (connection.ask(ASKED, Person, sample=first + i) for i in range(n))
+        asked = ([{"role": "user", "content": f"who is number {i}"}] for i in range(n))
+        asks = (connection.ask(each, Person, **options) for each in asked)
         return await asyncio.gather(*asks, return_exceptions=True)
 
     return llm.run(ask_all())
@@ -234,6 +236,37 @@ def test_a_fault_that_passes_is_waited_out(serve, answer):
     assert _ask(connection).name == "Ada"
     assert len(server.requests) == 3
     assert connection.usage.total.calls == 1
+
+
+CHANCES = dict.fromkeys(("busy", "broken", "hang_up", "garbage", "malformed", "truncated"), 0.05)
+
+
+def test_a_run_outlives_a_bad_server(monkeypatch):
+    """With three of ten requests going wrong, each in its way, every question is answered and every token counted."""
+    with Loopback(seed=3, latency=0.01, **CHANCES) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        connection = llm.connect("openai/m")
+        answers = _ask_many(connection, 200, max_tokens=500)
+        stats, total = server.stats(), connection.usage.total
+    assert {type(answer) for answer in answers} == {Person}
+    assert set(stats.faults) == set(CHANCES)
+    assert stats.most_under_way <= 64
+    assert (total.calls, total.prompt_tokens, total.completion_tokens) == (
+        stats.answers,
+        stats.prompt_tokens,
+        stats.completion_tokens,
+    )
+
+
+def test_a_busy_server_loses_no_answer(monkeypatch):
+    """Against one that bears six and refuses the rest, all are answered, and it is found out how many it bears."""
+    monkeypatch.setenv("PERSONALAB_BACKOFF", "0.05")
+    with Loopback(latency=0.2, capacity=6) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        assert {type(answer) for answer in _ask_many(llm.connect("openai/m"), 80)} == {Person}
+        stats = server.stats()
+    assert stats.most_under_way == 6
+    assert stats.refused < 80
 
 
 def test_a_server_is_taken_at_its_word():

@@ -180,17 +180,6 @@ def forget() -> None:
     _servers.clear()
 
 
-def known() -> list[Server]:
-    """Return what has been learnt of servers.
-
-    Returns
-    -------
-    list of Server
-        In the order in which they were first asked.
-    """
-    return [server for (process, _), server in _servers.items() if process == os.getpid()]
-
-
 class Endpoint:
     """A model on a server, which is opened when the first request is sent.
 
@@ -257,7 +246,8 @@ class Endpoint:
                 reply = await self._in_some_form(question, place, server, client, slot)
             if not isinstance(reply, _Failure):
                 return reply
-            await self._wait(question.refusal or reply, question, place, server.gate)
+            told = question.refusal if question.refusal and reply.fault.is_unclear else reply
+            await self._wait(told, question, place, server.gate)
 
     async def _in_some_form(
         self, question: _Question, place: Place, server: Server, client: AsyncOpenAI, slot: Slot
@@ -324,7 +314,7 @@ class Endpoint:
         key = (os.getpid(), place)
         if key not in _servers:
             _servers.setdefault(key, Server(Gate(self.most), Habits()))
-        _servers[key].gate.most = self.most
+        _servers[key].gate.allow(self.most)
         return _servers[key]
 
     def _client(self, place: Place) -> AsyncOpenAI:

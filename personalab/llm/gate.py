@@ -57,6 +57,14 @@ class Cut(NamedTuple):
     is_telling: bool
 
 
+class Watch(NamedTuple):
+    """Since when and how long something may go without an answer to anybody."""
+
+    loop: asyncio.AbstractEventLoop
+    since: float
+    stall: float
+
+
 class Pace:
     """The limit of requests under way, as it follows from what became of those before.
 
@@ -282,8 +290,6 @@ class Gate:
 
     Attributes
     ----------
-    most : int
-        As above.
     answers : int
         How many there have been.
     faults : deque of Fault
@@ -298,27 +304,12 @@ class Gate:
         self._tickets = itertools.count()
         self._waiting: list[tuple[int, int, asyncio.AbstractEventLoop, asyncio.Future[float]]] = []
         self._alarm = -math.inf  # when somebody is going to look again
-        self._watched: dict[asyncio.Timeout, tuple[float, asyncio.AbstractEventLoop]] = {}
+        self._watched: dict[asyncio.Timeout, Watch] = {}
         self._watches: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
-        self._progress = 0.0
+        self._progress = -math.inf
 
     def __repr__(self) -> str:
         return f"Gate(limit={self.limit:.1f}, under_way={self._pace.under_way}, waiting={len(self._waiting)})"
-
-    @property
-    def most(self) -> int:
-        """The most requests that may be under way at once, which can be set.
-
-        Returns
-        -------
-        int
-            At least 1.
-        """
-        return self._pace.most
-
-    @most.setter
-    def most(self, most: int) -> None:
-        self._pace.most = most
 
     @property
     def limit(self) -> float:
@@ -327,7 +318,7 @@ class Gate:
         Returns
         -------
         float
-            At least 1, at most `most`.
+            At least 1, at most what is allowed.
         """
         return min(self._pace.limit, self._pace.most)
 
@@ -341,6 +332,16 @@ class Gate:
             True from the first answer on.
         """
         return self._pace.has_answered
+
+    def allow(self, most: int) -> None:
+        """Set the most requests that may be under way at once.
+
+        Parameters
+        ----------
+        most : int
+            At least 1.
+        """
+        self._pace.most = most
 
     def ticket(self) -> int:
         """Draw a request's place in the queue, which it keeps when it is sent again.
@@ -388,9 +389,9 @@ class Gate:
         """
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(None) as scope:
-            if not self._watched:
-                self._fresh()
-            self._watched[scope] = (stall, loop)
+            if not self._watched:  # what went wrong in an earlier run
+                self.faults.clear()
+            self._watched[scope] = Watch(loop, time.monotonic(), stall)
             if loop not in self._watches:
                 self._watches.add(loop)
                 loop.call_later(stall, self._look, loop)
@@ -414,7 +415,8 @@ class Gate:
     def progressed(self) -> None:
         """Take note of an answer."""
         self.answers += 1
-        self._fresh()
+        self._progress = time.monotonic()
+        self.faults.clear()
 
     def note(self, what: Callable[[Pace, float], None]) -> None:
         """Tell the pace what became of a request, and let others start where that makes room.
@@ -427,10 +429,6 @@ class Gate:
         with self._lock:
             what(self._pace, time.monotonic())
             self._admit()
-
-    def _fresh(self) -> None:
-        self._progress = time.monotonic()
-        self.faults.clear()
 
     async def _enter(self, ticket: int) -> float:
         """Wait in the queue, and return when the request was let in."""
@@ -456,7 +454,12 @@ class Gate:
         due = self._pace.next_start(now)
         if self._waiting and now < due < math.inf and due != self._alarm:
             self._alarm, loop = due, self._waiting[0][2]
-            _in(loop, lambda: loop.call_later(due - now, self.note, lambda _pace, _now: None))
+            _in(loop, lambda: loop.call_later(due - now, self._look_again))
+
+    def _look_again(self) -> None:
+        with self._lock:
+            self._alarm = -math.inf
+            self._admit()
 
     def _let_in(self, loop: asyncio.AbstractEventLoop, admitted: asyncio.Future[float], now: float) -> None:
         """Wake a request in its own loop, unless it has been cancelled meanwhile."""
@@ -475,7 +478,11 @@ class Gate:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Break off what has been watched for too long without an answer; look again while anything is watched."""
         now = time.monotonic()
-        mine = {scope: self._progress + stall for scope, (stall, its) in self._watched.items() if its is loop}
+        mine = {
+            scope: max(self._progress, watch.since) + watch.stall
+            for scope, watch in self._watched.items()
+            if watch.loop is loop
+        }
         for scope, due in mine.items():
             if due <= now:
                 del self._watched[scope]
