@@ -21,6 +21,7 @@ from personalab.llm import Count, Usage
 from personalab.progress import Watch, bar
 from tests.fluent import Fluent
 
+END = "\N{END OF TRANSMISSION}"
 USED = Usage({"personas": Count(3, 1_000, 234)}, prices=(1.0, 10.0))
 
 
@@ -37,8 +38,12 @@ def _terminal() -> Iterator[Callable[[], str]]:
     fcntl.ioctl(written, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
 
     def seen() -> str:
+        sys.stderr.write(END)  # what a terminal is sent arrives in pieces
         sys.stderr.flush()
-        return os.read(shown, 1 << 16).decode()
+        read = b""
+        while not read.endswith(END.encode()):
+            read += os.read(shown, 1 << 16)
+        return read.decode().removesuffix(END)
 
     with os.fdopen(written, "w") as stream, contextlib.redirect_stderr(stream):
         yield seen
