@@ -233,6 +233,19 @@ def _run_against(capacity, latency=1.0, n=300, most=64, trip=0.005, work=0.002):
     return now, limits, refusals
 
 
+def test_a_limit_that_was_corrected_rises_again():
+    """Where most of a cluster came after the cut, what is left is used, and felt out like any other limit."""
+    pace = _ready(limit=24)
+    _started(pace, 24, 1.0)
+    for i in range(16):
+        pace.refused(1.5 + i / 1000, 1.1)
+    assert (pace.limit, pace.under_way) == (8, 8)
+    for i in range(30):
+        pace.answered(2.5 + i, 1.5 + i)
+        _started(pace, math.floor(pace.limit) - pace.under_way, 2.5 + i)
+    assert 9 <= pace.limit < 10
+
+
 def test_after_an_outage_the_server_is_soon_used_in_full():
     """A few seconds in which all is refused leave no mark on what follows."""
     out = (4.0, 7.0)
