@@ -178,6 +178,17 @@ def test_above_the_ceiling_one_refusal_costs_one():
     assert pace.limit == pytest.approx(18, abs=0.1)
 
 
+def test_a_long_calm_is_borne():
+    """After thousands of answers at the most there is, the limit still stands there."""
+    pace = _ready(limit=64)
+    pace.ceiling = 64.0
+    now = _started(pace, 64, 1.0)
+    for _ in range(5000):
+        pace.answered(now + 1, now)
+        now = _started(pace, 1, now + 0.01)
+    assert pace.limit == 64
+
+
 def test_answers_that_do_not_come_halve_the_limit():
     """Those that hang have not been let in, however many are under way."""
     pace = _ready(limit=32)
@@ -189,7 +200,8 @@ def test_answers_that_do_not_come_halve_the_limit():
 
 
 def _run_against(capacity, latency=1.0, n=300, most=64, trip=0.005, work=0.002):
-    """Drive a pace against a server that refuses what is beyond its capacity; return limits and refusals."""
+    """Drive a pace against a server that refuses what is beyond its capacity, which may depend on the time."""
+    bears = capacity if callable(capacity) else lambda _: capacity
     pace, now, at_server, busy_until = Pace(most), 0.0, 0, 0.0
     queue, events, order, limits, refusals = list(range(n)), [], itertools.count(), [], 0
 
@@ -205,7 +217,7 @@ def _run_against(capacity, latency=1.0, n=300, most=64, trip=0.005, work=0.002):
             push(pace.next_start(now), "looks", -1, now)
         now, _, what, i, began = heapq.heappop(events)
         if what == "arrives":
-            is_full = at_server >= capacity
+            is_full = at_server >= bears(now)
             at_server += not is_full
             push(now + (trip / 2 if is_full else latency), "refused" if is_full else "answered", i, began)
         elif what == "answered":
@@ -219,6 +231,27 @@ def _run_against(capacity, latency=1.0, n=300, most=64, trip=0.005, work=0.002):
         elif what == "again":
             heapq.heappush(queue, i)
     return now, limits, refusals
+
+
+def test_a_limit_that_was_corrected_rises_again():
+    """Where most of a cluster came after the cut, what is left is used, and felt out like any other limit."""
+    pace = _ready(limit=24)
+    _started(pace, 24, 1.0)
+    for i in range(16):
+        pace.refused(1.5 + i / 1000, 1.1)
+    assert (pace.limit, pace.under_way) == (8, 8)
+    for i in range(30):
+        pace.answered(2.5 + i, 1.5 + i)
+        _started(pace, math.floor(pace.limit) - pace.under_way, 2.5 + i)
+    assert 9 <= pace.limit < 10
+
+
+def test_after_an_outage_the_server_is_soon_used_in_full():
+    """A few seconds in which all is refused leave no mark on what follows."""
+    out = (4.0, 7.0)
+    seconds, limits, _ = _run_against(lambda now: 0 if out[0] < now < out[1] else 64, n=600)
+    assert limits[-1] == 64
+    assert seconds < 600 / 64 + 15
 
 
 @pytest.mark.parametrize("capacity", [5, 10, 16, 40])

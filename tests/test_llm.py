@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from personalab import llm, replies
 from personalab.errors import ProviderError, RequestError
-from personalab.llm import faults
+from personalab.llm import faults, places
 from tests.loopback import Loopback
 from tests.server import Answer, Server, answer_well, error
 
@@ -558,6 +558,20 @@ def test_ollama_is_asked_where_it_is(monkeypatch):
         assert _ask(llm.connect("ollama/qwen3")).age == 1
     assert server.requests[0]["model"] == "qwen3"
     assert llm.connect("ollama/qwen3").is_small is False
+
+
+def test_small_servers_are_asked_less_at_once(monkeypatch):
+    """Ollama serves four requests side by side, the embedded model one; what is set holds for a server of one's own."""
+    found = [places.find(name).at_once for name in ("openai/m", "ollama/qwen3", "local")]
+    assert found == [64, 4, 1]
+    monkeypatch.setenv("PERSONALAB_CONCURRENCY", "2")
+    with Loopback(latency=0.02) as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.root)
+        _ask_many(llm.connect("ollama/qwen3"), 12)
+        assert server.stats().most_under_way == 2
+        monkeypatch.delenv("PERSONALAB_CONCURRENCY")
+        _ask_many(llm.connect("ollama/qwen3"), 24, sample=1)
+        assert server.stats().most_under_way == 4
 
 
 def test_a_compatible_server_needs_no_key(monkeypatch):

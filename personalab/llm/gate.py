@@ -37,6 +37,7 @@ START = 24  # at once after the first answer, by the steps below; one that bears
 STEP = 2  # more at once for every answer until the first congestion
 NEAR = 0.75  # of the ceiling; below, the limit rises as it did at first
 FEW = 24  # answers before a small limit rises; a refusal for each rise is then one in 25
+CALMEST = 10  # doublings, after which it rises by steps
 SLOW = 2.0  # times the fastest answer; one that took longer has waited in a queue
 CLUSTER, PART, WINDOW = 4, 1 / 8, 0.5  # refusals, and part of the limit, within so many seconds: no coincidence
 SHARE, RECENT = 0.2, 50  # of those that began when they did, or of so many last ones, that have to be refusals
@@ -122,6 +123,7 @@ class Pace:
         limit = min(self.limit, self.most)
         if self.under_way >= limit:
             return math.inf
+        self._reach = min(limit, self._reach)
         if now >= self._stepped + SPELL and self._reach < limit:
             self._reach, self._stepped = min(limit, self._reach + BURST), now
         return max(self.opens, now if self.under_way < self._reach else self._stepped + SPELL)
@@ -149,7 +151,7 @@ class Pace:
         now, began : float
             When it came, and when its request started.
         """
-        was_full = self.under_way >= math.floor(self._reach)
+        was_full = self.under_way >= math.floor(min(self._reach, self.limit))
         self.under_way -= 1
         self._fates.append(False)
         self._in_vain = 0
@@ -169,7 +171,7 @@ class Pace:
         So a limit that is right is seldom passed, and one that has become too low is soon left behind.
         """
         raised = self.limit + min(STEP, 2**self._calm / max(2 * self.limit, FEW))
-        self._calm += math.floor(raised) > math.floor(self.limit)
+        self._calm = min(CALMEST, self._calm + (math.floor(raised) > math.floor(self.limit)))
         self.limit = raised
 
     def refused(self, now: float, began: float, sign: Sign = "busy", wait: float = 0.0) -> None:
