@@ -134,6 +134,14 @@ def test_lines_that_fail_are_asked_for_live(serve, frame, written):
     assert usage.total.tokens == server.prompt_tokens + server.completion_tokens
 
 
+@pytest.mark.parametrize(
+    "text", [b"[]", b"{", b"[" * 100_000, b'{"custom_id": "k", "response": {"status_code": 1e999}}']
+)
+def test_a_line_that_is_none_answers_nothing(text):
+    """A file of answers may hold anything; what is no answer is asked for live."""
+    assert batches._line(text) == batches.Line("", 0, None)
+
+
 @pytest.mark.parametrize("end", ["expired", "cancelled"])
 def test_what_an_expired_batch_has_brought_is_kept(end, serve, frame, written):
     """Six of ten lines were answered; the others are asked for live."""

@@ -11,7 +11,7 @@ import pytest
 import personalab as lab
 from personalab import replies
 from personalab.errors import RequestError
-from personalab.estimates import Estimate
+from personalab.estimates import Estimate, past
 from personalab.estimates.past import rewritten
 from personalab.inference.draft import EXAMPLE, wire
 from personalab.inference.repair import repaired
@@ -231,3 +231,12 @@ def test_lines_that_are_none_are_left_out(text, tmp_path):
     folder.mkdir()
     (folder / "a.jsonl").write_text(text + "\n")
     assert lab.estimate(BP, 3, seed=1, model=MODEL).calls == 3
+
+
+def test_brackets_without_end_are_no_texts():
+    """A kept answer that nests more deeply than Python reads does not disturb an estimate."""
+    assert [past._read(text) for text in ("[" * 100_000, "[1]", '{"name": "Ada", "age": 3}')] == [
+        {},
+        {},
+        {"name": "Ada"},
+    ]

@@ -175,6 +175,13 @@ def test_what_is_no_answer_is_refused(body):
         read(body)
 
 
+@pytest.mark.parametrize("choices", [[], None, [None], [{}], [{"message": None}]])
+def test_an_answer_that_says_nothing_is_counted(choices):
+    """A server that tells the tokens of an empty answer may charge for them."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 4}
+    assert read({"choices": choices, "usage": usage}) == {**_reply(""), "usage": usage}
+
+
 def _reply(content, reason="stop", refusal=None):
     return {"content": content, "finish_reason": reason, "refusal": refusal}
 
@@ -190,6 +197,14 @@ def test_prose_is_told_from_a_form_that_was_heeded():
 def test_what_is_no_object_is_left_as_it_is():
     """Only an object is taken out of the words around it."""
     assert [unwrapped(text) for text in ("none {at} all", "x [1]", '{"a"')] == ["none {at} all", "x [1]", '{"a"']
+
+
+def test_brackets_without_end_are_an_answer_of_no_use():
+    """What nests more deeply than Python reads is drawn again like any other nonsense."""
+    for deep in ("[" * 100_000, 'Sure: {"a":' + "[" * 100_000 + "}"):
+        assert heeds(_reply(deep), SCHEMA) is False
+        assert unwrapped(deep) == deep
+    assert heeds(_reply('{"a":' + "[" * 100_000), SCHEMA) is None
 
 
 # the search for the manner

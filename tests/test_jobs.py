@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -186,16 +187,58 @@ def test_what_is_no_job_is_not_found(id_):
     assert caught.value.__notes__
 
 
+HOSTILE = [
+    {"status": 7},
+    {"call": {}},
+    {"call": {"prompt": "x", "count": "y"}},
+    {"call": {"prompt": "x", "count": 1, "more": 2}},
+    {"budget": {"more": 1}},
+    {"budget": {"max_tokens": -1}},
+]
+
+
 def test_a_folder_that_is_not_ours_is_said_so(serve):
     """A state that cannot be read is an error in a sentence, and is not listed."""
     serve(fluent)
     job = start(PROMPT, 1)
     job.wait()
-    (job._folder.path / "state.json").write_text('{"status": "succeeded"}')
     jobs._runs.clear()
-    with pytest.raises(RequestError, match="not what personalab writes"):
-        _ = get(job.id).status
-    assert jobs.listed() == []
+    path = job._folder.path / "state.json"
+    state = json.loads(path.read_text())
+    for change in HOSTILE:
+        path.write_text(json.dumps(state | change))
+        with pytest.raises(RequestError, match="not what personalab writes"):
+            _ = get(job.id).status
+        assert jobs.listed() == []
+
+
+@pytest.mark.parametrize("name", ["people.parquet", "texts.jsonl"])
+@pytest.mark.parametrize("text", [b"", b"PAR1", b"[" * 100_000, b'{"persona_id": "p_1", "round": 1e999, "texts": {}}'])
+def test_a_result_whose_files_are_torn_is_none(serve, name, text):
+    """A job that succeeded, and whose files are not whole any more, says so in a sentence."""
+    serve(fluent)
+    job = start(PROMPT, 1)
+    job.wait()
+    jobs._runs.clear()
+    (job._folder.path / name).write_bytes(text)
+    with pytest.raises(RequestError, match="not whole"):
+        _ = get(job.id).result
+
+
+def test_a_folder_that_cannot_be_written_is_said_so(hold, caplog):
+    """Whoever wants to end a job, or take it up, hears that there is no place; its owner says so once and goes on."""
+    script = hold(2)
+    job = start(PROMPT, 2, seed=1)
+    assert script.arrived.wait(SOON)
+    elsewhere = Folder(job._folder.path)
+    shutil.rmtree(job._folder.path)
+    job._folder.path.write_text("in the way")
+    for claim in (elsewhere.cancel, elsewhere.claim):
+        with pytest.raises(RequestError, match="cannot be written"):
+            claim(1)
+    for _ in range(2):
+        job._held._write(stage="still at it")
+    assert caplog.text.count("cannot be written") == 1
 
 
 # what goes wrong

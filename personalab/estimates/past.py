@@ -195,6 +195,6 @@ def _read(content: str) -> dict[str, str]:
     """The texts in an answer, as far as it can be read."""
     try:
         told = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {key: text for key, text in told.items() if isinstance(text, str)} if isinstance(told, dict) else {}

@@ -468,8 +468,8 @@ class Job:
     def _read(self, state: State) -> Population:
         """Put the population together from the job's files."""
         manuscript = self._folder.manuscript()
-        if manuscript is None:
-            raise RequestError(f"the files of job {self.id} are not whole", hint="start it anew: replies are kept")
+        if manuscript is None or len({position for position, _ in manuscript.answered}) < state.total:
+            raise self._folder.broken()
         bp, frame = manuscript.bp, manuscript.whole()
         return Population(state.call["prompt"], bp, frame, report(frame, bp), state.model, self.usage)
 

@@ -22,18 +22,19 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from personalab.blueprint import Blueprint, write_whole
 from personalab.errors import Category, RequestError
 from personalab.jobs.owner import SILENCE, Owner, here
-from personalab.llm import Count
+from personalab.llm import Budget, Count
 from personalab.manuscripts import Line, Manuscript, text_keys
-from personalab.population import Piece
+from personalab.population import Call, Piece
 from personalab.replies import Mode
 
 Status = Literal["pending", "running", "succeeded", "failed"]
@@ -95,6 +96,27 @@ class State(BaseModel):
     paid: Counts = {}
     replayed: Counts = {}
 
+    @field_validator("call")
+    @classmethod
+    def _is_call(cls, call: dict[str, Any]) -> dict[str, Any]:
+        known = {field.name for field in fields(Call)}
+        if (
+            not call.keys() <= known
+            or not isinstance(call.get("prompt"), str)
+            or not isinstance(call.get("count"), int)
+        ):
+            raise ValueError("no call")
+        return call
+
+    @field_validator("budget")
+    @classmethod
+    def _is_budget(cls, budget: dict[str, Any]) -> dict[str, Any]:
+        try:
+            Budget(**budget)
+        except TypeError:
+            raise ValueError("no budget") from None
+        return budget
+
     @property
     def total(self) -> int:
         """How many personas were asked for."""
@@ -148,21 +170,27 @@ class Folder:
             else:
                 self._append(piece)
         except OSError as error:
-            message = f"{str(self.path)!r} cannot be written: {error.strerror}"
-            raise RequestError(message, hint="make room there, then get the job with resume=True") from error
+            raise self._unwritable(error) from error
 
     def manuscript(self) -> Manuscript | None:
         """Read the people and what is written of them, if they are drawn yet; what is put into it is kept here."""
         blueprint, people = self.path / "blueprint.json", self.path / "people.parquet"
         if not people.exists():
             return None
-        bp, frame = Blueprint.load(blueprint), pd.read_parquet(people)
+        try:
+            bp, frame = Blueprint.load(blueprint), pd.read_parquet(people)
+        except (OSError, ValueError) as error:  # which all that is said of a torn file is
+            raise self.broken() from error
         manuscript = Manuscript(frame, bp, self.keep)
         self._keys, self._ids = manuscript.keys, [str(persona) for persona in frame.index]
         for line in self._lines():
             manuscript.answered[line.position, line.round] = line.texts
             manuscript.put(line)
         return manuscript
+
+    def broken(self) -> RequestError:
+        """Say that the files do not hold what they should."""
+        return RequestError(f"the files of job {self.path.name} are not whole", hint="start it anew: replies are kept")
 
     def blueprint(self) -> Blueprint | None:
         """Read the blueprint, if it is inferred yet."""
@@ -181,6 +209,8 @@ class Folder:
                 if not _is_left(path):
                     message = "the job is being taken up again by another process at this very moment"
                     raise RequestError(message, hint="get it without resume=True to see how it goes") from None
+            except OSError as error:
+                raise self._unwritable(error) from error
             else:
                 return attempt
 
@@ -194,7 +224,10 @@ class Folder:
 
     def cancel(self, attempt: int) -> None:
         """Ask whoever works on it to end."""
-        self._cancel(attempt).touch()
+        try:
+            self._cancel(attempt).touch()
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def is_cancelled(self, attempt: int) -> bool:
         """Whether somebody wants the attempt to end."""
@@ -205,6 +238,10 @@ class Folder:
         if self._texts is not None:
             self._texts.close()
             self._texts = None
+
+    def _unwritable(self, error: OSError) -> RequestError:
+        message = f"{str(self.path)!r} cannot be written: {error.strerror}"
+        return RequestError(message, hint="make room there, then get the job with resume=True")
 
     def _claim(self, attempt: int) -> Path:
         return self.path / f"claim-{attempt}"
@@ -229,7 +266,7 @@ class Folder:
         place = {persona: position for position, persona in enumerate(self._ids)}
         with path.open("rb") if path.exists() else io.BytesIO() as file:
             for line in file:
-                with suppress(ValueError, KeyError, TypeError):
+                with suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
                     entry = json.loads(line)
                     texts = tuple(str(entry["texts"][key]) for key in self._keys)
                     yield Line(place[entry["persona_id"]], int(entry["round"]), texts)

@@ -57,6 +57,7 @@ class Run:
         self._before = state.paid, state.replayed
         self._task: asyncio.Task[Any] | None = None
         self._is_unwanted = False
+        self._is_unwritable = False
         self.future: Future[Population] = llm.start_with(making.connection, self._made)
 
     @property
@@ -136,7 +137,9 @@ class Run:
         try:
             self.folder.write(self.state)
         except RequestError as error:
-            _log.warning("%s", error)
+            if not self._is_unwritable:
+                _log.warning("%s", error)
+            self._is_unwritable = True
 
 
 async def _stopped(pulse: asyncio.Task[None]) -> None:

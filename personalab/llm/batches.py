@@ -345,7 +345,7 @@ class Desk:
         for sent in itertools.count(1):
             try:
                 return _object(await step(self.endpoint.client(self.place)))
-            except (openai.OpenAIError, TimeoutError, ValueError) as error:
+            except (openai.OpenAIError, TimeoutError, ValueError, RecursionError) as error:
                 failure = self._failure(error, what, is_needed=is_needed, is_last=sent >= tries)
                 if failure is not None:
                     raise failure from safe(error, self.place)
@@ -400,7 +400,7 @@ def _remembered(file: Path) -> Sent | None:
         told = json.loads(file.read_text(encoding="utf-8"))
         keys = tuple(map(str, told["keys"]))
         sent = Sent(str(told["host"]), str(told["model"]), str(told["created"]), keys, str(told["id"]))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return sent if file.stem == sent.digest else None
 
@@ -411,7 +411,7 @@ def _line(text: bytes) -> Line:
         line = json.loads(text)
         answer = line.get("response") or {}
         return Line(str(line["custom_id"]), int(answer.get("status_code") or 0), answer.get("body"))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return Line("", 0, None)
 
 

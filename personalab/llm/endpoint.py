@@ -321,7 +321,7 @@ class Endpoint:
             raise _error(self._final)
         try:
             reply = answer(await kept(lambda: self._post(client, sent)), place)
-        except (openai.OpenAIError, TimeoutError, ValueError) as error:
+        except (openai.OpenAIError, TimeoutError, ValueError, RecursionError) as error:
             fault = classify(error, model=place.model, host=place.host, has_answered=has_answered)
             if fault.is_final:
                 self._final = _told(fault, error, place)

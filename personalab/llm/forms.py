@@ -176,7 +176,7 @@ def heeds(reply: Mapping[str, Any], schema: Mapping[str, Any]) -> bool | None:
     text = unwrapped(reply["content"])
     try:
         answer = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         is_begun = text.lstrip().startswith("{") and any(f'"{key}"' in text for key in schema["required"])
         return None if is_begun else False
     return isinstance(answer, dict) and all(key in answer for key in schema["required"])
@@ -198,16 +198,19 @@ def read(body: Any) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        When it is no chat completion: a text, or an error sent with status 200.
+        When it is no chat completion: a text, or an error sent with status 200. One that says nothing and tells its
+        tokens is an answer of no use, since they may have to be paid for.
     """
     try:
         choice = body["choices"][0]
         message = choice["message"]
         content = _arguments(message) or message.get("content")
-        refusal = message.get("refusal")
+        refusal, reason = message.get("refusal"), choice.get("finish_reason")
     except (TypeError, LookupError, AttributeError):
-        raise ValueError("the answer is no chat completion") from None
-    reason = choice.get("finish_reason")
+        usage = _usage(body.get("usage")) if isinstance(body, dict) else {}
+        if not any(usage.values()):
+            raise ValueError("the answer is no chat completion") from None
+        return {"content": "", "finish_reason": "stop", "refusal": None, "usage": usage}
     return {
         "content": _text(content),
         "finish_reason": "stop" if reason in (None, "tool_calls", "function_call") else str(reason),
@@ -240,7 +243,7 @@ def unwrapped(content: str) -> str:
     inner = after[after.find("{") : after.rfind("}") + 1]
     try:
         return inner if inner and isinstance(json.loads(inner), dict) else content
-    except ValueError:
+    except (ValueError, RecursionError):
         return content
 
 
