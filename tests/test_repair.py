@@ -52,6 +52,16 @@ def test_any_draft_gives_a_blueprint_that_samples_or_a_blueprint_error(draft):
     assert {"name", "backstory"} <= {field.name for field in bp.texts}
 
 
+def test_the_order_forgets_values_that_went_with_a_parent():
+    """A value that only a removed conditional named is no longer one of the ordered values."""
+    rule = {"when": {"gone": "x"}, "categorical": {"weights": {"Gold": 0.5, "65+": 0.5}}}
+    tier = {"name": "tier", "kind": "categorical", "description": "", "parents": ["gone"], "ordered_values": ["Gold"]}
+    tier |= {"categorical": {"weights": {"Gold": 1.0}}, "conditionals": [rule]}
+    gone = {"name": "gone", "kind": "categorical", "description": "", "parents": [], "conditionals": []}
+    whole = {"domain": "d", "order": [], "fields": [tier, gone], "constraints": [], "rationale": "", "sources": []}
+    assert repaired(whole)["tier"].ordered_values == ("Gold",)
+
+
 @WILD
 @given(st.one_of(drafts, spoilt()))
 def test_a_mended_blueprint_needs_no_more_mending(draft):

@@ -54,8 +54,10 @@ def repaired(data: Wire) -> Blueprint:
     """
     data = copy.deepcopy(data)
     notes: list[str] = list(data.get("notes") or ())
+    # Weights are looked at twice: a parent that goes takes tables along, which may have been the last to name a value.
     steps = (
-        _names, _texts, _parents, mend_weights, mend_moments, mend_conditions, _coverage, _order, _constraints,
+        _names, _texts, _parents, mend_weights, mend_moments, mend_conditions, _coverage, mend_weights, _order,
+        _constraints,
     )  # fmt: skip
     for step in steps:
         notes += step(data)
