@@ -142,6 +142,18 @@ def test_a_line_that_is_none_answers_nothing(text):
     assert batches._line(text) == batches.Line("", 0, None)
 
 
+def test_a_line_that_comes_twice_is_counted_once(serve, frame, written, monkeypatch):
+    """A server that repeats an answer in its file has given it once."""
+    keep = BatchServer.keep
+    twice = lambda server, file: keep(server, b"\n".join([file, file]) if b'"request_id"' in file else file)  # noqa: E731
+    monkeypatch.setattr(BatchServer, "keep", twice)
+    server = serve()
+    people, usage = _batched(frame)
+    pd.testing.assert_frame_equal(people, written)
+    assert usage.total.calls == server.batched == len(frame)
+    assert usage.total.tokens == server.prompt_tokens + server.completion_tokens
+
+
 @pytest.mark.parametrize("end", ["expired", "cancelled"])
 def test_what_an_expired_batch_has_brought_is_kept(end, serve, frame, written):
     """Six of ten lines were answered; the others are asked for live."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 from pydantic import BaseModel
@@ -232,6 +233,26 @@ def test_a_server_is_asked_in_the_best_form_it_knows(serve, known):
     _ask(connection, sample=1)
     _ask(llm.connect("openai/m"), Place)
     assert asked() == [*way, way[-1], way[-1]]
+
+
+WORDS = {
+    "temperature: only 1 is allowed for this model": "temperature",
+    "invalid temperature: must be 1": "temperature",
+    "max_tokens is too large: 4000. This model supports at most 2048 completion tokens": "max_tokens",
+    "'max_tokens' must be less than or equal to 2048": "max_tokens",
+    "response_format is not supported by this model": "response_format",
+    "response_format must be followed by a schema": None,
+    "Invalid schema for response_format": None,
+    "the prompt must be shorter": None,
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_a_refused_option_is_found_in_many_words(words):
+    """An option with a value that the server does not take is left out; a form is not, unless it is not known."""
+    error = SimpleNamespace(status_code=400, param=None, body={"message": words})
+    sent = wire({"messages": [], "schema": SCHEMA, "max_tokens": 4000, "temperature": 0.8}, "A", "m", Manner())
+    assert faults.refused_parameter(error, sent) == WORDS[words]
 
 
 UNHELPFUL = [(), ("strict",), ("json_schema",), ("json_schema", "tools"), ("response_format", "tools")]

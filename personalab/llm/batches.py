@@ -269,12 +269,13 @@ class Desk:
 
     async def _fetch(self, under_way: list[Sent], requests: Requests, asked: Asked) -> tuple[Manner, set[str]]:
         """Wait for batches and keep their answers; say in which manner to ask, and who was refused in this one."""
-        other, refused = asked.manner, set[str]()
+        other, refused, open_ = asked.manner, set[str](), set(requests)
         for sent in under_way:
             async for line in self._lines(sent):
-                if line.key not in requests:
+                if line.key not in open_:
                     continue
                 if line.status == OK:
+                    open_.remove(line.key)  # what a file tells twice was answered once
                     self._keep(line, requests[line.key], asked)
                     continue
                 unknown = refused_parameter(_as_error(line), self._body(requests[line.key], asked))

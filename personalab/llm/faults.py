@@ -34,7 +34,7 @@ ABSENT_SENDS = 4  # a server that is being restarted is back within seconds
 SILENT_SENDS = 2  # a server that does not answer twice is down, not busy
 WHILE_OTHERS = 3  # times as many sends as long as other requests are answered
 SAID_LENGTH = 300
-_BAD_REQUEST = {400, 422}
+_BAD_REQUEST = {400, 422, 501}  # the last of servers that have not built what was asked for
 _RETRIED_STATUS = {408, 409, 500, 502, 503, 504, 529}
 _NO_CREDIT = {"insufficient_quota", "insufficient_balance", "billing_hard_limit_reached", "billing_not_active"}
 _FILTERED = {"content_filter", "content_policy_violation"}
@@ -43,6 +43,8 @@ _UNSUPPORTED = re.compile(
     r"unsupported|not support|unrecogni[sz]ed|unknown|not permitted|unexpected|unavailable|extra",
     re.IGNORECASE,
 )
+# of an option that a server knows, and takes with other values than the one sent
+_UNFIT = re.compile(r"\bonly\b|must be|too (?:large|high|big)|at most|less than|exceeds|invalid", re.IGNORECASE)
 #: what a server may not know, in the order in which its words are searched
 PARAMETERS = (
     *OPTIONS, "strict", "json_schema", "json_object", "response_format", "tool_choice", "tools",
@@ -227,7 +229,7 @@ def number_set(variable: str, default: int) -> int:
 
 
 def refused_parameter(error: Exception, sent: Mapping[str, Any]) -> str | None:
-    """Name the parameter that a server refused because it does not know it.
+    """Name the parameter that a server refused because it does not know it, or not the option's value.
 
     Parameters
     ----------
@@ -244,9 +246,10 @@ def refused_parameter(error: Exception, sent: Mapping[str, Any]) -> str | None:
     if getattr(error, "status_code", None) not in _BAD_REQUEST:
         return None
     text = f"{getattr(error, 'param', '')} {_raw(error)}"
-    if not _UNSUPPORTED.search(text) or "invalid schema" in text.lower():
+    if "invalid schema" in text.lower():
         return None
-    named = (name for name in PARAMETERS if re.search(rf"\b{name}\b", text) and _is_sent(name, sent))
+    possible = PARAMETERS if _UNSUPPORTED.search(text) else OPTIONS if _UNFIT.search(text) else ()
+    named = (name for name in possible if re.search(rf"\b{name}\b", text) and _is_sent(name, sent))
     return next(named, None)
 
 
