@@ -166,9 +166,7 @@ class Manuscript:
     def so_far(self) -> pd.DataFrame:
         """The people who have their texts, and no others."""
         frame = self._framed([i for i, texts in enumerate(self._texts) if texts is not None])
-        frame.attrs = {
-            key: value for key, value in self.frame.attrs.items() if key not in ("contradictions", "doubles")
-        }
+        frame.attrs = {key: value for key, value in self.frame.attrs.items() if key not in FAULTS}
         return frame
 
     def whole(self) -> pd.DataFrame:

@@ -256,8 +256,8 @@ class Connection:
         options = {"max_tokens": max_tokens, "temperature": temperature, "sample": sample}
         return {"model": self._model or self.name, "messages": messages, "schema": schema, **options}
 
-    def kept(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Look up a reply without asking, and without counting it.
+    def peek(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Look whether there is a reply, without asking for it, using it or counting it.
 
         Parameters
         ----------
