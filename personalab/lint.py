@@ -42,6 +42,7 @@ EXACT = 1e-9  # by how much they may miss it without a word
 MOST_VALUES = 2001  # of one field that a constraint is tried on
 MOST_COMBINATIONS = 20_000  # of parent values that are looked at one by one
 WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
+FAULTS = ("contradictions", "doubles")  # of such texts, as a frame's attrs list who has them
 RESERVED = ("persona_id", *WRITTEN)
 
 

@@ -23,11 +23,10 @@ from personalab.blueprint import Blueprint
 from personalab.diversity import repeats
 from personalab.errors import RequestError
 from personalab.facts import as_string, contradictions
-from personalab.lint import WRITTEN
+from personalab.lint import FAULTS, WRITTEN
 from personalab.sheets import render_markdown, render_system_prompt
 from personalab.sobol import FEW, coordinates
 
-FAULTS = ("contradictions", "doubles")  # what a written frame's attrs tell of
 LISTED = 60  # names already taken that a request lists
 TOO_ALIKE = 0.8  # cosine of word counts above which two people read as one
 MOST = 2**20  # points dealt for hidden axes; ids beyond begin again
@@ -166,9 +165,7 @@ class Manuscript:
     def so_far(self) -> pd.DataFrame:
         """The people who have their texts, and no others."""
         frame = self._framed([i for i, texts in enumerate(self._texts) if texts is not None])
-        frame.attrs = {
-            key: value for key, value in self.frame.attrs.items() if key not in ("contradictions", "doubles")
-        }
+        frame.attrs = {key: value for key, value in self.frame.attrs.items() if key not in FAULTS}
         return frame
 
     def whole(self) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from personalab.facts import as_strings
 from personalab.fidelity import report
 from personalab.inference import check_request, infer_with
 from personalab.llm import Budget
+from personalab.llm.faults import number_set
 from personalab.manuscripts import Line, Manuscript
 from personalab.progress import Watch, bar
 from personalab.reports import Report
@@ -261,7 +262,7 @@ def check_call(
 ) -> None:
     """Refuse a call to `generate` that cannot be served, before any model is asked."""
     check_request(prompt, grounding)
-    limit = _limit()
+    limit = number_set("PERSONALAB_LIMIT", LIMIT)
     number = _whole("count", count, f"ask for 1 to {limit:,}")
     if not 1 <= number <= limit:
         raise RequestError(
@@ -273,13 +274,6 @@ def check_call(
     if method is not None:
         one_of("method", method, get_args(Method))
     one_of("rounding", rounding, get_args(Rounding))
-
-
-def _limit() -> int:
-    text = os.environ.get("PERSONALAB_LIMIT") or str(LIMIT)
-    if not text.isdecimal() or int(text) < 1:
-        raise RequestError(f"PERSONALAB_LIMIT is {text!r}", hint=f"set it to a whole number such as {LIMIT}")
-    return int(text)
 
 
 def _whole(what: str, value: Any, hint: str) -> int:

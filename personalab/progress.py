@@ -16,6 +16,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from personalab.llm.usage import money
+
 if TYPE_CHECKING:
     from personalab.llm import Connection, Usage
 
@@ -88,11 +90,11 @@ class Watch:
         if self.produced % step == 0 or self.produced == self.total:
             _log.info("%d of %d personas written", self.produced, self.total)
 
-    def cost(self) -> str:
+    def spent(self) -> str:
         """Tell tokens, and with prices money."""
         usage = self.used()
         tokens = f"{usage.total.tokens:,} tokens"
-        return tokens if usage.cost is None else f"{tokens}, cost {usage.cost:.3g}"
+        return tokens if usage.cost is None else f"{tokens}, cost {money(usage.cost)}"
 
 
 @contextlib.contextmanager
@@ -150,7 +152,7 @@ class _Bar:
             bar.reset(watch.total)
         bar.n = watch.produced
         bar.set_description_str(watch.stage, refresh=False)
-        bar.set_postfix_str(watch.cost())
+        bar.set_postfix_str(watch.spent())
 
     def close(self) -> None:
         """Take it away, and leave nothing in its place."""

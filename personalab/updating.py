@@ -393,7 +393,7 @@ def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -
     made.attrs.update(frame.attrs)
     made.attrs.update(method=change.method, rounding=change.rounding, seed=change.seed)
     ids = set(map(str, frame.index[is_touched]))
-    for key in ("contradictions", "doubles"):
+    for key in lint.FAULTS:
         if key in frame.attrs:
             made.attrs[key] = [each for each in _ids(key, frame.attrs[key]) if str(each) not in ids]
     return made

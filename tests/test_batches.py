@@ -32,15 +32,9 @@ KEY = "sk-secret-0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path, monkeypatch):
+def _alone(alone, monkeypatch):  # noqa: ARG001  # for its effect
     """Let each test start with a key and no replies, and wait for nothing."""
-    for name in list(os.environ):
-        if name.startswith(("OPENAI_", "OLLAMA_", "PERSONALAB_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PERSONALAB_BACKOFF", "0.001")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with replies.use(tmp_path / "calls"):
-        yield
 
 
 @pytest.fixture

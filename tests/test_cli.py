@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from personalab import Blueprint, cli, replies, sample, start
+from personalab import Blueprint, cli, sample, start
 from personalab.cli import main
 from personalab.errors import ProviderError
 from tests.fluent import fluent
@@ -22,15 +22,9 @@ COMMANDS = ("generate", "infer", "sample", "report", "check", "jobs", "job")
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path, monkeypatch):
+def _alone(alone, tmp_path, monkeypatch):  # noqa: ARG001  # for its effect
     """Let each test start in a folder of its own, with no key, no server and no replies."""
-    for name in list(os.environ):
-        if name.startswith(("OPENAI_", "OLLAMA_", "PERSONALAB_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PERSONALAB_BACKOFF", "0.001")
     monkeypatch.chdir(tmp_path)
-    with replies.use(tmp_path / "calls"):
-        yield
 
 
 @pytest.fixture

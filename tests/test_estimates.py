@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 
 import pytest
@@ -50,14 +49,7 @@ class Counted:
         return self.server.completions, self.server.prompt_tokens, self.server.completion_tokens
 
 
-@pytest.fixture(autouse=True)
-def _alone(tmp_path, monkeypatch):
-    """Let each test start with no key, no server and no replies."""
-    for name in list(os.environ):
-        if name.startswith(("OPENAI_", "OLLAMA_", "PERSONALAB_")):
-            monkeypatch.delenv(name)
-    with replies.use(tmp_path / "calls"):
-        yield
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture(params=[Characters, Server], ids=["characters", "words"])

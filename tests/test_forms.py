@@ -1,16 +1,15 @@
-"""Tests of `personalab.llm.forms`, and of how `personalab.llm.endpoint` finds the manner that suits a server."""
+"""Tests of `personalab.llm.forms`, and of how `personalab.llm.habits` learns the manner that suits a server."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 from types import SimpleNamespace
 
 import pytest
 from pydantic import BaseModel
 
-from personalab import llm, replies
+from personalab import llm
 from personalab.errors import ProviderError
 from personalab.llm import faults
 from personalab.llm.forms import OPTIONS, RUNGS, Manner, heeds, lower, plainer, read, unwrapped, wire, without
@@ -41,15 +40,7 @@ def started():
         yield server
 
 
-@pytest.fixture(autouse=True)
-def _alone(tmp_path, monkeypatch):
-    """Let each test start with no settings and no replies, and wait for nothing."""
-    for name in list(os.environ):
-        if name.startswith(("OPENAI_", "PERSONALAB_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PERSONALAB_BACKOFF", "0.001")
-    with replies.use(tmp_path / "calls"):
-        yield
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture

@@ -44,15 +44,9 @@ class Person(BaseModel, frozen=True):
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path, monkeypatch):
+def _alone(alone, monkeypatch):  # noqa: ARG001  # for its effect
     """Let each test start with no key, no server and no replies, and wait for nothing."""
-    for name in list(os.environ):
-        if name.startswith(("OPENAI_", "OLLAMA_", "PERSONALAB_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PERSONALAB_BACKOFF", "0.001")
     monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{_free_port()}")
-    with replies.use(tmp_path / "calls"):
-        yield
 
 
 @pytest.fixture

@@ -15,36 +15,13 @@ import personalab
 PACKAGE = Path(personalab.__file__).parent
 # The data's way: a module imports only from those before it.
 ORDER = [
-    *("errors", "sketches", "blueprint", "rules", "columns", "branches", "arithmetic", "numerics", "lint"),
-    *(
-        "quotas",
-        "sobol",
-        "dealing",
-        "situations",
-        "draws",
-        "rescue",
-        "distributed",
-        "sampling",
-        "moves",
-        "coupling",
-        "updating",
-    ),
-    *("segments", "replies", "freezing", "local", "llm", "progress", "inference"),
-    *(
-        "diversity",
-        "facts",
-        "sheets",
-        "manuscripts",
-        "writing",
-        "estimates",
-        "reports",
-        "fidelity",
-        "charts",
-        "population",
-        "jobs",
-    ),
-    *("edits", "editing", "editor", "cli"),
-]
+    "errors", "sketches", "blueprint", "rules", "columns", "branches", "arithmetic", "numerics", "lint",
+    "quotas", "sobol", "dealing", "situations", "draws", "rescue", "distributed", "sampling",
+    "moves", "coupling", "updating",
+    "segments", "replies", "freezing", "local", "llm", "progress", "inference",
+    "diversity", "facts", "sheets", "manuscripts", "writing", "estimates", "reports", "fidelity", "charts",
+    "population", "jobs", "edits", "editing", "editor", "cli",
+]  # fmt: skip
 FRONTS = ("cli", "__init__", "__main__")  # thin fronts, which may import anything
 SLOW = ("openai", "instructor", "altair", "ipywidgets", "anywidget", "dask")
 SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

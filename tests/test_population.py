@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from personalab import Blueprint, Population, generate, replies, report, sample
+from personalab import Blueprint, Population, generate, report, sample
 from personalab.errors import ProviderError, RequestError
 from personalab.writing import write
 from tests.fluent import Fluent, fluent
@@ -24,15 +24,7 @@ PROMPT = "10 League of Legends players from around the globe"
 MODELS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "personalab" / "models"
 
 
-@pytest.fixture(autouse=True)
-def _alone(tmp_path, monkeypatch):
-    """Let each test start with no key, no server and no replies, and wait for nothing."""
-    for name in list(os.environ):
-        if name.startswith(("OPENAI_", "OLLAMA_", "PERSONALAB_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PERSONALAB_BACKOFF", "0.001")
-    with replies.use(tmp_path / "calls"):
-        yield
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture

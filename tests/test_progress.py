@@ -60,7 +60,7 @@ def test_a_bar_tells_stage_people_tokens_money_and_time():
         line = seen().split("\r")[-1]
     assert line.startswith("writing:  10%|")
     assert "| 1/10 [00:00<" in line
-    assert line.endswith(", 1,234 tokens, cost 0.00334]")
+    assert line.endswith(", 1,234 tokens, cost 0.0033]")
 
 
 def test_what_is_not_counted_has_no_share():

@@ -22,7 +22,7 @@ from personalab.columns import Array, Columns, from_frame
 from personalab.editing.history import Source, Step
 from personalab.editing.panels import panels
 from personalab.fidelity import report
-from personalab.lint import WRITTEN
+from personalab.lint import FAULTS, WRITTEN
 from personalab.manuscripts import unwritten
 from personalab.reports import Report
 from personalab.updating import origins, update
@@ -175,7 +175,7 @@ def text_columns(bp: Blueprint) -> list[str]:
 def _noted(frame: pd.DataFrame, texts: Texts, filled: set[str]) -> dict[str, Any]:
     """What is known of the texts' faults, for those who have them now."""
     attrs: dict[str, Any] = {str(key): value for key, value in frame.attrs.items()}
-    for key in ("contradictions", "doubles"):
+    for key in FAULTS:
         own = [each for each in texts.frame.attrs.get(key, ()) if each in filled]
         attrs[key] = [*attrs.get(key, ()), *own]
     return attrs

@@ -33,7 +33,7 @@ from personalab.inference.draft import EXAMPLE, wire
 from personalab.inference.repair import repaired
 from personalab.llm import Budget, Count
 from personalab.llm.places import DEFAULT_OPENAI_MODEL
-from personalab.llm.usage import HEAD, aligned, cost, figures
+from personalab.llm.usage import HEAD, aligned, cost, figures, money
 from personalab.manuscripts import Manuscript
 from personalab.sampling import sample
 from personalab.sketches import render
@@ -118,9 +118,9 @@ class Estimate:
         return hash((self.model, self.people, frozenset(self.paid.items()), self.basis, self.prices))
 
     def __repr__(self) -> str:
-        money = "" if self.cost is None else f", cost {self.cost:,.2f}"
+        priced = "" if self.cost is None else f", cost {money(self.cost)}"
         tokens = f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens"
-        return f"Estimate({self.model!r}, {self.people:,} people: {self.calls:,} calls, {tokens}{money})"
+        return f"Estimate({self.model!r}, {self.people:,} people: {self.calls:,} calls, {tokens}{priced})"
 
     def __str__(self) -> str:
         return "\n".join([*aligned(self._head, self._rows), self.basis])

@@ -92,7 +92,7 @@ def _found(
     reader = Author(author.bp, author.connection.offline())
     missing, there = [], Count()
     for position, task in tasks.items():
-        reply = author.connection.kept(author.request(task, round_ * DRAWS))
+        reply = author.connection.peek(author.request(task, round_ * DRAWS))
         person = None if reply is None else _good(reply, task, author)
         if reply is not None and person is not None:
             there += Count.of(reply)

@@ -32,8 +32,7 @@ NAMES, NAMES_FACTOR = 3000.0, 6.0
 OF_SAME, OF_OTHERS, OF_GENERAL = 0.03, 0.15, 0.3
 LEAST, MOST = 0.5, 2.5  # factors of the length of an answer of which nothing is known
 
-
-Place = tuple[bool, int, int, int]  # of a try: whether of the spare ones, which, after how many messages, how much room
+Try = tuple[bool, int, int, int]  # whether it is one of the spare ones, which, after how many messages, how much room
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Answer:
     """One kept reply: which form it fills, whether it was the first try at it, and how long everything was."""
 
     form: str
-    place: Place
+    at: Try
     number: int  # of the person
     draw: int
     asked: int  # characters of messages and form
@@ -116,24 +115,24 @@ class Past:
 
 def _answers(given: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> list[Answer]:
     """Reduce kept replies to what an estimate takes from them; what is not written as ours is left out."""
-    answers, firsts = [], dict[str, Place]()
+    answers, firsts = [], dict[str, Try]()
     for request, reply in given:
         try:
             answer = _answer(request, reply)
         except (KeyError, TypeError, ValueError, AttributeError):
             continue
         answers.append(answer)
-        firsts[answer.form] = min(firsts.get(answer.form, answer.place), answer.place)
-    return [replace(answer, is_first=answer.place == firsts[answer.form]) for answer in answers]
+        firsts[answer.form] = min(firsts.get(answer.form, answer.at), answer.at)
+    return [replace(answer, is_first=answer.at == firsts[answer.form]) for answer in answers]
 
 
 def _answer(request: Mapping[str, Any], reply: Mapping[str, Any]) -> Answer:
     form, count = as_text(request["schema"]), Count.of(reply)
     messages = [str(message["content"]) for message in request["messages"]]
     number, draw = divmod(int(request.get("sample") or 0), DRAWN)
-    place = (draw >= MORE, draw % DRAWS, len(messages), int(request.get("max_tokens") or 0))
+    at = (draw >= MORE, draw % DRAWS, len(messages), int(request.get("max_tokens") or 0))
     asked, content = sum(map(len, messages)) + len(form), str(reply["content"])
-    return Answer(form, place, number, draw, asked, count.prompt_tokens, count.completion_tokens, content)
+    return Answer(form, at, number, draw, asked, count.prompt_tokens, count.completion_tokens, content)
 
 
 def _share(first: float, further: float, n: int, share: float, weight: float) -> Span:

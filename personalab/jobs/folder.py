@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
@@ -36,6 +35,7 @@ from personalab.llm import Budget, Count
 from personalab.manuscripts import Line, Manuscript, text_keys
 from personalab.population import Call, Piece
 from personalab.replies import Mode
+from personalab.segments import append
 
 Status = Literal["pending", "running", "succeeded", "failed"]
 Counts = dict[str, Count]  # by stage
@@ -141,7 +141,6 @@ class Folder:
         self.path = path
         self._keys: tuple[str, ...] = ()
         self._ids: list[str] = []
-        self._texts: IO[bytes] | None = None
 
     def state(self) -> State:
         """Read where the job stands."""
@@ -233,12 +232,6 @@ class Folder:
         """Whether somebody wants the attempt to end."""
         return self._cancel(attempt).exists()
 
-    def close(self) -> None:
-        """Let go of the file that texts are appended to."""
-        if self._texts is not None:
-            self._texts.close()
-            self._texts = None
-
     def _unwritable(self, error: OSError) -> RequestError:
         message = f"{str(self.path)!r} cannot be written: {error.strerror}"
         return RequestError(message, hint="make room there, then get the job with resume=True")
@@ -250,15 +243,9 @@ class Folder:
         return self.path / f"cancel-{attempt}"
 
     def _append(self, line: Line) -> None:
-        """Write one line with one system call, after closing a line that a killed process left open."""
         texts = dict(zip(self._keys, line.texts, strict=True))
         entry = {"persona_id": self._ids[line.position], "round": line.round, "texts": texts}
-        data = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
-        if self._texts is None:
-            self._texts = (self.path / "texts.jsonl").open("ab+", buffering=0)
-            self._texts.seek(max(0, self._texts.seek(0, os.SEEK_END) - 1))
-            data = b"\n" + data if self._texts.read(1) not in (b"", b"\n") else data
-        self._texts.write(data)
+        append(self.path / "texts.jsonl", json.dumps(entry, ensure_ascii=False).encode() + b"\n")
 
     def _lines(self) -> Iterator[Line]:
         """Read the texts in the order in which they came; a line that a killed process left torn is passed over."""

@@ -105,8 +105,6 @@ class Run:
             await _stopped(pulse)
             self._write(**_told(error, self.seen()))
             raise
-        finally:
-            self.folder.close()
         await _stopped(pulse)
         self._write(status="succeeded", produced=self.state.total)
         state = self.state

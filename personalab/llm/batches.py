@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from personalab import replies
 from personalab.blueprint import write_whole
-from personalab.errors import ProviderError, RequestError
+from personalab.errors import ProviderError
 from personalab.llm.endpoint import answer as answer_in
 from personalab.llm.endpoint import form, safe
 from personalab.llm.faults import classify, refused_parameter, said, seconds_set
@@ -117,12 +117,7 @@ class Folder:
 
     def add(self, sent: Sent) -> None:
         """Remember a batch."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(self._file(sent), json.dumps({**asdict(sent), "n": sent.n}) + "\n")
-        except OSError as error:
-            message = f"batches under way cannot be remembered in {str(self.path)!r}: {error.strerror}"
-            raise RequestError(message, hint="choose another place with personalab.replies.use(path)") from error
+        write_whole(self._file(sent), json.dumps({**asdict(sent), "n": sent.n}) + "\n")
 
     def remove(self, sent: Sent) -> None:
         """Forget a batch."""

@@ -4,8 +4,8 @@ All servers of OpenAI's protocol take messages, but not all hold an answer to a 
 in different ways. Here the ways stand on a ladder, the surest first: a schema that the server promises to keep to
 (``strict``), one without the promise (``schema``), the parameters of a function that the model has to call
 (``tools``), an object of any kind with the schema in the prompt (``json``), and the prompt alone. A `Manner` is the
-rung on which a server is asked, and the options that it does not know. Which manner suits a server is found out by
-`personalab.llm.endpoint`; all that is decided here follows from its arguments.
+rung on which a server is asked, and the options that it does not know. Which manner suits a server is learnt by
+`personalab.llm.habits`; all that is decided here follows from its arguments.
 
 What is told in which way is no part of a request's key: a reply given on one rung answers on every other.
 """

@@ -257,7 +257,7 @@ class Usage:
         told = f"{_calls(total.calls)}, {total.prompt_tokens:,} prompt"
         told += f" and {total.completion_tokens:,} completion tokens"
         told += f", {_calls(total.uncounted)} uncounted" if total.uncounted else ""
-        told += f", cost {_money(self.cost)}" if self.cost is not None else ""
+        told += f", cost {money(self.cost)}" if self.cost is not None else ""
         return f"Usage({told}{f'; {old.calls:,} replayed' if old.calls else ''})"
 
     def __str__(self) -> str:
@@ -295,7 +295,7 @@ class Usage:
 def figures(count: Count, prices: tuple[float, float] | None) -> tuple[str, ...]:
     """Calls and tokens for a table, and what they cost if there are prices."""
     told = tuple(f"{number:,}" for number in (count.calls, count.prompt_tokens, count.completion_tokens))
-    return told if prices is None else (*told, _money(cost(count, prices)))
+    return told if prices is None else (*told, money(cost(count, prices)))
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -314,7 +314,7 @@ def _calls(number: int) -> str:
     return f"{number:,} call{'' if number == 1 else 's'}"
 
 
-def _money(amount: float | None) -> str:
+def money(amount: float) -> str:
     """Four digits after the point: a persona costs about a thousandth."""
     return f"{amount:,.4f}"
 
