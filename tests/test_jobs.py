@@ -23,6 +23,7 @@ from personalab import generate, get, jobs, replies, start
 from personalab.errors import ProviderError, RequestError
 from personalab.jobs.folder import Folder
 from personalab.jobs.owner import SILENCE, here
+from personalab.llm.background import loop
 from tests.conftest import ROOT
 from tests.fluent import Fluent, fluent
 from tests.server import Answer, error
@@ -231,13 +232,17 @@ def test_a_folder_that_cannot_be_written_is_said_so(hold, caplog):
     job = start(PROMPT, 2, seed=1)
     assert script.arrived.wait(SOON)
     elsewhere = Folder(job._folder.path)
-    shutil.rmtree(job._folder.path)
-    job._folder.path.write_text("in the way")
+
+    async def barred() -> None:  # in the owner's own thread, so that it writes neither meanwhile nor a word of its own
+        shutil.rmtree(job._folder.path)
+        job._folder.path.write_text("in the way")
+        for _ in range(2):
+            job._held._write(stage="still at it")
+
+    asyncio.run_coroutine_threadsafe(barred(), loop()).result(SOON)
     for claim in (elsewhere.cancel, elsewhere.claim):
         with pytest.raises(RequestError, match="cannot be written"):
             claim(1)
-    for _ in range(2):
-        job._held._write(stage="still at it")
     assert caplog.text.count("cannot be written") == 1
 
 
