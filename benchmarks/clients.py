@@ -18,7 +18,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from personalab import llm, replies
+from personalab import llm
+from personalab.llm import replies
 
 AT_ONCE = 64
 SDK_RETRIES = 8  # openai's client tries twice more by default, which loses a third of the answers of a busy server

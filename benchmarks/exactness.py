@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from personalab import Blueprint
-from personalab.blueprint import CategoricalField
+from personalab.blueprint.model import CategoricalField
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from personalab import Blueprint
-from personalab.blueprint import CategoricalField, Numeric, NumericField
+from personalab.blueprint.model import CategoricalField, Numeric, NumericField
 
 SEED = 7
 OPERATORS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}  # as data-designer calls them

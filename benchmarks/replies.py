@@ -27,7 +27,8 @@ from pydantic import BaseModel
 from sampling import Tally, judged, say, table
 
 import personalab as lab
-from personalab import llm, replies
+from personalab import llm
+from personalab.llm import replies
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the server is the tests' own
 

@@ -38,7 +38,7 @@ from peers import designer, network
 
 import personalab
 from personalab import Blueprint
-from personalab.columns import persona_ids
+from personalab.frames import persona_ids
 
 METHODS = ("balanced", "quota", "iid")
 LEAGUE = Path(__file__).parents[1] / "data" / "blueprints" / "league-of-legends.json"

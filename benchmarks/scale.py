@@ -21,7 +21,8 @@ from sampling import judged, peak, say, shown, table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import personalab as lab
-from personalab import jobs, replies
+from personalab import jobs
+from personalab.llm import replies
 from tests.loopback import Loopback
 
 PROMPT = "street musicians in European cities"

@@ -8,20 +8,20 @@ True
 """
 
 from personalab import charts
-from personalab.blueprint import Blueprint, CategoricalField, Constraint, NumericField, TextField
-from personalab.editor import edit
+from personalab.blueprint.model import Blueprint, CategoricalField, Constraint, NumericField, TextField
+from personalab.blueprint.validation import validate
+from personalab.editor.form import edit
 from personalab.errors import PersonalabError
-from personalab.estimates import estimate
-from personalab.fidelity import report
-from personalab.freezing import freeze
 from personalab.inference import infer
 from personalab.jobs import get, start
-from personalab.lint import validate
+from personalab.llm.freezing import freeze
 from personalab.population import Population, generate
-from personalab.reports import Report
-from personalab.sampling import sample
-from personalab.updating import update
-from personalab.writing import write
+from personalab.reports.fidelity import report
+from personalab.reports.report import Report
+from personalab.sampling.sample import sample
+from personalab.updating.update import update
+from personalab.writing.estimates import estimate
+from personalab.writing.write import write
 
 __all__ = [
     "Blueprint",

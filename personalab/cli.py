@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, get_args
 
-from personalab import lint
-from personalab.blueprint import Blueprint
-from personalab.draws import Method, Rounding
+from personalab.blueprint import validation
+from personalab.blueprint.model import Blueprint
 from personalab.errors import PersonalabError, RequestError
+from personalab.sampling.draw import Method, Rounding
 
 if TYPE_CHECKING:
     from personalab.population import Population
@@ -224,8 +224,8 @@ def _infer(args: argparse.Namespace) -> int:
 
 
 def _sample(args: argparse.Namespace) -> int:
-    from personalab.blueprint import write_whole
-    from personalab.sampling import sample
+    from personalab.blueprint.model import write_whole
+    from personalab.sampling.sample import sample
 
     bp = Blueprint.load(args.blueprint)
     frame = sample(bp, args.count, seed=args.seed, method=args.method, rounding=args.rounding)
@@ -242,7 +242,7 @@ def _sample(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     import pandas as pd
 
-    from personalab.fidelity import report
+    from personalab.reports.fidelity import report
 
     bp = Blueprint.load(args.blueprint)
     try:
@@ -259,7 +259,7 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    found = lint.validate(Blueprint.load(args.blueprint))
+    found = validation.validate(Blueprint.load(args.blueprint))
     rows = [{"level": f.level, "path": f.path, "reason": f.reason, "fix": f.fix} for f in found]
     _print(args, rows, lambda: "\n".join(map(str, found)) or "nothing to say: it is sound")
     return 1 if any(finding.level == "error" for finding in found) else 0

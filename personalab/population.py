@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING, Any, get_args
 import pandas as pd
 
 from personalab import charts, llm
-from personalab.blueprint import Blueprint, write_whole
+from personalab.blueprint.model import Blueprint, write_whole
 from personalab.charts.pages import cards_in_text
-from personalab.draws import Method, Rounding
 from personalab.errors import BlueprintError, ProviderError, RequestError
-from personalab.facts import as_strings
-from personalab.fidelity import report
 from personalab.inference import check_request, infer_with
 from personalab.llm import Budget
 from personalab.llm.faults import number_set
-from personalab.manuscripts import Line, Manuscript
-from personalab.progress import Watch, bar
-from personalab.reports import Report
-from personalab.sampling import one_of, sample
-from personalab.writing import Backend, check_backend, write_with
+from personalab.llm.progress import Watch, bar
+from personalab.reports.fidelity import report
+from personalab.reports.report import Report
+from personalab.sampling.draw import Method, Rounding
+from personalab.sampling.sample import one_of, sample
+from personalab.writing.consistency import as_strings
+from personalab.writing.roster import Line, Manuscript
+from personalab.writing.write import Backend, check_backend, write_with
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model, Usage

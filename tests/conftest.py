@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from personalab import Blueprint, llm, replies
+from personalab import Blueprint, llm
+from personalab.llm import replies
 from tests.server import Script, Server, answer_well
 
 ROOT = Path(__file__).parents[1]

@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 
 from personalab import charts
-from personalab.blueprint import Blueprint, Categorical, Numeric
+from personalab.blueprint.model import Blueprint, Categorical, Numeric
 from personalab.charts import graph, ink
 from personalab.charts.ink import as_svg
 from personalab.errors import RequestError
-from personalab.fidelity import report
-from personalab.sampling import sample
+from personalab.reports.fidelity import report
+from personalab.sampling.sample import sample
 
 EVIL = "<script>alert('x')</script>"
 

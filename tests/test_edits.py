@@ -12,12 +12,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from personalab import Blueprint, edits, sample, validate
-from personalab.blueprint import CategoricalField, NumericField
-from personalab.branches import Lookup
+from personalab.blueprint.conditionals import Lookup
+from personalab.blueprint.model import CategoricalField, NumericField
 from personalab.errors import BlueprintError, PersonalabError, RequestError
+from tests.builders import blueprint, choice, number
 from tests.conftest import ROOT
 from tests.strategies import blueprints
-from tests.test_sampling import blueprint, choice, number
 
 FILES = sorted((ROOT / "data" / "blueprints").iterdir())
 GOLD = {"rank": "Gold"}

@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 from jupyter_client.manager import start_new_async_kernel
 
-from personalab import generate, get, jobs, replies, start
+from personalab import generate, get, jobs, start
 from personalab.errors import ProviderError, RequestError
 from personalab.jobs.folder import Folder
 from personalab.jobs.owner import SILENCE, here
+from personalab.llm import replies
 from personalab.llm.background import loop
 from tests.conftest import ROOT
 from tests.fluent import Fluent, fluent

@@ -11,8 +11,8 @@ import pytest
 
 from personalab.inference.draft import Draft, conversation
 from personalab.llm.schemas import response_format, strict_schema
+from tests.llm.test_schemas import Draft as Odd
 from tests.loopback import Loopback, content
-from tests.test_schemas import Draft as Odd
 
 SCHEMA = strict_schema(Draft)
 

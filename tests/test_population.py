@@ -15,7 +15,7 @@ import pytest
 
 from personalab import Blueprint, Population, generate, report, sample
 from personalab.errors import ProviderError, RequestError
-from personalab.writing import write
+from personalab.writing.write import write
 from tests.fluent import Fluent, fluent
 from tests.server import Answer, Server, error
 

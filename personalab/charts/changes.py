@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from personalab.blueprint import Blueprint, SampledField, TextField
-from personalab.branches import label, stated
+from personalab.blueprint.conditionals import label, stated
+from personalab.blueprint.display import in_words, percent
+from personalab.blueprint.model import Blueprint, SampledField, TextField
 from personalab.charts.ink import BAND, INK, LESS, MORE, STEP, WIDTH, layered, sections, titled, told, value_axis
 from personalab.charts.shares import ABOVE, BELOW, TALL
-from personalab.reports import change
-from personalab.sketches import in_words, percent
+from personalab.reports.report import change
 
 if TYPE_CHECKING:
     import altair as alt

@@ -16,16 +16,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from personalab.blueprint import Blueprint, CategoricalField, NumericField, SampledField
+from personalab.blueprint.display import percent, positional
+from personalab.blueprint.model import Blueprint, CategoricalField, NumericField, SampledField
 from personalab.charts.ink import BEHIND, FAINT, FULL, INK, MORE, STEP, WIDTH, glaze, layered, titled, told, value_axis
 from personalab.charts.reading import column, sampled
 from personalab.errors import RequestError
-from personalab.sketches import percent, positional
 
 if TYPE_CHECKING:
     import altair as alt
 
-    from personalab.columns import Array
+    from personalab.blueprint.grouping import Array
 
 MOST_BINS = 12  # stretches of a number that shares are told for
 GRID = 28  # stretches along each side of a grid

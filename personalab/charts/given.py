@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from personalab.blueprint import Blueprint, CategoricalField
-from personalab.branches import branches
+from personalab.blueprint.conditionals import branches
+from personalab.blueprint.display import percent
+from personalab.blueprint.model import Blueprint, CategoricalField
 from personalab.charts.crossing import ROOM, TALL, across
 from personalab.charts.ink import FAINT, FULL, INK, LESS, MORE, STEP, WIDTH, glaze, layered, titled, told, value_axis
 from personalab.charts.reading import column, sampled, spoken_of
-from personalab.draws import shares
 from personalab.errors import RequestError
-from personalab.fidelity import band
-from personalab.reports import COVERAGE, DUST
-from personalab.sketches import percent
+from personalab.reports.fidelity import band
+from personalab.reports.report import COVERAGE, DUST
+from personalab.sampling.draw import shares
 
 if TYPE_CHECKING:
     import altair as alt

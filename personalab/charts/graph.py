@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from personalab.blueprint import AnyField, Blueprint, TextField
+from personalab.blueprint.display import layers
+from personalab.blueprint.model import AnyField, Blueprint, TextField
 from personalab.charts.ink import BAND, INK, OUTSIDE, layered, titled, told
 from personalab.charts.pages import base_in_words
 from personalab.charts.reading import spoken_of
-from personalab.sketches import layers
 
 if TYPE_CHECKING:
     import altair as alt

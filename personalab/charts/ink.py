@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from personalab.sketches import BLUE, GREY, ORANGE
+from personalab.blueprint.display import BLUE, GREY, ORANGE
 
 if TYPE_CHECKING:
     import altair as alt

@@ -1,6 +1,6 @@
 """Likeness: how much the people of a population sound alike, over all pairs.
 
-A histogram of the similarity of every pair of texts (see `personalab.diversity`), with the threshold from which on
+A histogram of the similarity of every pair of texts (see `writing.diversity`), with the threshold from which on
 two count as duplicates. Nearly all pairs have little in common and a few duplicates are what one looks for, so the
 counts stand on a scale that grows like a logarithm and still begins at 0.
 """
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from personalab.blueprint import Blueprint
+from personalab.blueprint.display import positional
+from personalab.blueprint.model import Blueprint
 from personalab.charts.ink import BAND, INK, OUTSIDE, WIDTH, layered, titled, told
-from personalab.diversity import DUPLICATE, histogram, joined, near_duplicates
 from personalab.errors import RequestError
-from personalab.sketches import positional
+from personalab.writing.diversity import DUPLICATE, histogram, joined, near_duplicates
 
 if TYPE_CHECKING:
     import altair as alt

@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from personalab import sketches
-from personalab.blueprint import AnyField, Blueprint, TextField
-from personalab.branches import Distribution, label, stated
+from personalab.blueprint import display
+from personalab.blueprint.conditionals import Distribution, label, stated
+from personalab.blueprint.model import AnyField, Blueprint, TextField
 from personalab.charts.ink import as_svg
 from personalab.charts.shares import marginals, numerics
-from personalab.facts import as_string
-from personalab.reports import Report
+from personalab.reports.report import Report
+from personalab.writing.consistency import as_string
 
 PAGE_WIDTH = 340  # on a page, where two charts stand side by side and one fits a telephone
 MOST_CARDS = 200  # personas on a page, some 500 KB of text
@@ -57,7 +57,7 @@ def page(frame: pd.DataFrame, bp: Blueprint, report: Report, *, prompt: str = ""
 
     drawings = [(marginals, report.marginals), (numerics, report.numerics)]
     charts = [draw(report, width=PAGE_WIDTH) for draw, rows in drawings if rows]
-    return sketches.render(
+    return display.render(
         "page.html.j2",
         title=prompt or bp.domain,
         model=model,
@@ -99,13 +99,13 @@ def cards(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None, heading:
     True
     """
     shown = [card(str(index), row, bp) for index, row in frame.iterrows()]
-    return sketches.render(
+    return display.render(
         "notebook.html.j2",
         personas=shown,
         total=of or len(frame),
         heading=heading,
         summary=summary,
-        grey=sketches.GREY,
+        grey=display.GREY,
     )
 
 
@@ -142,7 +142,7 @@ def in_words(distribution: Distribution) -> str:
     >>> in_words(Blueprint.load("data/blueprints/league-of-legends.json")["region"].base)
     'NA 20 %, EUW 25 %, KR 15 %, BR 15 %, CN 25 %'
     """
-    return sketches.in_words(distribution.model_dump())
+    return display.in_words(distribution.model_dump())
 
 
 def base_in_words(field: AnyField) -> str:

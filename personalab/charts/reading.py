@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from personalab import rules
-from personalab.blueprint import Blueprint, CategoricalField, Constraint, SampledField
+from personalab.blueprint import constraints
+from personalab.blueprint.model import Blueprint, CategoricalField, Constraint, SampledField
 from personalab.errors import BlueprintError, RequestError
 
 if TYPE_CHECKING:
-    from personalab.columns import Array
+    from personalab.blueprint.grouping import Array
 
 
 def sampled(bp: Blueprint, name: str) -> SampledField:
@@ -57,6 +57,6 @@ def _numbers(values: pd.Series[Any]) -> Array:
 def spoken_of(constraint: Constraint) -> frozenset[str]:
     """The fields that a constraint names; none where it cannot be read, which is the linter's to say."""
     try:
-        return rules.names(rules.comparison(constraint))
+        return constraints.names(constraints.comparison(constraint))
     except BlueprintError:
         return frozenset()

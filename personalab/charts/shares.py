@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pandas as pd
 
+from personalab.blueprint.display import percent, positional
 from personalab.charts.ink import BEHIND, INK, OUTSIDE, STEP, WIDTH, layered, sections, titled, told, value_axis
 from personalab.errors import RequestError
-from personalab.reports import COVERAGE, Marginal, Moments, Report, brief
-from personalab.sketches import percent, positional
+from personalab.reports.report import COVERAGE, Marginal, Moments, Report, brief
 
 if TYPE_CHECKING:
     import altair as alt
@@ -60,7 +60,7 @@ def marginals(report: Report, field: str | None = None, *, width: int = WIDTH) -
     --------
     >>> import pandas as pd
     >>> from personalab import Blueprint
-    >>> from personalab.fidelity import report
+    >>> from personalab.reports.fidelity import report
     >>> side = {"name": "side", "kind": "categorical", "categorical": {"weights": {"head": 0.5, "tail": 0.5}}}
     >>> bp = Blueprint.from_dict({"domain": "coins", "order": ["side"], "fields": [side]})
     >>> chart = marginals(report(pd.DataFrame({"side": ["head", "tail", "head"]}), bp)).properties(width=300)

@@ -27,9 +27,9 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from personalab import lint
-from personalab.blueprint import Blueprint, nearest
-from personalab.branches import label
+from personalab.blueprint import validation
+from personalab.blueprint.conditionals import label
+from personalab.blueprint.model import Blueprint, nearest
 from personalab.edits.constraints import add_constraint, change_constraint, comparison, remove_constraint, typed
 from personalab.edits.distributions import (
     add_base,
@@ -138,7 +138,7 @@ def apply(bp: Blueprint, op: str, args: Mapping[str, Any]) -> Blueprint:
     """
     edit = _edit(op)
     edited = edit(bp, **_demand(op, args))
-    wrong = [finding for finding in lint.validate(edited) if finding.level == "error"]
+    wrong = [finding for finding in validation.validate(edited) if finding.level == "error"]
     if wrong:
         reason = _where(edited, wrong[0].path, args) + wrong[0].reason
         raise BlueprintError(reason, findings=wrong, hint=wrong[0].fix)

@@ -14,8 +14,8 @@ import tokenize
 import warnings
 from collections.abc import Callable, Iterator
 
-from personalab import rules
-from personalab.blueprint import Blueprint, Constraint
+from personalab.blueprint import constraints
+from personalab.blueprint.model import Blueprint, Constraint
 from personalab.edits.wire import Wire, demand_free, instead, read
 from personalab.errors import BlueprintError, RequestError
 
@@ -23,7 +23,7 @@ COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 EXAMPLE = "write it like age >= 18"
 MISTAKES = {"[≤≥≠]": "write <=, >= or !=", "[^<>=!]=[^=]": "write == for equal"}
 SHOWN = 60  # characters of a text in a message
-MOST = 2 * rules.MAX_LENGTH + 10  # characters of both sides and what stands between
+MOST = 2 * constraints.MAX_LENGTH + 10  # characters of both sides and what stands between
 Spot = tuple[int, int]  # where in a text something begins and ends, in bytes of UTF-8
 
 
@@ -87,7 +87,7 @@ def comparison(bp: Blueprint, name: str, text: str) -> Constraint:
     """
     lhs, op, rhs = _split(re.sub(r"[\r\n]+", " ", text).strip())
     rule = Constraint(name=name, lhs=lhs, op=op, rhs=rhs)
-    rules.check(rules.comparison(rule), bp)
+    constraints.check(constraints.comparison(rule), bp)
     return rule
 
 
@@ -98,7 +98,7 @@ def typed(rule: Constraint) -> str:
 
 def speaks_of(rule: Constraint, field: str) -> bool:
     """Whether a rule names a field."""
-    return field in rules.names(rules.comparison(rule))
+    return field in constraints.names(constraints.comparison(rule))
 
 
 def quotes(rule: Constraint, field: str, value: str) -> bool:
@@ -126,7 +126,7 @@ def revalued(rule: Wire, field: str, old: str, new: str) -> Wire:
         side: _replaced(rule[side], [_spot(rule[side].strip(), node) for node in nodes], lambda was: _quoted(new, was))
         for side, nodes in (("lhs", left), ("rhs", right))
     }
-    if any(len(text) > rules.MAX_LENGTH for text in requoted.values()):
+    if any(len(text) > constraints.MAX_LENGTH for text in requoted.values()):
         raise RequestError(
             f"the constraint {rule['name']!r} has no room for {_brief(new)}", hint="choose a shorter name"
         )
@@ -159,7 +159,7 @@ def _split(text: str) -> tuple[str, str, str]:
 def _parsed(text: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd but legal spellings, which personalab.rules decides on
+            warnings.simplefilter("ignore")  # about odd but legal spellings, which the parser of constraints decides on
             return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         hint = next((hint for sign, hint in MISTAKES.items() if re.search(sign, text)), EXAMPLE)
@@ -247,7 +247,10 @@ def _quoted(value: str, was: str) -> str:
 def _demand_names(rule: Wire, changed: Wire, old: str, new: str) -> None:
     """Refuse a name that an expression does not read as a name, such as one with a space."""
     try:
-        sound = all(_swapped(rules.parse(rule[side]), old, new) == rules.parse(text) for side, text in changed.items())
+        sound = all(
+            _swapped(constraints.parse(rule[side]), old, new) == constraints.parse(text)
+            for side, text in changed.items()
+        )
     except BlueprintError:
         sound = False
     if not sound:
@@ -255,9 +258,9 @@ def _demand_names(rule: Wire, changed: Wire, old: str, new: str) -> None:
         raise RequestError(reason, hint="use letters, digits and _ only, or remove the constraint first")
 
 
-def _swapped(node: rules.Node, old: str, new: str) -> rules.Node:
-    if isinstance(node, rules.Name):
-        return rules.Name(new) if node.field == old else node
-    if isinstance(node, rules.Apply):
-        return rules.Apply(node.op, tuple(_swapped(arg, old, new) for arg in node.args))
+def _swapped(node: constraints.Node, old: str, new: str) -> constraints.Node:
+    if isinstance(node, constraints.Name):
+        return constraints.Name(new) if node.field == old else node
+    if isinstance(node, constraints.Apply):
+        return constraints.Apply(node.op, tuple(_swapped(arg, old, new) for arg in node.args))
     return node

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from personalab import numerics
-from personalab.blueprint import Blueprint, Number, Numeric
-from personalab.branches import Lookup, label
+from personalab.blueprint import moments
+from personalab.blueprint.conditionals import Lookup, label
+from personalab.blueprint.model import Blueprint, Number, Numeric
+from personalab.blueprint.validation import EXACT
 from personalab.edits.mixture import holding, mixture
 from personalab.edits.wire import (
     When,
@@ -27,7 +28,6 @@ from personalab.edits.wire import (
     stated_at,
 )
 from personalab.errors import BlueprintError, RequestError
-from personalab.lint import EXACT
 
 
 def set_weights(
@@ -84,16 +84,16 @@ def set_numeric(
     As `set_weights`; what no distribution can have is refused in the linter's words.
     """
     numeric(bp, field)
-    moments = {"min": min, "max": max, "mean": mean, "sd": sd, "integer": integer}
+    numbers = {"min": min, "max": max, "mean": mean, "sd": sd, "integer": integer}
     for end in ("min", "max"):
-        if integer and moments[end] != math.floor(moments[end]):
+        if integer and numbers[end] != math.floor(numbers[end]):
             hint = "round it, or allow fractions"
-            raise BlueprintError(f"{end} {moments[end]:g} is no whole number", hint=hint)
-    wrong = numerics.complaint(Numeric(**moments))
+            raise BlueprintError(f"{end} {numbers[end]:g} is no whole number", hint=hint)
+    wrong = moments.complaint(Numeric(**numbers))
     if wrong:
         raise BlueprintError(wrong, hint="change the moment named, or the range")
     data, target = opened(bp, field)
-    _put(bp, target, when, moments)
+    _put(bp, target, when, numbers)
     return read(data)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from personalab.blueprint import Blueprint
+from personalab.blueprint.model import Blueprint
+from personalab.blueprint.validation import RESERVED
 from personalab.edits.constraints import renamed, speaks_of
 from personalab.edits.links import barred, in_turn, with_base
 from personalab.edits.mixture import mixture
 from personalab.edits.wire import Wire, demand_free, found, key, opened, read
 from personalab.errors import RequestError
-from personalab.lint import RESERVED
 
 NEW: dict[str, Wire] = {
     "categorical": {"categorical": {"weights": {"a": 0.5, "b": 0.5}}},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from personalab.blueprint import Blueprint, TextField
+from personalab.blueprint.model import Blueprint, TextField
 from personalab.edits.constraints import speaks_of
 from personalab.edits.mixture import is_covered, mixture
 from personalab.edits.wire import Wire, found, opened, read, sampled

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from personalab import numerics
-from personalab.blueprint import Blueprint, Categorical, CategoricalField, Numeric, NumericField, SampledField
-from personalab.branches import Distribution, Lookup, interval
+from personalab.blueprint import moments
+from personalab.blueprint.conditionals import Distribution, Lookup, interval
+from personalab.blueprint.model import Blueprint, Categorical, CategoricalField, Numeric, NumericField, SampledField
 from personalab.edits.wire import When, sampled
 from personalab.errors import BlueprintError
 
@@ -135,7 +135,7 @@ def _points(bp: Blueprint, field: SampledField, name: str, condition: str | None
     edges = np.array([stretches[0][0], *(high for _, high in stretches)])
     below = np.nextafter(edges, -np.inf)
     below[-1] = edges[-1]
-    upto = np.sum([p * numerics.law(d).cdf(below) for d, p in own], axis=0)  # type: ignore[arg-type]
+    upto = np.sum([p * moments.law(d).cdf(below) for d, p in own], axis=0)  # type: ignore[arg-type]
     return [(_middle(parent, each), float(p)) for each, p in zip(stretches, np.diff(upto), strict=True)]
 
 
@@ -200,4 +200,4 @@ def _numbers(parts: Mapping[Distribution, float]) -> Numeric:
     integer = all(law.integer for law, _ in laws)
     short = [float(f"{moment:.{DIGITS}g}") for moment in (mean, math.sqrt(variance))]
     brief = Numeric(**ends, mean=short[0], sd=short[1], integer=integer)
-    return brief if numerics.complaint(brief) is None else Numeric(**ends, mean=mean, sd=variance**0.5, integer=integer)
+    return brief if moments.complaint(brief) is None else Numeric(**ends, mean=mean, sd=variance**0.5, integer=integer)

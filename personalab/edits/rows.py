@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from personalab.blueprint import Blueprint, CategoricalField, Conditional, NumericField, SampledField
-from personalab.branches import Distribution, Lookup, interval, label, stated
+from personalab.blueprint.conditionals import Distribution, Lookup, interval, label, stated
+from personalab.blueprint.model import Blueprint, CategoricalField, Conditional, NumericField, SampledField
 from personalab.edits.mixture import stand_in
 from personalab.edits.wire import found, key
 

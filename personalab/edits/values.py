@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from personalab.blueprint import Blueprint
+from personalab.blueprint.model import Blueprint
 from personalab.edits.constraints import quotes, revalued
 from personalab.edits.links import with_base
 from personalab.edits.wire import Wire, categorical, demand_free, instead, opened, read, tables

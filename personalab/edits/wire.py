@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from personalab.blueprint import AnyField, Blueprint, CategoricalField, NumericField, SampledField, TextField, nearest
-from personalab.branches import interval, label
+from personalab.blueprint.conditionals import interval, label
+from personalab.blueprint.model import (
+    AnyField,
+    Blueprint,
+    CategoricalField,
+    NumericField,
+    SampledField,
+    TextField,
+    nearest,
+)
 from personalab.errors import RequestError
 
 Wire = dict[str, Any]

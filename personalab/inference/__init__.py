@@ -12,14 +12,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from personalab import llm
-from personalab.blueprint import Blueprint
+from personalab.blueprint.model import Blueprint
+from personalab.blueprint.validation import validate
 from personalab.errors import BlueprintError, ProviderError, RequestError
 from personalab.inference.draft import Draft, conversation, wire
 from personalab.inference.repair import lacks, repaired
 from personalab.inference.stages import infer_in_stages
-from personalab.lint import validate
 from personalab.llm import Budget
-from personalab.progress import Watch, bar
+from personalab.llm.progress import Watch, bar
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model

@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from personalab import numerics
-from personalab.blueprint import Numeric, nearest
-from personalab.branches import interval
+from personalab.blueprint import moments
+from personalab.blueprint.conditionals import interval
+from personalab.blueprint.model import Numeric, nearest
+from personalab.blueprint.validation import EXACT
 from personalab.errors import BlueprintError
-from personalab.lint import EXACT
 
 Wire = dict[str, Any]
 
@@ -142,16 +142,16 @@ def feasible(numeric: Wire) -> Wire:
 
 
 def _can_be_had(numeric: Wire) -> bool:
-    moments = [numeric[key] for key in ("min", "max", "mean", "sd")]
-    if any(_bounded(moment) != moment for moment in moments) or numerics.complaint(Numeric(**numeric)):
+    four = [numeric[key] for key in ("min", "max", "mean", "sd")]
+    if any(_bounded(number) != number for number in four) or moments.complaint(Numeric(**numeric)):
         return False
-    low, high, mean, sd = moments
+    low, high, mean, sd = four
     least = SMALLEST * (high - low)
     is_squeezed = mean not in (low, high) and min(mean - low, high - mean) < least
     if is_squeezed or 0 < sd < least or 0 < high - low < SMALLEST * max(abs(low), abs(high)):
         return False
     try:
-        numerics.law(Numeric(**numeric))
+        moments.law(Numeric(**numeric))
     except BlueprintError:
         return False
     return True

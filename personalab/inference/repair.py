@@ -16,11 +16,11 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from personalab.blueprint import Blueprint, CategoricalField, NumericField
+from personalab.blueprint.model import Blueprint, CategoricalField, NumericField
+from personalab.blueprint.validation import RESERVED, validate
 from personalab.errors import BlueprintError
 from personalab.inference.distributions import Wire, average, mend_conditions, mend_moments, mend_weights, tables
-from personalab.lint import RESERVED, validate
-from personalab.sampling import sample
+from personalab.sampling.sample import sample
 
 TRIAL = 500  # rows drawn to see that a blueprint samples; a branch that one in a hundred reaches is among them
 NAME: Wire = {"name": "name", "kind": "text", "description": "full name", "parents": [], "conditionals": []}

@@ -21,11 +21,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, create_model
 
+from personalab.blueprint.validation import RESERVED
 from personalab.errors import ProviderError
 from personalab.inference.distributions import feasible
 from personalab.inference.draft import tidy
 from personalab.inference.repair import BACKSTORY, NAME, ROOTS, slug
-from personalab.lint import RESERVED
 from personalab.llm import Connection
 
 T = TypeVar("T", bound=BaseModel)

@@ -21,23 +21,23 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personalab import llm, replies
+from personalab import llm
 from personalab.errors import Category, ProviderError, RequestError, on_the_wire
-from personalab.fidelity import report
 from personalab.jobs.folder import Folder, State, Status
 from personalab.jobs.owner import here
 from personalab.jobs.run import AGAIN, PULSE, Run
-from personalab.llm import Budget, Usage
+from personalab.llm import Budget, Usage, replies
 from personalab.llm.background import TICK
+from personalab.llm.progress import Progress, Watch, bar
 from personalab.population import Call, Making, Population
-from personalab.progress import Progress, Watch, bar
+from personalab.reports.fidelity import report
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from personalab.draws import Method, Rounding
     from personalab.llm import Connection, Model
-    from personalab.writing import Backend
+    from personalab.sampling.draw import Method, Rounding
+    from personalab.writing.write import Backend
 
 TERMINAL: tuple[Status, ...] = ("succeeded", "failed")
 GONE = "the process that worked on it has ended"

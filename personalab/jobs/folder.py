@@ -28,14 +28,14 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from personalab.blueprint import Blueprint, write_whole
+from personalab.blueprint.model import Blueprint, write_whole
 from personalab.errors import Category, RequestError
 from personalab.jobs.owner import SILENCE, Owner, here
 from personalab.llm import Budget, Count
-from personalab.manuscripts import Line, Manuscript, text_keys
+from personalab.llm.replies import Mode
+from personalab.llm.segments import append
 from personalab.population import Call, Piece
-from personalab.replies import Mode
-from personalab.segments import append
+from personalab.writing.roster import Line, Manuscript, text_keys
 
 Status = Literal["pending", "running", "succeeded", "failed"]
 Counts = dict[str, Count]  # by stage

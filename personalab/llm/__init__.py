@@ -13,9 +13,8 @@ import inspect
 import os
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from personalab import replies
 from personalab.errors import ProviderError, RequestError
-from personalab.llm import places
+from personalab.llm import places, replies
 from personalab.llm.background import kept, loop, run
 from personalab.llm.connection import UNUSABLE, Connection
 from personalab.llm.endpoint import Endpoint, forget

@@ -26,9 +26,9 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from personalab import replies
-from personalab.blueprint import write_whole
+from personalab.blueprint.model import write_whole
 from personalab.errors import ProviderError
+from personalab.llm import replies
 from personalab.llm.endpoint import answer as answer_in
 from personalab.llm.endpoint import form, safe
 from personalab.llm.faults import classify, refused_parameter, said, seconds_set

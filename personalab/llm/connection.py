@@ -1,7 +1,7 @@
 """A connection: a model, ready to be asked, and all that lies between a question and a server.
 
 From the outside in: instructor, which validates an answer and shows the model its own mistake
-(`personalab.llm.answers`); the replies (`personalab.replies`), which answer what was answered before; the flights
+(`personalab.llm.answers`); the replies (`personalab.llm.replies`), which answer what was answered before; the flights
 (`personalab.llm.flights`), which make two equal questions one; the ledger (`personalab.llm.ledger`), which counts
 tokens and ends a run before it passes its budget; and the server (`personalab.llm.endpoint`). Because all of this
 lies *below* instructor, a re-ask is recorded, replayed and counted like a first ask. Nothing is opened before the
@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from personalab import replies
 from personalab.errors import ProviderError
-from personalab.llm import batches
+from personalab.llm import batches, replies
 from personalab.llm.answers import validated
 from personalab.llm.flights import fly
 from personalab.llm.ledger import Ledger
@@ -188,7 +187,7 @@ class Connection:
         Returns
         -------
         dict
-            The request, of which `personalab.replies.key` is the key.
+            The request, of which `personalab.llm.replies.key` is the key.
         """
         schema = strict_schema(type_, bounded=self.is_small)
         options = {"max_tokens": max_tokens, "temperature": temperature, "sample": sample}
@@ -210,7 +209,7 @@ class Connection:
         return _PLAIN_REPLY | found if self._model and (found := self.replies.peek(request)) else None
 
     def given(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Read what this model was ever asked and said, see `personalab.replies.Replies.given`.
+        """Read what this model was ever asked and said, see `personalab.llm.replies.Replies.given`.
 
         Yields
         ------

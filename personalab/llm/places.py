@@ -26,7 +26,7 @@ from personalab.llm.endpoint import Place
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from personalab.replies import Replies
+    from personalab.llm.replies import Replies
 
 DEFAULT_OPENAI_MODEL = "gpt-5-mini"
 OPENAI_URL = "https://api.openai.com/v1"
@@ -215,7 +215,7 @@ def _embedded(name: str) -> Found:
 
 
 def _local() -> Any:
-    return importlib.import_module("personalab.local")
+    return importlib.import_module("personalab.llm.local")
 
 
 def _ollama_models() -> list[str]:

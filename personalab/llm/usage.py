@@ -14,8 +14,8 @@ import numbers
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from personalab.blueprint.display import as_lines, render
 from personalab.errors import RequestError
-from personalab.sketches import as_lines, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

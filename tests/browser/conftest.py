@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from tests.browser.lab import PATIENCE, Lab, Server, serving
 
-STATIC = Path(__file__).parents[2] / "personalab" / "static"
+STATIC = Path(__file__).parents[2] / "personalab" / "editor" / "static"
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -94,7 +94,7 @@ Handle = Callable[[dict[str, Any]], dict[str, Any] | None]
 @pytest.fixture
 def show(page: Any) -> Iterator[Callable[..., Any]]:
     """Show the editor: ``show(state, handle)`` gives the page; `handle` answers commands as the kernel would."""
-    from personalab.editor import css, module
+    from personalab.editor.form import css, module
 
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from personalab.editor import css
+from personalab.editor.form import css
 from tests.browser.reading import faint, violations
 
 Command = dict[str, Any]

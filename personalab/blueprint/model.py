@@ -1,0 +1,637 @@
+"""The blueprint: what makes a population believable, as one frozen value.
+
+A blueprint names the fields a member has, how each is distributed, which field depends on which, and the rules
+every member obeys. It is plain data in the shape the hosted persona API returns, so a blueprint written there
+loads here and the other way round:
+
+- a *root* has no ``parents`` and one distribution; a *child* also has ``conditionals``, each with a ``when`` that
+  says for which parent values it holds;
+- a categorical distribution is a table of ``weights``; a numeric one is four promises, ``min``, ``max``, ``mean``
+  and ``sd``, and whether its values are integers;
+- a text field is written by a model, never sampled; ``order`` lists the sampled fields, parents first.
+
+Reading checks the shape only (`personalab.validate` checks the sense). Every value is frozen: `Blueprint.replace`
+returns a new one, so the blueprint a report speaks of cannot change under it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import reprlib
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    model_serializer,
+)
+
+from personalab.blueprint import display
+from personalab.errors import BlueprintError, RequestError
+
+
+class FrozenDict(dict[Any, Any]):
+    """A dict that refuses to change, so that a value holding it is a value throughout."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("a blueprint does not change → use Blueprint.replace, which returns a new one")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]  # frozen, so hashable
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (dict(self),))
+
+
+def _finite(value: int | float) -> int | float:
+    # Compared exactly, also where a whole number is too large to become a float.
+    if not -sys.float_info.max <= value <= sys.float_info.max:
+        raise ValueError("a number here must be finite, and no larger than a float can be")
+    return value
+
+
+# Strict, and int kept apart from float, so that what was read is written back to the letter.
+Number = Annotated[StrictInt | StrictFloat, AfterValidator(_finite)]
+Frozen = (AfterValidator(FrozenDict), PlainSerializer(dict))
+Weights = Annotated[dict[str, Number], *Frozen]
+When = Annotated[dict[str, str], Field(min_length=1), *Frozen]
+
+
+class Value(BaseModel):
+    """Base of everything in a blueprint: frozen, closed, and silent about keys that were not given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_serializer(mode="wrap")
+    def _present_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value is not None}
+
+
+class Categorical(Value):
+    """A table of weights over named values.
+
+    Attributes
+    ----------
+    weights : mapping of str to float
+        A share in [0, 1] per value; they sum to 1.
+    """
+
+    weights: Weights
+
+
+class Numeric(Value):
+    """Four promises about a number: where it lies, its mean and its spread.
+
+    Attributes
+    ----------
+    min, max : float
+        The least and greatest value any member has.
+    mean, sd : float
+        Mean and standard deviation that the drawn values have, bounds included.
+    integer : bool
+        Whether only whole numbers occur; the moments are then those of the integers.
+    """
+
+    min: Number
+    max: Number
+    mean: Number
+    sd: Number
+    integer: StrictBool = False
+
+
+class Conditional(Value):
+    """What holds `when` the parents have the values named."""
+
+    when: When
+
+
+class CategoricalConditional(Conditional):
+    """The weights that hold `when` the parents have the values named."""
+
+    categorical: Categorical
+
+
+class NumericConditional(Conditional):
+    """The numeric distribution that holds `when` the parents have the values named."""
+
+    numeric: Numeric
+
+
+class CategoricalField(Value):
+    """A field whose values come from a list.
+
+    Attributes
+    ----------
+    name : str
+        How the field is called in frames, conditions and constraints.
+    description : str
+        What it means, for the reader and for the model that writes texts.
+    parents : tuple of str
+        The fields it depends on; empty for a root.
+    categorical : Categorical, optional
+        The distribution that holds where no conditional does.
+    ordered_values : tuple of str, optional
+        The values from least to greatest, where they have an order.
+    conditionals : tuple of CategoricalConditional
+        What holds for which parent values.
+
+    Examples
+    --------
+    >>> rank = CategoricalField(name="rank", categorical={"weights": {"Gold": 0.4, "Silver": 0.6}})
+    >>> rank.values
+    ('Gold', 'Silver')
+    """
+
+    name: str
+    kind: Literal["categorical"] = "categorical"
+    description: str = ""
+    parents: tuple[str, ...] = ()
+    categorical: Categorical | None = None
+    ordered_values: tuple[str, ...] | None = None
+    conditionals: tuple[CategoricalConditional, ...] = ()
+
+    @property
+    def base(self) -> Categorical | None:
+        """The distribution that holds where no conditional does."""
+        return self.categorical
+
+    @cached_property
+    def values(self) -> tuple[str, ...]:
+        """Every value the field can take: in order where there is one, else as first named."""
+        tables = [self.categorical, *(rule.categorical for rule in self.conditionals)]
+        named = (value for table in tables if table for value in table.weights)
+        return tuple(dict.fromkeys([*(self.ordered_values or ()), *named]))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy the field as pydantic does, but find its values anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("values", None)
+        return copied
+
+
+class NumericField(Value):
+    """A field whose values are numbers.
+
+    Attributes
+    ----------
+    name, description, parents
+        As for `CategoricalField`.
+    numeric : Numeric, optional
+        The distribution that holds where no conditional does.
+    conditionals : tuple of NumericConditional
+        What holds for which parent values.
+    """
+
+    name: str
+    kind: Literal["numeric"] = "numeric"
+    description: str = ""
+    parents: tuple[str, ...] = ()
+    numeric: Numeric | None = None
+    conditionals: tuple[NumericConditional, ...] = ()
+
+    @property
+    def base(self) -> Numeric | None:
+        """The distribution that holds where no conditional does."""
+        return self.numeric
+
+    @property
+    def distributions(self) -> tuple[Numeric, ...]:
+        """Every distribution stated for this field: the base first, then the conditionals'."""
+        stated = [self.numeric, *(rule.numeric for rule in self.conditionals)]
+        return tuple(numeric for numeric in stated if numeric)
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether every stated distribution holds whole numbers only."""
+        return all(numeric.integer for numeric in self.distributions)
+
+
+class TextField(Value):
+    """A field that a model writes, one persona at a time, knowing all other values.
+
+    Attributes
+    ----------
+    name, description, parents
+        As for `CategoricalField`; the parents are what the text should reflect.
+    """
+
+    name: str
+    kind: Literal["text"] = "text"
+    description: str = ""
+    parents: tuple[str, ...] = ()
+    conditionals: tuple[CategoricalConditional, ...] = Field(default=(), max_length=0)
+
+
+class Constraint(Value):
+    """A rule that every member obeys, such as ``years_exp <= age - 16``.
+
+    Attributes
+    ----------
+    name : str
+        How reports call the rule.
+    lhs, op, rhs : str
+        Two expressions and the comparison between them (``< <= > >= == !=``). Expressions may use numbers, field
+        names, quoted category values, ``+ - * /``, comparisons and ``min max abs``; they are parsed, never run.
+    """
+
+    name: str
+    lhs: str
+    op: Literal["<", "<=", ">", ">=", "==", "!="]
+    rhs: str
+
+    def __str__(self) -> str:
+        return f"{self.lhs} {self.op} {self.rhs}"
+
+
+AnyField = Annotated[CategoricalField | NumericField | TextField, Field(discriminator="kind")]
+SampledField = CategoricalField | NumericField
+
+
+class Change(Value):
+    """One difference between two blueprints: where, and what stood there before and after."""
+
+    path: str
+    before: Any = None
+    after: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.before!r} → {self.after!r}"
+
+
+class Blueprint(Value):
+    """The model of a population, in the shape of the hosted persona API.
+
+    Attributes
+    ----------
+    domain : str
+        A short name for who the population is.
+    order : tuple of str
+        The sampled fields, parents before children.
+    fields : tuple of CategoricalField, NumericField or TextField
+        Everything a member has, in the order of a frame's columns.
+    constraints : tuple of Constraint
+        The rules that every member obeys.
+    rationale : str
+        Why the blueprint is as it is.
+    sources : tuple of str
+        Where its numbers come from.
+    notes : tuple of str, optional
+        What was repaired by rule after the model had answered; absent where nothing was.
+
+    Examples
+    --------
+    >>> bp = Blueprint.from_dict({
+    ...     "domain": "coins",
+    ...     "order": ["side"],
+    ...     "fields": [{"name": "side", "kind": "categorical", "categorical": {"weights": {"head": 0.5, "tail": 0.5}}}],
+    ... })
+    >>> bp
+    Blueprint('coins', fields=['side'], constraints=0)
+    >>> bp.replace("side", weights={"head": 0.6, "tail": 0.4}).diff(bp)[0].path
+    'fields.side.categorical.weights.head'
+    """
+
+    domain: str
+    order: tuple[str, ...]
+    fields: tuple[AnyField, ...] = Field(min_length=1)
+    constraints: tuple[Constraint, ...] = ()
+    rationale: str = ""
+    sources: tuple[str, ...] = ()
+    notes: tuple[str, ...] | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read a blueprint from its wire form.
+
+        Parameters
+        ----------
+        data : mapping
+            As in the contract's ``result.blueprint``.
+
+        Returns
+        -------
+        Blueprint
+            The frozen value; its sense is not checked here, see `personalab.validate`.
+
+        Raises
+        ------
+        BlueprintError
+            If a key is missing, unknown or of the wrong type; the message names its path.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise BlueprintError(_sentences(error), hint="correct the places named") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a blueprint from a ``.json``, ``.yaml`` or ``.yml`` file.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; its ending decides the format.
+
+        Returns
+        -------
+        Blueprint
+            The frozen value.
+
+        Raises
+        ------
+        BlueprintError
+            If the file does not hold a blueprint, or names a key twice.
+        RequestError
+            If the ending is another, or there is no such file.
+        """
+        path = Path(path)
+        parse = _PARSERS[format_of(path)]
+        try:
+            data = parse(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RequestError(f"{str(path)!r} cannot be read: {error.strerror}", hint="check the path") from error
+        except (ValueError, RecursionError) as error:
+            raise BlueprintError(f"{path.name} is not a readable file of its kind: {error}") from error
+        return cls.from_dict(data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Put the blueprint in its wire form.
+
+        Returns
+        -------
+        dict
+            Plain dicts, lists, strings and numbers, as in the contract's ``result.blueprint``.
+        """
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """Put the wire form as YAML, for people to read and edit.
+
+        Returns
+        -------
+        str
+            YAML 1.2, which `load` reads back to an equal blueprint.
+        """
+        return _write_yaml(self.to_dict())
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the blueprint as ``.json`` or ``.yaml``, replacing the file in one step.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to; the ending decides the format.
+
+        Returns
+        -------
+        pathlib.Path
+            The file written.
+
+        Raises
+        ------
+        RequestError
+            If the ending is another, or the place cannot be written to.
+        """
+        path = Path(path)
+        return write_whole(path, _WRITERS[format_of(path)](self.to_dict()))
+
+    def __getitem__(self, name: str) -> CategoricalField | NumericField | TextField:
+        for field in self.fields:
+            if field.name == name:
+                return field
+        error = KeyError(f"{name!r} is no field of {self.domain!r}")
+        error.add_note(f"→ one of {[field.name for field in self.fields]}")
+        raise error
+
+    @property
+    def sampled(self) -> tuple[SampledField, ...]:
+        """The categorical and numeric fields, in the order of the frame's columns."""
+        return tuple(field for field in self.fields if not isinstance(field, TextField))
+
+    @property
+    def texts(self) -> tuple[TextField, ...]:
+        """The text fields, in the order of the frame's columns."""
+        return tuple(field for field in self.fields if isinstance(field, TextField))
+
+    @property
+    def roots(self) -> tuple[CategoricalField, ...]:
+        """The categorical fields without parents: those whose marginals a report compares."""
+        return tuple(f for f in self.fields if isinstance(f, CategoricalField) and not f.parents)
+
+    def replace(self, field: str | None = None, /, **changes: Any) -> Self:
+        """Return a copy with some parts changed.
+
+        Parameters
+        ----------
+        field : str, optional
+            The field to change; without it, `changes` are keys of the blueprint itself.
+        **changes
+            New contents in wire form or as values. For a categorical field ``weights=`` and for a numeric one
+            ``min= max= mean= sd= integer=`` reach into its base distribution.
+
+        Returns
+        -------
+        Blueprint
+            A new frozen value, checked for shape.
+
+        Raises
+        ------
+        BlueprintError
+            If a change does not fit the shape.
+        RequestError
+            If there is no such field.
+        """
+        data = self.to_dict()
+        target = data if field is None else _named(data["fields"], field)
+        for key, value in changes.items():
+            inner = _DISTRIBUTION_OF.get(key)
+            holder = target.setdefault(inner, {}) if field is not None and inner else target
+            holder[key] = _plain(value)
+        return self.from_dict(data)
+
+    def diff(self, other: Blueprint) -> tuple[Change, ...]:
+        """List where this blueprint differs from an earlier one.
+
+        Parameters
+        ----------
+        other : Blueprint
+            The earlier one; its contents are each change's ``before``.
+
+        Returns
+        -------
+        tuple of Change
+            In reading order; fields and constraints are matched by name, and conditionals by their condition, so a
+            moved field changes nothing but the order. Empty if the two are equal.
+        """
+        return tuple(_changes("", _by_name(other.to_dict()), _by_name(self.to_dict())))
+
+    def __repr__(self) -> str:
+        names = [field.name for field in self.fields]
+        return f"Blueprint({self.domain!r}, fields={names}, constraints={len(self.constraints)})"
+
+    __str__ = __repr__
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        data = self.to_dict()
+        return {"text/plain": display.in_text(data), "text/html": display.in_html(data)}
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write `text` to `path` so that a reader sees the old file or the new one, never half of it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:  # a ValueError of a path with characters that no path has
+        message = f"{str(path)!r} cannot be written: {getattr(error, 'strerror', error)}"
+        raise RequestError(message, hint="name a place that can be made and written to") from error
+    return path
+
+
+def format_of(path: Path) -> str:
+    """The format that a file's ending names, ``json`` or ``yaml``; RequestError for any other."""
+    known = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+    if path.suffix.lower() not in known:
+        raise RequestError(f"{path.name!r} is neither JSON nor YAML by its ending", hint="name it .json, .yaml or .yml")
+    return known[path.suffix.lower()]
+
+
+def nearest(word: str, among: Any) -> str | None:
+    """The legal word closest to a misspelt one, or None where none is close."""
+    lowered = {str(item).lower(): str(item) for item in among}
+    close = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    return lowered[close[0]] if close else None
+
+
+_DISTRIBUTION_OF = {"weights": "categorical"} | dict.fromkeys(("min", "max", "mean", "sd", "integer"), "numeric")
+
+
+def _named(fields: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    for field in fields:
+        if field["name"] == name:
+            return field
+    raise RequestError(f"{name!r} is no field of this blueprint", hint=f"one of {[f['name'] for f in fields]}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Value):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _by_name(data: dict[str, Any]) -> dict[str, Any]:
+    fields = {field["name"]: field | {"conditionals": _by_condition(field["conditionals"])} for field in data["fields"]}
+    return data | {"fields": fields, "constraints": {item["name"]: item for item in data["constraints"]}}
+
+
+def _by_condition(conditionals: list[dict[str, Any]]) -> dict[str, Any] | list[dict[str, Any]]:
+    """Conditionals by what they hold for, such as ``rank=Gold, age=30..44``, where that tells them apart."""
+    named = {
+        ", ".join(f"{name}={value}" for name, value in sorted(each["when"].items())): each for each in conditionals
+    }
+    return named if len(named) == len(conditionals) else conditionals
+
+
+def _changes(path: str, before: Any, after: Any) -> list[Change]:
+    if before == after:
+        return []
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return [Change(path=path, before=before, after=after)]
+    keys = dict.fromkeys([*before, *after])
+    return [change for key in keys for change in _changes(f"{path}.{key}".lstrip("."), before.get(key), after.get(key))]
+
+
+def _sentences(error: ValidationError) -> str:
+    """Put a validation error as one line a place: its path, and what is wrong there."""
+    lines: dict[str, str] = {}
+    problems = error.errors(include_url=False)
+    for problem in problems:
+        path, depth = _path(problem["loc"]), len(problem["loc"])
+        if problem["type"] == "too_short" and any(
+            other["loc"][:depth] == problem["loc"] for other in problems if other is not problem
+        ):
+            continue  # pydantic counts only the items that were good
+        if problem["type"] == "extra_forbidden":
+            lines[path] = f"{path}: unknown key"
+        elif problem["type"] == "missing":
+            lines[path] = f"{path}: missing"
+        else:  # a number is refused once as an integer and once as a float; the last word is the wider one
+            reason = problem["msg"].removeprefix("Value error, ")
+            lines[path] = f"{path}: {reason[:1].lower()}{reason[1:]}, got {reprlib.repr(problem['input']):.60}"
+    return "this is not a blueprint:\n  " + "\n  ".join(lines.values())
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    # Inside a field, pydantic puts the chosen kind behind the index, and the type of a number behind its key.
+    if len(loc) > 2 and loc[0] == "fields" and loc[2] in ("categorical", "numeric", "text"):
+        loc = loc[:2] + loc[3:]
+    steps = [step for step in loc if step not in ("int", "float", "[key]")]
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".") or "top level"
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in seen:
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        seen[key] = value
+    return seen
+
+
+def _parse_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_unique_keys)
+
+
+def _parse_yaml(text: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _write_json(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def _write_yaml(data: dict[str, Any]) -> str:
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # the stubs call it None
+    yaml.allow_unicode = True
+    yaml.width = 100
+    out = StringIO()
+    yaml.dump(data, out)
+    return out.getvalue()
+
+
+_PARSERS = {"json": _parse_json, "yaml": _parse_yaml}
+_WRITERS = {"json": _write_json, "yaml": _write_yaml}

@@ -1,0 +1,327 @@
+"""Diversity: how different the people of a population sound.
+
+Two texts are compared by the words they share. Each text becomes a vector with one coordinate a word, the word's
+count times its rarity over all texts (TF-IDF), scaled to length one; the similarity of two texts is the cosine
+between their vectors, 0 where they share no word and 1 where they use the same words equally often. A word that
+everyone uses counts little, a rare one much. Word order and meaning play no part: a paraphrase goes unnoticed, a
+copied sentence does not.
+
+The mean over all pairs has a closed form, so it costs one pass. The maximum and the near-duplicates are exact too:
+the similarities are computed a block of rows at a time, never held all at once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personalab.errors import RequestError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from personalab.blueprint.model import Blueprint
+
+# From here on two texts count as duplicates: a text of 60 words with 6 of them replaced at random has a similarity of
+# 0.91 to what it was (median; 90 % lie in 0.87-0.95), and of 20,000 unrelated such texts no two came above 0.4.
+DUPLICATE = 0.9
+BLOCK = 500_000  # similarities computed at once: some 50 MB, with all that is made of them
+SINGLY = 0.01  # share of a block's pairs up to which each is computed by itself
+COMMON = 0.875  # length of the words left out at first, as a share of the threshold
+SLACK = 1e-6  # what sums of squares may have lost to rounding
+DUST = 1e-12  # similarities closer than this differ by their arithmetic only
+
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
+
+# Chinese and Japanese put no blanks between words, so there each character counts as one.
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """How similar the texts of a population are, over all pairs.
+
+    Attributes
+    ----------
+    max_pairwise_similarity : float
+        Of the two most similar texts, in [0, 1].
+    mean_pairwise_similarity : float
+        Over all pairs, in [0, 1].
+    duplicate_pairs : int
+        How many pairs have a similarity of 0.9 or more.
+    closest : tuple of int, or None
+        Positions of the two most similar texts; None where no two share a word.
+    """
+
+    max_pairwise_similarity: float
+    mean_pairwise_similarity: float
+    duplicate_pairs: int
+    closest: tuple[int, int] | None = None
+
+    def to_dict(self) -> dict[str, float | int]:
+        """The contract's three keys."""
+        return {
+            "max_pairwise_similarity": self.max_pairwise_similarity,
+            "mean_pairwise_similarity": self.mean_pairwise_similarity,
+            "duplicate_pairs": self.duplicate_pairs,
+        }
+
+
+def diversity(texts: Sequence[str]) -> Diversity:
+    """Measure how similar texts are to each other.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        One text a persona, at least two. A text without a word equals every other such text and resembles no other.
+
+    Returns
+    -------
+    Diversity
+        Exact maximum, mean and number of near-duplicates. The time grows with the square of the number of texts.
+
+    Raises
+    ------
+    RequestError
+        If there are fewer than two texts, or something among them is no text.
+
+    Examples
+    --------
+    >>> found = diversity(["plays at night", "plays at dawn", "paints"])
+    >>> found.closest, found.duplicate_pairs
+    ((0, 1), 0)
+    >>> round(found.max_pairwise_similarity, 3), round(found.mean_pairwise_similarity, 3)
+    (0.536, 0.179)
+    """
+    vectors = _vectors(texts)
+    n = vectors.shape[0]
+    total = np.asarray(vectors.sum(axis=0)).ravel()
+    mean = (float(total @ total) - float(vectors.multiply(vectors).sum())) / (n * (n - 1))
+    best, closest, duplicates = 0.0, None, 0
+    for i, j, similarity in _pairs(vectors):
+        duplicates += int(np.count_nonzero(similarity >= DUPLICATE - DUST))
+        top = float(similarity.max(initial=0.0))
+        if top > best + DUST:
+            at = similarity >= top - DUST
+            closest = min(zip(i[at].tolist(), j[at].tolist(), strict=True))
+        best = max(best, top)
+    return Diversity(_similarity(best), _similarity(max(mean, 0.0)), duplicates, closest)
+
+
+def near_duplicates(texts: Sequence[str], threshold: float = DUPLICATE) -> list[tuple[int, int, float]]:
+    """List the pairs of texts that are too much alike.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        One text a persona, at least two.
+    threshold : float
+        Similarity from which on a pair is listed, above 0 and at most 1.
+
+    Returns
+    -------
+    list of (int, int, float)
+        Positions of both texts, the earlier one first, and their similarity; the most similar pair first.
+
+    Raises
+    ------
+    RequestError
+        If there are fewer than two texts, or the threshold is outside (0, 1].
+
+    Examples
+    --------
+    >>> near_duplicates(["Ann paints.", "Bo sings.", "ann paints"])
+    [(0, 2, 1.0)]
+    """
+    found: list[tuple[int, int, float]] = []
+    for i, j, similarity in _close(texts, threshold):
+        found += zip(i.tolist(), j.tolist(), map(_similarity, similarity.tolist()), strict=True)
+    return sorted(found, key=lambda pair: (-round(pair[2], 12), pair[0], pair[1]))
+
+
+def repeats(texts: Sequence[str], threshold: float = DUPLICATE) -> list[int]:
+    """List the texts that are too much like one before them.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        One text a persona, at least two.
+    threshold : float
+        Similarity from which on a text is listed, above 0 and at most 1.
+
+    Returns
+    -------
+    list of int
+        Positions, in order: the later ones of `near_duplicates`, however many pairs there are.
+
+    Raises
+    ------
+    RequestError
+        If there are fewer than two texts, or the threshold is outside (0, 1].
+
+    Examples
+    --------
+    >>> repeats(["Ann paints.", "Bo sings.", "ann paints", "ANN PAINTS"])
+    [2, 3]
+    """
+    is_repeat = np.zeros(len(texts), dtype=bool)
+    for _, j, _ in _close(texts, threshold):
+        is_repeat[j] = True
+    return np.flatnonzero(is_repeat).tolist()
+
+
+def histogram(texts: Sequence[str], bins: int = 50) -> NDArray[np.int64]:
+    """Count the pairs of texts by their similarity.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        One text a persona, at least two.
+    bins : int
+        How many bins of equal width the range from 0 to 1 is cut into; a bin has its lower end, the last both.
+
+    Returns
+    -------
+    array of int
+        Pairs a bin; they sum to n (n - 1) / 2.
+
+    Raises
+    ------
+    RequestError
+        If there are fewer than two texts.
+
+    Examples
+    --------
+    >>> histogram(["plays at night", "plays at dawn", "paints"], 4)
+    array([2, 0, 1, 0])
+    """
+    vectors = _vectors(texts)
+    n = vectors.shape[0]
+    counts = np.zeros(bins, dtype=np.int64)
+    for _, _, similarity in _pairs(vectors):
+        at = np.floor((similarity + DUST) * bins).astype(np.intp)
+        counts += np.bincount(np.minimum(at, bins - 1), minlength=bins)
+    counts[0] += n * (n - 1) // 2 - int(counts.sum())  # those that share no word
+    return counts
+
+
+def joined(frame: pd.DataFrame, bp: Blueprint) -> pd.Series[str]:
+    """What each persona says: text fields joined, or portraits where the blueprint has none.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Written personas.
+    bp : Blueprint
+        Which columns are texts.
+
+    Returns
+    -------
+    pandas.Series of str
+        By the frame's index; personas without any text are left out.
+    """
+    import pandas as pd
+
+    named = [field.name for field in bp.texts if field.name in frame.columns]
+    named = named or [name for name in ("portrait",) if name in frame.columns]
+    columns = [frame[name].astype("string").fillna("").tolist() for name in named]
+    told = [" ".join(parts).strip() for parts in zip(*columns, strict=True)] if named else [""] * len(frame)
+    return pd.Series([text for text in told if text], index=frame.index[[bool(text) for text in told]], dtype=object)
+
+
+def _similarity(cosine: float) -> float:
+    return 1.0 if cosine >= 1 - DUST else cosine
+
+
+def _vectors(texts: Sequence[str]) -> Any:
+    """Rows of length one, a column a word: count times ln((1 + n) / (1 + texts with the word)) + 1.
+
+    The smoothed idf is scikit-learn's default: no word weighs nothing, so equal texts always have similarity 1.
+    """
+    from scipy import sparse
+
+    if isinstance(texts, str) or len(texts) < 2:
+        raise RequestError("diversity compares texts with each other and needs at least two", hint="pass a list of two")
+    column: dict[str, int] = {}
+    columns, ends = [], [0]
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise RequestError(f"number {position} of the texts is {text!r}, not a text", hint="fill what is missing")
+        # A text without a word gets the empty word, which only others of its kind share.
+        columns += [column.setdefault(word, len(column)) for word in _WORD.findall(text.casefold()) or [""]]
+        ends.append(len(columns))
+    shape = (len(texts), len(column))
+    counts = sparse.csr_array((np.ones(len(columns)), np.array(columns), np.array(ends)), shape=shape)
+    counts.sum_duplicates()
+    having = np.bincount(counts.indices, minlength=shape[1])
+    counts.data *= np.log((1 + shape[0]) / (1 + having))[counts.indices] + 1
+    lengths = np.sqrt(np.add.reduceat(counts.data**2, counts.indptr[:-1]))
+    counts.data /= np.repeat(lengths, np.diff(counts.indptr))
+    return counts
+
+
+def _close(texts: Sequence[str], threshold: float) -> Iterator[Pairs]:
+    """Yield every pair i < j that is at least as similar as that, a block of rows at a time.
+
+    Each i is first compared by its rarest words alone, which few others have. From what these contribute to the
+    similarity follows the most that its common words can add (Cauchy-Schwarz), and few pairs can still come to the
+    threshold (after Bayardo et al. 2007, who filter by such prefixes).
+    """
+    if not 0 < threshold <= 1:
+        raise RequestError(f"a threshold of {threshold!r} is no similarity", hint="give one above 0 and at most 1")
+    vectors = _vectors(texts)
+    rare, rest = _rarest(vectors, COMMON * threshold)
+    across = vectors.T.tocsr()
+    for start, stop in _blocks(len(texts)):
+        i, j, product = _later(rare[start:stop] @ across, start)
+        least = product**2 / (1 - rest[i] ** 2)  # of the square of j's length, what lies in these words
+        at = product + rest[i] * np.sqrt(np.maximum(1 - least, 0)) >= threshold - SLACK
+        i, j = i[at], j[at]
+        if len(i) > SINGLY * BLOCK:
+            i, j, similarity = _later(vectors[start:stop] @ across, start)
+        else:
+            similarity = np.asarray(vectors[i].multiply(vectors[j]).sum(axis=1)).ravel()
+        near = similarity >= threshold - DUST
+        yield i[near], j[near], similarity[near]
+
+
+def _rarest(vectors: Any, length: float) -> tuple[Any, NDArray[np.float64]]:
+    """The vectors without their commonest words, as far as these are no longer than that, and how long they are."""
+    having = np.bincount(vectors.indices, minlength=vectors.shape[1])
+    rows = np.repeat(np.arange(vectors.shape[0]), np.diff(vectors.indptr))
+    order = np.lexsort((vectors.indices, having[vectors.indices], rows))
+    data, indices = vectors.data[order], vectors.indices[order]
+    before = np.concatenate([[0.0], np.cumsum(data**2)])
+    left = before[vectors.indptr[1:]][rows] - before[:-1]  # of the square: this word's, and that of those after it
+    is_rare = left > length**2
+    rest = np.sqrt(np.add.reduceat(np.where(is_rare, 0.0, data**2), vectors.indptr[:-1]))
+    rare = type(vectors)((np.where(is_rare, data, 0.0), indices, vectors.indptr.copy()), shape=vectors.shape)
+    rare.eliminate_zeros()
+    return rare, rest
+
+
+def _pairs(vectors: Any) -> Iterator[Pairs]:
+    """Yield every pair i < j that shares a word, with its similarity, a block of rows at a time."""
+    across = vectors.T.tocsr()
+    for start, stop in _blocks(vectors.shape[0]):
+        yield _later(vectors[start:stop] @ across, start)
+
+
+def _blocks(n: int) -> Iterator[tuple[int, int]]:
+    step = max(1, math.floor(BLOCK / n))
+    return ((start, start + step) for start in range(0, n, step))
+
+
+def _later(products: Any, start: int) -> Pairs:
+    """The pairs i < j among some rows and all."""
+    block = products.tocoo()
+    i, j = block.row.astype(np.intp) + start, block.col.astype(np.intp)
+    later = j > i
+    return i[later], j[later], block.data[later]
