@@ -50,13 +50,13 @@ def panels(bp: Blueprint, columns: Columns, report: Report) -> dict[str, Panel]:
     """
     roots = {each.attribute: each for each in report.marginals}
     edges = {each.attribute: each for each in report.conditionals}
-    moments: dict[str, list[Moments]] = {}
+    figures: dict[str, list[Moments]] = {}
     for each in report.numerics:
-        moments.setdefault(each.attribute, []).append(each)
+        figures.setdefault(each.attribute, []).append(each)
     made = {}
     for field in bp.sampled:
         if isinstance(field, NumericField):
-            made[field.name] = _numbers(bp, field, columns, moments[field.name])
+            made[field.name] = _numbers(bp, field, columns, figures[field.name])
         elif field.name in roots:
             made[field.name] = _root(roots[field.name])
         else:

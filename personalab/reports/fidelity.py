@@ -111,8 +111,8 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
     tied = {
         each.name: constraints.names(constraints.comparison(each)) for each in bp.constraints if _can_bind(each, bp)
     }
-    constraints = tuple(_verdict(constraint, bp, people) for constraint in bp.constraints)
-    unjudged = {f"constraints.{each.name}": each.reason for each in constraints if each.status == "not applicable"}
+    verdicts = tuple(_verdict(constraint, bp, people) for constraint in bp.constraints)
+    unjudged = {f"constraints.{each.name}": each.reason for each in verdicts if each.status == "not applicable"}
     varied, silence = _diversity(frame, bp)
     fields = [field for field in bp.sampled if field.name in drawn]
     is_random = frame.attrs.get("method") == "iid"
@@ -136,7 +136,7 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
             if isinstance(field, NumericField)
             for row in _moments(field, people[field.name].to_numpy(), drawn[field.name], tied)
         ),
-        constraints=constraints,
+        constraints=verdicts,
         associations=tuple(_associations(bp, people, tied.values())),
         interpolated=FrozenDict({name: rows for name in drawn if (rows := _interpolated(drawn[name]))}),
         not_applicable=FrozenDict(absent | gaps | unjudged | silence),

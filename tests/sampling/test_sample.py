@@ -694,11 +694,11 @@ def test_a_chunk_is_a_slice_of_the_whole(method: Method, monkeypatch: pytest.Mon
     assert violations(frame, bp) == 0
     assert method == "iid" or excess(frame, bp) <= 1e-12
     whole = from_frame(bp, frame)
-    for number in (3, 0, 2):
+    for chunk in (3, 0, 2):
         plan = Plan(bp, n, 6, method, "nearest")
-        rows = plan.rows(number)
-        assert (rows.start, rows.stop) == (number * 1000, min(n, number * 1000 + 1000))
-        for name, column in plan.chunk(number, plan.quotas[number]).items():
+        rows = plan.rows(chunk)
+        assert (rows.start, rows.stop) == (chunk * 1000, min(n, chunk * 1000 + 1000))
+        for name, column in plan.chunk(chunk, plan.quotas[chunk]).items():
             assert (column == whole[name][rows.start : rows.stop]).all()
     parts = [frame["hobby"].cat.codes.to_numpy()[start : start + 1000] for start in (0, 1000, 2000)]
     assert not any((a == b).all() for a, b in itertools.combinations(parts, 2))
