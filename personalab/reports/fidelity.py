@@ -26,8 +26,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from personalab.blueprint import constraints, moments
+from personalab.blueprint import moments
 from personalab.blueprint.conditionals import Branch, branches
+from personalab.blueprint.constraints import names
+from personalab.blueprint.intervals import Categories, Interval, evaluate, holds, resolve, support
 from personalab.blueprint.model import (
     Blueprint,
     Categorical,
@@ -39,7 +41,7 @@ from personalab.blueprint.model import (
     SampledField,
     nearest,
 )
-from personalab.blueprint.validation import demand_valid, known
+from personalab.blueprint.validation import demand_valid
 from personalab.errors import BlueprintError, NotApplicableError, RequestError
 from personalab.frames import from_frame
 from personalab.reports.report import (
@@ -108,9 +110,7 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
     findings = demand_valid(bp)
     people, absent = _read(frame, bp)
     drawn, gaps = _branches(bp, people)
-    tied = {
-        each.name: constraints.names(constraints.comparison(each)) for each in bp.constraints if _can_bind(each, bp)
-    }
+    tied = {each.name: names(resolve(each, bp)) for each in bp.constraints if _can_bind(each, bp)}
     verdicts = tuple(_verdict(constraint, bp, people) for constraint in bp.constraints)
     unjudged = {f"constraints.{each.name}": each.reason for each in verdicts if each.status == "not applicable"}
     varied, silence = _diversity(frame, bp)
@@ -478,34 +478,32 @@ def _moments(
 
 def _can_bind(constraint: Constraint, bp: Blueprint) -> bool:
     """Whether a constraint can be judged, and excludes anything that the fields' ranges allow."""
-    tree = constraints.comparison(constraint)
     try:
-        constraints.check(tree, bp)
+        tree = resolve(constraint, bp)
     except BlueprintError:
         return False
-    certain, _ = constraints.evaluate(tree, {name: known(bp, bp[name]) for name in constraints.names(tree)})
+    certain, _ = evaluate(tree, {name: support(bp[name]) for name in names(tree)})
     return not certain > 0
 
 
 def _verdict(constraint: Constraint, bp: Blueprint, people: pd.DataFrame) -> Verdict:
-    tree = constraints.comparison(constraint)
     try:
-        constraints.check(tree, bp)
+        tree = resolve(constraint, bp)
     except NotApplicableError as error:
         return Verdict(constraint.name, str(constraint), "not applicable", reason=str(error))
-    missing = sorted(name for name in constraints.names(tree) if name not in people)
+    missing = sorted(name for name in names(tree) if name not in people)
     if missing:
         reason = f"the frame has no column {some([repr(name) for name in missing])}"
         return Verdict(constraint.name, str(constraint), "not applicable", reason=reason)
-    breaking = ~constraints.holds(tree, {name: _known(people[name]) for name in constraints.names(tree)}, len(people))
+    breaking = ~holds(tree, {name: _known(people[name]) for name in names(tree)}, len(people))
     count = int(np.count_nonzero(breaking))
     first = tuple(str(label) for label in people.index[np.flatnonzero(breaking)[:WORST]])
     return Verdict(constraint.name, str(constraint), "violated" if count else "held", count, first)
 
 
-def _known(column: pd.Series[Any]) -> constraints.Interval | constraints.Drawn:
+def _known(column: pd.Series[Any]) -> Interval | Categories:
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return constraints.Drawn(tuple(column.cat.categories), column.cat.codes.to_numpy())
+        return Categories(tuple(column.cat.categories), column.cat.codes.to_numpy())
     values = column.to_numpy()
     return values, values
 
