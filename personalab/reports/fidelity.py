@@ -28,7 +28,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from personalab.blueprint import constraints, moments
 from personalab.blueprint.conditionals import Branch, branches
+from personalab.blueprint.grouping import Array, Columns
 from personalab.blueprint.model import (
+    AnyField,
     Blueprint,
     Categorical,
     CategoricalField,
@@ -37,10 +39,9 @@ from personalab.blueprint.model import (
     Numeric,
     NumericField,
     SampledField,
-    nearest,
 )
 from personalab.blueprint.validation import demand_valid, known
-from personalab.errors import BlueprintError, NotApplicableError, RequestError
+from personalab.errors import BlueprintError, NotApplicableError, some
 from personalab.frames import from_frame
 from personalab.reports.report import (
     COVERAGE,
@@ -53,7 +54,6 @@ from personalab.reports.report import (
     Moments,
     Report,
     Verdict,
-    some,
 )
 from personalab.sampling.apportionment import largest_remainder
 from personalab.sampling.draw import shares
@@ -64,9 +64,6 @@ Floats = NDArray[np.float64]
 KS_EXPECTED = math.sqrt(math.pi / 2) * math.log(2)  # of √n · KS, the mean of Kolmogorov's distribution
 WORST = 5  # cells and row names that are listed
 TRIALS = 1999  # simulated populations a p-value rests on: its standard error is 0.005 at 5 %, its least value 0.0005
-
-# Words that pandas takes for a missing value when it reads a file: North America's "NA" comes back as nan.
-_READ_AS_MISSING = ("", "NA", "N/A", "n/a", "None", "null", "NULL", "nan", "NaN", "<NA>")
 
 
 def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
@@ -106,12 +103,13 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
     1 root field is as close to the blueprint as 3 personas can be (TVD at most 0.17).
     """
     findings = demand_valid(bp)
-    people, absent = _read(frame, bp)
+    people = from_frame(bp, frame)
+    absent = {field.name: "the frame has no such column" for field in bp.sampled if field.name not in people}
     drawn, gaps = _branches(bp, people)
     tied = {
         each.name: constraints.names(constraints.comparison(each)) for each in bp.constraints if _can_bind(each, bp)
     }
-    verdicts = tuple(_verdict(constraint, bp, people) for constraint in bp.constraints)
+    verdicts = tuple(_verdict(constraint, bp, people, frame.index) for constraint in bp.constraints)
     unjudged = {f"constraints.{each.name}": each.reason for each in verdicts if each.status == "not applicable"}
     varied, silence = _diversity(frame, bp)
     fields = [field for field in bp.sampled if field.name in drawn]
@@ -134,7 +132,7 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
             row
             for field in fields
             if isinstance(field, NumericField)
-            for row in _moments(field, people[field.name].to_numpy(), drawn[field.name], tied)
+            for row in _moments(field, people[field.name], drawn[field.name], tied)
         ),
         constraints=verdicts,
         associations=tuple(_associations(bp, people, tied.values())),
@@ -299,108 +297,33 @@ def kolmogorov_smirnov(values: Floats, law: moments.Law) -> float:
 Drawn = tuple[list[Branch], NDArray[np.intp]]  # the branches that occur, and each row's number among them
 
 
-def _read(frame: pd.DataFrame, bp: Blueprint) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The sampled fields of a frame, categories in the blueprint's order, numbers as floats; and what is absent."""
-    if not isinstance(frame, pd.DataFrame):
-        raise RequestError(
-            f"a {type(frame).__name__} is no pandas frame", hint="give one; Dask's becomes one by .compute()"
-        )
-    if not len(frame):
-        raise RequestError("the frame has no rows, and nobody is like no blueprint", hint="sample at least one")
-    if not frame.columns.is_unique:
-        twice = dict.fromkeys(repr(name) for name in frame.columns[frame.columns.duplicated()])
-        raise RequestError(f"the frame has two columns of one name: {some(list(twice))}", hint="keep one of them")
-    present = [field for field in bp.sampled if field.name in frame.columns]
-    if not present:
-        raise RequestError(
-            f"the frame has none of the fields of {bp.domain!r}, but {[str(name) for name in frame.columns]}",
-            hint=f"its columns should be among {[field.name for field in bp.sampled]}",
-        )
-    read = {field.name: _column(frame[field.name], field) for field in present}
-    absent = {field.name: "the frame has no such column" for field in bp.sampled if field.name not in read}
-    return pd.DataFrame(read, index=frame.index), absent
-
-
-def _column(column: pd.Series[Any], field: SampledField) -> pd.Series[Any]:
-    if isinstance(field, CategoricalField):
-        return _categories(column, field)
-    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    wrong = ~np.isfinite(numbers.to_numpy())
-    if wrong.any():
-        named = list(dict.fromkeys(repr(value) for value in column[wrong]))
-        raise RequestError(
-            f"column {field.name!r} holds what is no number: {some(named)} ({int(wrong.sum()):,} rows)",
-            hint="correct these rows, or drop the column to leave it unjudged",
-        )
-    return numbers
-
-
-def _categories(column: pd.Series[Any], field: CategoricalField) -> pd.Series[Any]:
-    codes, uniques = pd.factorize(column)
-    place = {value: code for code, value in enumerate(field.values)}
-    words = [_word(value) for value in uniques]
-    strange = [word for word in words if word not in place]
-    if (codes < 0).any():
-        lost = [value for value in field.values if value in _READ_AS_MISSING]
-        raise RequestError(
-            f"column {field.name!r} has no value in {int((codes < 0).sum()):,} rows",
-            hint=f"pandas reads {lost[0]!r} as missing: pass keep_default_na=False to read_csv" if lost else
-            "drop these rows, or the column to leave it unjudged",
-        )  # fmt: skip
-    if strange:
-        close = {word: nearest(word, place) for word in strange}
-        named = [f"{word!r}" + (f" (did you mean {close[word]!r}?)" if close[word] else "") for word in strange]
-        raise RequestError(
-            f"column {field.name!r} holds what is no value of it: {some(named)}",
-            hint=f"its values are {some([repr(value) for value in place], 12)}",
-        )
-    lookup = np.array([place[word] for word in words], dtype=np.intp)
-    made = pd.Categorical.from_codes(lookup[codes], dtype=pd.CategoricalDtype(list(field.values)))
-    return pd.Series(made, index=column.index)
-
-
-def _word(value: Any) -> str:
-    """A category as the blueprint spells it: a file's 3.0 is the value "3"."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _branches(bp: Blueprint, people: pd.DataFrame) -> tuple[dict[str, Drawn], dict[str, str]]:
+def _branches(bp: Blueprint, people: Columns) -> tuple[dict[str, Drawn], dict[str, str]]:
     """Which branch each row of each field was drawn from, and the fields whose parents are absent."""
-    drawn, gaps, columns = {}, {}, from_frame(bp, people)
-    for name in people.columns:
+    drawn, gaps = {}, {}
+    for name in people:
         field: SampledField = bp[name]  # type: ignore[assignment]  # texts are not among people
         missing = [parent for parent in field.parents if parent not in people]
         if missing:
             gaps[name] = f"it depends on {missing[0]!r}, and the frame has no such column"
             continue
-        found, index = branches(bp, field, columns)
+        found, index = branches(bp, field, people)
         if None in found:
             raise BlueprintError(f"no distribution of {name!r} is stated for some of these people")
-        drawn[name] = _in_order(found, index, people[list(field.parents)])  # type: ignore[arg-type]  # None is ruled out
+        drawn[name] = _in_order(found, index, [people[parent] for parent in field.parents])  # type: ignore[arg-type]  # None is ruled out
     return drawn, gaps
 
 
-def _in_order(found: list[Branch], index: NDArray[np.intp], parents: pd.DataFrame) -> Drawn:
+def _in_order(found: list[Branch], index: NDArray[np.intp], parents: list[Array]) -> Drawn:
     """Number the branches anew, in the order of their parents' values rather than of the rows."""
     _, first = np.unique(index, return_index=True)
-    keys = [_number(parents[name].iloc[first]) for name in reversed(parents.columns)]
-    order = np.lexsort(keys) if keys else np.arange(len(found))
+    order = np.lexsort([column[first] for column in reversed(parents)]) if parents else np.arange(len(found))
     return [found[number] for number in order], np.argsort(order)[index]
 
 
-def _number(column: pd.Series[Any]) -> Floats:
-    values = column.cat.codes if isinstance(column.dtype, pd.CategoricalDtype) else column
-    return np.asarray(values, dtype=float)
-
-
-def _counts(column: pd.Series[Any], size: int) -> NDArray[np.intp]:
-    return np.bincount(column.cat.codes.to_numpy(), minlength=size)
-
-
-def _marginal(field: CategoricalField, column: pd.Series[Any], *, is_random: bool) -> Marginal:
+def _marginal(field: CategoricalField, column: Array, *, is_random: bool) -> Marginal:
     n = len(column)
     requested = shares(field, field.categorical or Categorical(weights={}))
-    achieved = _counts(column, len(requested)) / n
+    achieved = np.bincount(column, minlength=len(requested)) / n
     found = distance(requested, achieved)
     rows = zip(
         field.values, requested.tolist(), achieved.tolist(), *map(np.ndarray.tolist, band(requested, n)), strict=True
@@ -416,9 +339,9 @@ def _marginal(field: CategoricalField, column: pd.Series[Any], *, is_random: boo
     )
 
 
-def _edge(field: CategoricalField, people: pd.DataFrame, drawn: Drawn, tied: Mapping[str, frozenset[str]]) -> Edge:
+def _edge(field: CategoricalField, people: Columns, drawn: Drawn, tied: Mapping[str, frozenset[str]]) -> Edge:
     found, index = drawn
-    codes, size, n = people[field.name].cat.codes.to_numpy(), len(field.values), len(people)
+    codes, size, n = people[field.name], len(field.values), len(index)
     counts = np.bincount(index * size + codes, minlength=len(found) * size).reshape(len(found), size)
     groups = counts.sum(axis=1)
     requested = np.array([shares(field, branch.distribution) for branch in found])  # type: ignore[arg-type]
@@ -487,7 +410,7 @@ def _can_bind(constraint: Constraint, bp: Blueprint) -> bool:
     return not certain > 0
 
 
-def _verdict(constraint: Constraint, bp: Blueprint, people: pd.DataFrame) -> Verdict:
+def _verdict(constraint: Constraint, bp: Blueprint, people: Columns, index: pd.Index[Any]) -> Verdict:
     tree = constraints.comparison(constraint)
     try:
         constraints.check(tree, bp)
@@ -497,27 +420,27 @@ def _verdict(constraint: Constraint, bp: Blueprint, people: pd.DataFrame) -> Ver
     if missing:
         reason = f"the frame has no column {some([repr(name) for name in missing])}"
         return Verdict(constraint.name, str(constraint), "not applicable", reason=reason)
-    breaking = ~constraints.holds(tree, {name: _known(people[name]) for name in constraints.names(tree)}, len(people))
+    known_of = {name: _known(bp[name], people[name]) for name in constraints.names(tree)}
+    breaking = ~constraints.holds(tree, known_of, len(index))
     count = int(np.count_nonzero(breaking))
-    first = tuple(str(label) for label in people.index[np.flatnonzero(breaking)[:WORST]])
+    first = tuple(str(label) for label in index[np.flatnonzero(breaking)[:WORST]])
     return Verdict(constraint.name, str(constraint), "violated" if count else "held", count, first)
 
 
-def _known(column: pd.Series[Any]) -> constraints.Interval | constraints.Drawn:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return constraints.Drawn(tuple(column.cat.categories), column.cat.codes.to_numpy())
-    values = column.to_numpy()
-    return values, values
+def _known(field: AnyField, column: Array) -> constraints.Interval | constraints.Drawn:
+    if isinstance(field, CategoricalField):
+        return constraints.Drawn(field.values, column)
+    return column, column
 
 
-def _associations(bp: Blueprint, people: pd.DataFrame, tied: Iterable[frozenset[str]]) -> Iterator[Association]:
+def _associations(bp: Blueprint, people: Columns, tied: Iterable[frozenset[str]]) -> Iterator[Association]:
     ties = list(tied)
     roots = [root for root in bp.roots if root.name in people]
     for a, b in itertools.combinations(roots, 2):
         if any({a.name, b.name} <= fields for fields in ties):
             continue
         sizes = len(a.values), len(b.values)
-        cells = people[a.name].cat.codes.to_numpy().astype(np.intp) * sizes[1] + people[b.name].cat.codes.to_numpy()
+        cells = people[a.name].astype(np.intp) * sizes[1] + people[b.name]
         table = np.bincount(cells, minlength=sizes[0] * sizes[1]).reshape(sizes)
         table = table[table.any(axis=1)][:, table.any(axis=0)]
         rows, columns = table.shape

@@ -22,6 +22,7 @@ from personalab.blueprint.display import percent as percent
 from personalab.blueprint.display import positional as positional
 from personalab.blueprint.model import FrozenDict
 from personalab.blueprint.validation import Finding
+from personalab.errors import some
 from personalab.writing.diversity import Diversity
 
 Status = Literal["held", "violated", "not applicable"]
@@ -405,11 +406,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def some(items: list[str], most: int = 4) -> str:
-    """The first few items of a list, and how many more there are."""
-    return ", ".join(items[:most]) + (f" and {len(items) - most:,} more" if len(items) > most else "")
 
 
 def _plural(count: int, noun: str) -> str:

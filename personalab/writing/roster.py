@@ -13,15 +13,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from personalab.blueprint.model import Blueprint
+from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
 from personalab.blueprint.validation import FAULTS, WRITTEN
-from personalab.errors import RequestError
+from personalab.frames import from_frame
 from personalab.sampling.sobol import FEW, coordinates
 from personalab.writing.consistency import as_string, contradictions
 from personalab.writing.diversity import repeats
@@ -118,19 +118,17 @@ class Manuscript:
     """
 
     def __init__(self, frame: pd.DataFrame, bp: Blueprint, keep: Callable[[Line], object] = lambda _: None) -> None:
-        missing = [field.name for field in bp.sampled if field.name not in frame]
-        if missing:
-            raise RequestError(f"the frame has no column {missing}", hint="pass a frame as personalab.sample draws it")
+        columns = from_frame(bp, frame, strict=True, least=0)
         self.frame, self.bp, self.keys = frame, bp, text_keys(bp)
         self.bare = np.flatnonzero(unwritten(frame, bp)).tolist()
         self.answered: dict[tuple[int, int], Texts] = {}
         self._keep = keep
         self._texts: list[Texts | None] = [None] * len(frame)
         kept = np.setdiff1d(np.arange(len(frame)), self.bare)
-        columns = [frame[key].iloc[kept].astype(str) for key in self.keys] if len(kept) else []
-        for i, texts in zip(kept.tolist(), zip(*columns, strict=True), strict=True):
+        told = [frame[key].iloc[kept].astype(str) for key in self.keys] if len(kept) else []
+        for i, texts in zip(kept.tolist(), zip(*told, strict=True), strict=True):
             self._texts[i] = texts
-        self._facts = {field.name: [as_string(value) for value in frame[field.name].tolist()] for field in bp.sampled}
+        self._facts = {field.name: _told(field, columns[field.name].tolist()) for field in bp.sampled}
         self._numbers = [_number(str(persona), i) for i, persona in enumerate(frame.index)]
         # Beyond FEW points a person's own does not depend on how many there are: any part of a frame is written alike.
         points = coordinates(list(AXES), max([*self._numbers, FEW]) + 1, int(frame.attrs.get("seed") or 0))
@@ -229,6 +227,13 @@ def unwritten(frame: pd.DataFrame, bp: Blueprint) -> Mask:
         return np.ones(len(frame), dtype=bool)
     lacking = [frame[key].astype("string").fillna("").str.strip().eq("").to_numpy(dtype=bool) for key in keys]
     return np.asarray(np.logical_or.reduce(lacking))
+
+
+def _told(field: SampledField, column: list[Any]) -> list[str]:
+    """A column's values as strings."""
+    if isinstance(field, CategoricalField):
+        return [field.values[code] for code in column]
+    return [as_string(value) for value in column]
 
 
 def _number(persona: str, otherwise: int) -> int:

@@ -86,6 +86,28 @@ def test_a_frame_without_a_field_asks_no_model():
     assert model.asked == []
 
 
+@pytest.mark.parametrize(("field", "value"), [("city", "nan"), ("city", "Mars"), ("age", -5), ("age", 30.5)])
+def test_a_value_that_the_blueprint_does_not_know_asks_no_model(field, value):
+    """Nobody is written of whom no such person could be drawn, and the value is named."""
+    model = Scripted(lambda answer, _: answer)
+    with pytest.raises(RequestError, match=f"column '{field}' holds '{value}'"):
+        write(sample(BP, 2, seed=1).assign(**{field: value}), BP, model=model)
+    assert model.asked == []
+
+
+def test_a_frame_from_a_file_is_written_alike(tmp_path):
+    """Strings, and floats for whole numbers, are told as the sampled frame's values are."""
+    frame = sample(BP, 3, seed=1)
+    frame.to_csv(tmp_path / "people.csv")
+    read = pd.read_csv(tmp_path / "people.csv", index_col="persona_id", dtype=str).astype({"age": float})
+    asked = [Scripted(lambda answer, _: answer) for _ in range(2)]
+    for each, model in zip((frame, read), asked, strict=True):
+        each.attrs = frame.attrs
+        with replies.use(mode="live"):
+            write(each, BP, model=model)
+    assert asked[0].asked == asked[1].asked
+
+
 def test_requests_differ_in_their_last_message_only():
     """The unchanging part comes first, so that servers need not read it again."""
     model = Scripted(lambda answer, _: answer)
