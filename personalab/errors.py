@@ -67,7 +67,7 @@ def on_the_wire(category: Category) -> str:
     return category if category in OWN else "provider_error"
 
 
-def brief(value: Any) -> str:
+def quoted(value: Any) -> str:
     """Quote a value, shortened where it is long, so that a sentence stays one."""
     return _BRIEF.repr(value)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from personalab.blueprint.grouping import Array, Columns, smallest
 from personalab.blueprint.model import Blueprint, CategoricalField, SampledField, nearest
-from personalab.errors import RequestError, brief, some
+from personalab.errors import RequestError, quoted, some
 
 Mask = NDArray[np.bool_]
 
@@ -96,14 +96,14 @@ def from_frame(bp: Blueprint, frame: pd.DataFrame, *, strict: bool = False, leas
     if len(frame) < least:
         raise RequestError("the frame has no rows", hint="sample at least one person")
     if not frame.columns.is_unique:
-        twice = dict.fromkeys(brief(name) for name in frame.columns[frame.columns.duplicated()])
+        twice = dict.fromkeys(quoted(name) for name in frame.columns[frame.columns.duplicated()])
         raise RequestError(f"the frame has two columns of one name: {some(list(twice))}", hint="keep one of them")
     there = set(frame.columns)
-    missing = [brief(field.name) for field in bp.sampled if field.name not in there]
+    missing = [quoted(field.name) for field in bp.sampled if field.name not in there]
     if missing and (strict or len(missing) == len(bp.sampled)):
         raise RequestError(
             f"the frame has no column {some(missing)}, as the blueprint {bp.domain!r} has",
-            hint=f"its columns are {some([brief(name) for name in frame.columns], 12)}",
+            hint=f"its columns are {some([quoted(name) for name in frame.columns], 12)}",
         )
     return {
         field.name: read_column(field, frame[field.name], strict=strict) for field in bp.sampled if field.name in there
@@ -170,7 +170,7 @@ def _refusal(field: SampledField, column: pd.Series[Any], is_strange: Mask) -> R
     strange, rows = column[is_strange], f"{int(is_strange.sum()):,} of {len(column):,} rows"
     if isinstance(field, CategoricalField):
         values = [*field.values]
-        hint = f"its values are {some([brief(value) for value in values], 12)}"
+        hint = f"its values are {some([quoted(value) for value in values], 12)}"
         is_misread = pd.api.types.is_numeric_dtype(column) or (strange.isna().any() and MISSING.intersection(values))
         hint += f"; {AS_WRITTEN}" if is_misread else ""
     else:
@@ -180,7 +180,7 @@ def _refusal(field: SampledField, column: pd.Series[Any], is_strange: Mask) -> R
         return RequestError(f"column {field.name!r} has no value in {rows}", hint=f"fill or drop them: {hint}")
     words = list(dict.fromkeys(_word(value)[:LONGEST] for value in strange[strange.notna()]))
     close = {word: nearest(word, values) for word in words[:LISTED]}
-    named = [brief(word) + (f" (did you mean {close[word]!r}?)" if close.get(word) else "") for word in words]
+    named = [quoted(word) + (f" (did you mean {close[word]!r}?)" if close.get(word) else "") for word in words]
     return RequestError(f"column {field.name!r} holds {some(named)}, which is no value of it, in {rows}", hint=hint)
 
 

@@ -1,8 +1,8 @@
-"""Manuscripts: a frame's people, what is asked about each, and what has been written of them so far.
+"""Rosters: a frame's people, what is asked about each, and what has been written of them so far.
 
 Texts are kept as bare tuples beside the frame, one a person, and become columns only when somebody asks for the frame:
-of everybody (`Manuscript.whole`), or of those who have theirs already (`Manuscript.so_far`). Who has texts when the
-manuscript is opened keeps them. A *double* is somebody with the name of a person before them, or nearly their text;
+of everybody (`Roster.whole`), or of those who have theirs already (`Roster.so_far`). Who has texts when the
+roster is opened keeps them. A *double* is somebody with the name of a person before them, or nearly their text;
 those who had texts from the start come before all others, wherever they stand.
 
 ``system_prompt`` and ``markdown`` are rendered by rule from the row and the texts, so facts cannot drift.
@@ -24,8 +24,8 @@ from personalab.blueprint.validation import FAULTS, WRITTEN
 from personalab.frames import from_frame
 from personalab.sampling.sobol import FEW, coordinates
 from personalab.writing.consistency import as_string, contradictions
-from personalab.writing.diversity import repeats
 from personalab.writing.profiles import render_markdown, render_system_prompt
+from personalab.writing.similarity import repeats
 
 LISTED = 60  # names already taken that a request lists
 TOO_ALIKE = 0.8  # cosine of word counts above which two people read as one
@@ -95,7 +95,7 @@ class Line(NamedTuple):
     texts: Texts
 
 
-class Manuscript:
+class Roster:
     """What is written of a frame's people so far.
 
     Parameters
@@ -112,7 +112,7 @@ class Manuscript:
     keys : tuple of str
         What a model writes of a person: see `text_keys`.
     bare : list of int
-        Positions of those who had not all texts when the manuscript was opened.
+        Positions of those who had not all texts when the roster was opened.
     answered : dict
         (position, round) → texts that need not be asked for, since an interrupted run had them already.
     """

@@ -17,8 +17,10 @@ from scipy import stats
 from personalab.blueprint import moments
 from personalab.blueprint.model import Blueprint, Numeric
 from personalab.errors import BlueprintError, RequestError
-from personalab.reports.fidelity import band, distance, expected_iid, kolmogorov_smirnov, limit, p_value, report
-from personalab.reports.report import Report, brief, change
+from personalab.reports.fidelity import band, distance, expected_iid, kolmogorov_smirnov, limit, p_value
+from personalab.reports.report import report
+from personalab.reports.text import brief, change
+from personalab.reports.values import Report
 from personalab.sampling.sample import sample
 
 SHARES = st.lists(st.integers(0, 9), min_size=2, max_size=4).filter(any).map(lambda w: [x / sum(w) for x in w])

@@ -21,7 +21,8 @@ from personalab.blueprint.conditionals import branch
 from personalab.blueprint.model import CategoricalField, NumericField
 from personalab.edits import add_field, remove_field, rename_field
 from personalab.errors import BlueprintError, PersonalabError, RequestError
-from personalab.reports.fidelity import distance, report
+from personalab.reports.fidelity import distance
+from personalab.reports.report import report
 from personalab.updating.reassignment import lifted
 from personalab.updating.update import origins
 from tests.builders import (

@@ -21,7 +21,7 @@ from personalab.llm import OBJECT_LIMIT, replies
 from personalab.llm.background import over
 from personalab.writing.consistency import as_strings, contradictions
 from personalab.writing.profiles import render_markdown, render_system_prompt
-from personalab.writing.roster import Manuscript
+from personalab.writing.roster import Roster
 from personalab.writing.write import DRAWS, ROUNDS, WRITERS, Author, _all, _ended
 from tests.fluent import Fluent
 from tests.server import Answer
@@ -405,8 +405,8 @@ def test_many_people_are_written_by_a_few_tasks():
             alive.append(len(asyncio.all_tasks()))
             return super().complete(messages, schema)
 
-    manuscript = Manuscript(sample(BP, 150, seed=1), BP)
+    roster = Roster(sample(BP, 150, seed=1), BP)
     connection = llm.connect(Counting())
-    llm.run(_all(Author(BP, connection), manuscript, manuscript.bare, manuscript.task))
-    assert len(manuscript.so_far()) == 150
+    llm.run(_all(Author(BP, connection), roster, roster.bare, roster.task))
+    assert len(roster.so_far()) == 150
     assert max(alive) <= WRITERS * connection.at_once * 2 + 2 < 150
