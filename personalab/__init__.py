@@ -14,6 +14,7 @@ from personalab.editor.form import edit
 from personalab.errors import PersonalabError
 from personalab.inference import infer
 from personalab.jobs import get, start
+from personalab.llm import replies
 from personalab.llm.freezing import freeze
 from personalab.population import Population, generate
 from personalab.reports.report import report
@@ -39,6 +40,7 @@ __all__ = [
     "generate",
     "get",
     "infer",
+    "replies",
     "report",
     "sample",
     "start",

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from personalab import edits, llm
-from personalab.blueprint import constraints
+from personalab.blueprint.intervals import resolve
 from personalab.blueprint.model import Blueprint, Constraint
 from personalab.blueprint.validation import demand_valid
 from personalab.editor.background import Home, Work
@@ -298,7 +298,7 @@ class Session:
         """Say whether a constraint, as typed, can be read, and how many people break it."""
         bp = self._demand_blueprint()
         try:
-            tree = constraints.comparison(_constrained(bp, _word(name or "a new rule"), _word(text)))
+            tree = resolve(_constrained(bp, _word(name or "a new rule"), _word(text)), bp)
         except PersonalabError as error:
             told = refusal(error)
             message = f"{told['message']} → {told['hint']}" if told["hint"] else told["message"]

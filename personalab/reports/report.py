@@ -19,9 +19,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from personalab.blueprint import constraints, moments
+from personalab.blueprint import moments
 from personalab.blueprint.conditionals import Branch, branches
+from personalab.blueprint.constraints import names
 from personalab.blueprint.grouping import Array, Columns
+from personalab.blueprint.intervals import Categories, Interval, evaluate, holds, resolve, support
 from personalab.blueprint.model import (
     AnyField,
     Blueprint,
@@ -33,7 +35,7 @@ from personalab.blueprint.model import (
     NumericField,
     SampledField,
 )
-from personalab.blueprint.validation import demand_valid, known
+from personalab.blueprint.validation import demand_valid
 from personalab.errors import BlueprintError, NotApplicableError, some
 from personalab.frames import from_frame
 from personalab.reports.diversity import Diversity, diversity, joined
@@ -95,9 +97,7 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
     people = from_frame(bp, frame)
     absent = {field.name: "the frame has no such column" for field in bp.sampled if field.name not in people}
     drawn, gaps = _branches(bp, people)
-    tied = {
-        each.name: constraints.names(constraints.comparison(each)) for each in bp.constraints if _can_bind(each, bp)
-    }
+    tied = {each.name: names(resolve(each, bp)) for each in bp.constraints if _can_bind(each, bp)}
     verdicts = tuple(_verdict(constraint, bp, people, frame.index) for constraint in bp.constraints)
     unjudged = {f"constraints.{each.name}": each.reason for each in verdicts if each.status == "not applicable"}
     varied, silence = _diversity(frame, bp)
@@ -244,36 +244,31 @@ def _moments(
 
 def _can_bind(constraint: Constraint, bp: Blueprint) -> bool:
     """Whether a constraint can be judged, and excludes anything that the fields' ranges allow."""
-    tree = constraints.comparison(constraint)
     try:
-        constraints.check(tree, bp)
+        tree = resolve(constraint, bp)
     except BlueprintError:
         return False
-    certain, _ = constraints.evaluate(tree, {name: known(bp, bp[name]) for name in constraints.names(tree)})
+    certain, _ = evaluate(tree, {name: support(bp[name]) for name in names(tree)})
     return not certain > 0
 
 
 def _verdict(constraint: Constraint, bp: Blueprint, people: Columns, index: pd.Index[Any]) -> Verdict:
-    tree = constraints.comparison(constraint)
     try:
-        constraints.check(tree, bp)
+        tree = resolve(constraint, bp)
     except NotApplicableError as error:
         return Verdict(constraint.name, str(constraint), "not applicable", reason=str(error))
-    missing = sorted(name for name in constraints.names(tree) if name not in people)
+    missing = sorted(name for name in names(tree) if name not in people)
     if missing:
         reason = f"the frame has no column {some([repr(name) for name in missing])}"
         return Verdict(constraint.name, str(constraint), "not applicable", reason=reason)
-    known_of = {name: _known(bp[name], people[name]) for name in constraints.names(tree)}
-    breaking = ~constraints.holds(tree, known_of, len(index))
+    breaking = ~holds(tree, {name: _known(bp[name], people[name]) for name in names(tree)}, len(index))
     count = int(np.count_nonzero(breaking))
     first = tuple(str(label) for label in index[np.flatnonzero(breaking)[:WORST]])
     return Verdict(constraint.name, str(constraint), "violated" if count else "held", count, first)
 
 
-def _known(field: AnyField, column: Array) -> constraints.Interval | constraints.Drawn:
-    if isinstance(field, CategoricalField):
-        return constraints.Drawn(field.values, column)
-    return column, column
+def _known(field: AnyField, column: Array) -> Interval | Categories:
+    return Categories(field.values, column) if isinstance(field, CategoricalField) else (column, column)
 
 
 def _associations(bp: Blueprint, people: Columns, tied: Iterable[frozenset[str]]) -> Iterator[Association]:
