@@ -368,7 +368,7 @@ def test_a_torn_last_line_costs_one_person(serve):
     server.script = lambda request, _number: fluent(request)
     population = get(job.id, resume=True).wait()
     jobs._runs.clear()
-    assert Folder(job._folder.path).manuscript().whole().equals(population.frame)
+    assert Folder(job._folder.path).roster().whole().equals(population.frame)
     assert population == generate(PROMPT, 5, seed=1)
 
 

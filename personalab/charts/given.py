@@ -21,9 +21,9 @@ from personalab.charts.crossing import ROOM, TALL, across
 from personalab.charts.ink import FAINT, FULL, INK, LESS, MORE, STEP, WIDTH, glaze, layered, titled, told, value_axis
 from personalab.charts.reading import column, sampled, spoken_of
 from personalab.errors import RequestError
-from personalab.reports.fidelity import band
-from personalab.reports.report import COVERAGE, DUST
+from personalab.reports.fidelity import COVERAGE, band
 from personalab.sampling.draw import shares
+from personalab.writing.similarity import ROUNDING_ERROR
 
 if TYPE_CHECKING:
     import altair as alt
@@ -119,7 +119,7 @@ def _rows(found: Cells, child: CategoricalField, bound: list[str]) -> tuple[list
     names = _distinct([f"{label} (n={n:,})" for label, n in zip(found.labels, found.people.tolist(), strict=True)])
     cells = [_cell(found, branch, place, names[branch], value)
              for branch in shown.tolist() for place, value in enumerate(child.values)]  # fmt: skip
-    beyond = (found.achieved < found.low - DUST) | (found.achieved > found.high + DUST)
+    beyond = (found.achieved < found.low - ROUNDING_ERROR) | (found.achieved > found.high + ROUNDING_ERROR)
     branch, place = np.unravel_index(np.argmax(astray), astray.shape)
     worst = _cell(found, int(branch), int(place), names[int(branch)], child.values[int(place)])
     caption = [
@@ -143,7 +143,7 @@ def _cell(found: Cells, branch: int, place: int, where: str, value: str) -> dict
         "achieved": round(achieved, 5),
         "low": round(low, 5),
         "high": round(high, 5),
-        "verdict": _MANY if achieved > high + DUST else _FEW if achieved < low - DUST else _INSIDE,
+        "verdict": _MANY if achieved > high + ROUNDING_ERROR else _FEW if achieved < low - ROUNDING_ERROR else _INSIDE,
         "points": f"{points:+d}" if points else "0",
         "off": round(achieved - requested, 5),
     }
