@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from personalab.blueprint import constraints
+from personalab.blueprint.constraints import comparison, names
 from personalab.blueprint.model import Blueprint, CategoricalField, Constraint, SampledField
 from personalab.errors import BlueprintError, RequestError
 
@@ -57,6 +57,6 @@ def _numbers(values: pd.Series[Any]) -> Array:
 def spoken_of(constraint: Constraint) -> frozenset[str]:
     """The fields that a constraint names; none where it cannot be read, which is the linter's to say."""
     try:
-        return constraints.names(constraints.comparison(constraint))
+        return names(comparison(constraint.lhs, constraint.op, constraint.rhs))
     except BlueprintError:
         return frozenset()

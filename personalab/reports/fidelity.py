@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from personalab.blueprint import moments
 from personalab.blueprint.conditionals import Branch, branches
 from personalab.blueprint.constraints import names
-from personalab.blueprint.intervals import Categories, Interval, evaluate, holds, resolve, support
+from personalab.blueprint.intervals import Categories, Interval, evaluate, holds, support
 from personalab.blueprint.model import (
     Blueprint,
     Categorical,
@@ -41,6 +41,7 @@ from personalab.blueprint.model import (
     SampledField,
     nearest,
 )
+from personalab.blueprint.resolution import resolve
 from personalab.blueprint.validation import demand_valid
 from personalab.errors import BlueprintError, NotApplicableError, RequestError
 from personalab.frames import from_frame
