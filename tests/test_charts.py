@@ -18,7 +18,7 @@ from personalab.blueprint.model import Blueprint, Categorical, Numeric
 from personalab.charts import graph, ink
 from personalab.charts.ink import as_svg
 from personalab.errors import RequestError
-from personalab.reports.fidelity import report
+from personalab.reports.report import report
 from personalab.sampling.sample import sample
 
 EVIL = "<script>alert('x')</script>"

@@ -70,12 +70,11 @@ def resolve(constraint: Constraint, bp: Blueprint) -> Apply:
     Apply(op='>=', args=(Level(field='tier', order=('low', 'high')), Number(value=1.0)))
     """
     demand_quoted(f"{constraint.lhs} {constraint.op} {constraint.rhs}", bp)
-    tree = comparison(constraint.lhs, constraint.op, constraint.rhs)
-    return cast(Apply, _checked(named(tree, bp), bp))
+    return cast(Apply, _checked(tree_of(constraint, bp), bp))
 
 
-def named(node: Node, bp: Blueprint) -> Node:
-    """The tree with fields called as the blueprint calls them, where the names differ only in how letters are coded."""
+def tree_of(constraint: Constraint, bp: Blueprint) -> Node:
+    """The tree of a constraint, unchecked, with fields called as the blueprint calls them."""
     exact, alike = {field.name for field in bp.fields}, {normal(field.name): field.name for field in bp.fields}
 
     def call(node: Node) -> Node:
@@ -83,7 +82,7 @@ def named(node: Node, bp: Blueprint) -> Node:
             return Name(alike.get(normal(node.field), node.field))
         return node
 
-    return rebuilt(node, call)
+    return rebuilt(comparison(constraint.lhs, constraint.op, constraint.rhs), call)
 
 
 def demand_quoted(text: str, bp: Blueprint) -> None:

@@ -17,7 +17,7 @@ from personalab.blueprint.display import in_words, percent
 from personalab.blueprint.model import Blueprint, SampledField, TextField
 from personalab.charts.ink import BAND, INK, LESS, MORE, STEP, WIDTH, layered, sections, titled, told, value_axis
 from personalab.charts.shares import ABOVE, BELOW, TALL
-from personalab.reports.report import change
+from personalab.reports.text import change
 
 if TYPE_CHECKING:
     import altair as alt

@@ -21,9 +21,9 @@ from personalab.charts.crossing import ROOM, TALL, across
 from personalab.charts.ink import FAINT, FULL, INK, LESS, MORE, STEP, WIDTH, glaze, layered, titled, told, value_axis
 from personalab.charts.reading import column, sampled, spoken_of
 from personalab.errors import RequestError
-from personalab.reports.fidelity import band
-from personalab.reports.report import COVERAGE, DUST
+from personalab.reports.fidelity import COVERAGE, band
 from personalab.sampling.draw import shares
+from personalab.writing.similarity import ROUNDING_ERROR
 
 if TYPE_CHECKING:
     import altair as alt
@@ -82,7 +82,7 @@ def conditionals(frame: pd.DataFrame, bp: Blueprint, field: str, *, width: int =
         could = [each.name for each in bp.sampled if isinstance(each, CategoricalField) and each.parents]
         raise RequestError(f"{field!r} is no categorical field with parents", hint=f"one of {could}")
     found = _measured(frame, bp, child)
-    cells, caption = _rows(found, child, [each.name for each in bp.constraints if field in spoken_of(each)])
+    cells, caption = _rows(found, child, [each.name for each in bp.constraints if field in spoken_of(bp, each)])
     names = list(dict.fromkeys(cell["where"] for cell in cells))
     shares_told = [alt.Tooltip(f"{key}:Q", format=".1%") for key in ("requested", "achieved", "low", "high")]
     base = alt.Chart(pd.DataFrame(cells)).encode(
@@ -119,7 +119,7 @@ def _rows(found: Cells, child: CategoricalField, bound: list[str]) -> tuple[list
     names = _distinct([f"{label} (n={n:,})" for label, n in zip(found.labels, found.people.tolist(), strict=True)])
     cells = [_cell(found, branch, place, names[branch], value)
              for branch in shown.tolist() for place, value in enumerate(child.values)]  # fmt: skip
-    beyond = (found.achieved < found.low - DUST) | (found.achieved > found.high + DUST)
+    beyond = (found.achieved < found.low - ROUNDING_ERROR) | (found.achieved > found.high + ROUNDING_ERROR)
     branch, place = np.unravel_index(np.argmax(astray), astray.shape)
     worst = _cell(found, int(branch), int(place), names[int(branch)], child.values[int(place)])
     caption = [
@@ -143,7 +143,7 @@ def _cell(found: Cells, branch: int, place: int, where: str, value: str) -> dict
         "achieved": round(achieved, 5),
         "low": round(low, 5),
         "high": round(high, 5),
-        "verdict": _MANY if achieved > high + DUST else _FEW if achieved < low - DUST else _INSIDE,
+        "verdict": _MANY if achieved > high + ROUNDING_ERROR else _FEW if achieved < low - ROUNDING_ERROR else _INSIDE,
         "points": f"{points:+d}" if points else "0",
         "off": round(achieved - requested, 5),
     }

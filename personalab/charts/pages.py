@@ -15,7 +15,7 @@ from personalab.blueprint.conditionals import Distribution, label, stated
 from personalab.blueprint.model import AnyField, Blueprint, TextField
 from personalab.charts.ink import as_svg
 from personalab.charts.shares import marginals, numerics
-from personalab.reports.report import Report
+from personalab.reports.values import Report
 from personalab.writing.consistency import as_string
 
 PAGE_WIDTH = 340  # on a page, where two charts stand side by side and one fits a telephone

@@ -24,8 +24,8 @@ from personalab.blueprint.validation import FAULTS, WRITTEN
 from personalab.editor.history import Source, Step
 from personalab.editor.panels import panels
 from personalab.frames import from_frame
-from personalab.reports.fidelity import report
-from personalab.reports.report import Report
+from personalab.reports.report import report
+from personalab.reports.values import Report
 from personalab.updating.update import origins, update
 from personalab.writing.roster import unwritten
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from personalab.blueprint import constraints
 from personalab.blueprint.constraints import Apply, Name, Node, Text
 from personalab.blueprint.model import Blueprint, Constraint
-from personalab.blueprint.resolution import demand_quoted, named, resolve
+from personalab.blueprint.resolution import demand_quoted, resolve, tree_of
 from personalab.edits.wire import Wire, demand_free, instead, read
 from personalab.errors import BlueprintError, RequestError
 
@@ -83,12 +83,12 @@ def comparison(bp: Blueprint, name: str, text: str) -> Constraint:
 
 def speaks_of(bp: Blueprint, rule: Constraint, field: str) -> bool:
     """Whether a constraint names a field."""
-    return field in constraints.names(_tree(bp, rule))
+    return field in constraints.names(tree_of(rule, bp))
 
 
 def quotes(bp: Blueprint, rule: Constraint, field: str, value: str) -> bool:
     """Whether a constraint compares a field with a value."""
-    tree = _tree(bp, rule)
+    tree = tree_of(rule, bp)
     return tree != constraints.rebuilt(tree, _revaluing(field, value, value + "?"))
 
 
@@ -104,7 +104,7 @@ def revalued(bp: Blueprint, rule: Constraint, field: str, old: str, new: str) ->
 
 def _changed(bp: Blueprint, rule: Constraint, change: Callable[[Node], Node]) -> Wire:
     """The constraint as written where nothing in it changes, else written anew."""
-    before = _tree(bp, rule)
+    before = tree_of(rule, bp)
     after = constraints.rebuilt(before, change)
     if after == before:
         return rule.model_dump(mode="json")
@@ -121,10 +121,6 @@ def _revaluing(field: str, old: str, new: str) -> Callable[[Node], Node]:
         return node
 
     return change
-
-
-def _tree(bp: Blueprint, rule: Constraint) -> Node:
-    return named(constraints.comparison(rule.lhs, rule.op, rule.rhs), bp)
 
 
 def _constraint(name: str, tree: Node) -> Constraint:
