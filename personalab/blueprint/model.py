@@ -40,6 +40,7 @@ from pydantic import (
 )
 
 from personalab.blueprint import files
+from personalab.blueprint.constraints import printed
 from personalab.errors import BlueprintError, UnknownFieldError, quoted, some
 
 if TYPE_CHECKING:
@@ -267,8 +268,14 @@ class Constraint(Value):
     name : str
         How reports call the rule.
     lhs, op, rhs : str
-        Two expressions and the comparison between them (``< <= > >= == !=``). Expressions may use numbers, field
-        names, quoted category values, ``+ - * /``, comparisons and ``min max abs``; they are parsed, never run.
+        Two expressions and the comparison between them (``< <= > >= == !=``). Expressions may use numbers, names of
+        fields (in backticks where they are no plain words), quoted category values, ``+ - * /``, comparisons,
+        ``and`` and ``min max abs``; they are parsed, never run.
+
+    Examples
+    --------
+    >>> print(Constraint(name="young", lhs="rank == 'Gold'", op="<=", rhs="`age at entry` < 30"))
+    (rank == 'Gold') <= (`age at entry` < 30)
     """
 
     name: str
@@ -277,7 +284,7 @@ class Constraint(Value):
     rhs: str
 
     def __str__(self) -> str:
-        return f"{self.lhs} {self.op} {self.rhs}"
+        return printed(self.lhs, self.op, self.rhs)
 
 
 AnyField = Annotated[CategoricalField | NumericField | TextField, Field(discriminator="kind")]

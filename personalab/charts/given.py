@@ -82,7 +82,7 @@ def conditionals(frame: pd.DataFrame, bp: Blueprint, field: str, *, width: int =
         could = [each.name for each in bp.sampled if isinstance(each, CategoricalField) and each.parents]
         raise RequestError(f"{field!r} is no categorical field with parents", hint=f"one of {could}")
     found = _measured(frame, bp, child)
-    cells, caption = _rows(found, child, [each.name for each in bp.constraints if field in spoken_of(each)])
+    cells, caption = _rows(found, child, [each.name for each in bp.constraints if field in spoken_of(bp, each)])
     names = list(dict.fromkeys(cell["where"] for cell in cells))
     shares_told = [alt.Tooltip(f"{key}:Q", format=".1%") for key in ("requested", "achieved", "low", "high")]
     base = alt.Chart(pd.DataFrame(cells)).encode(
