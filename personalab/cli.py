@@ -242,7 +242,7 @@ def _sample(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     import pandas as pd
 
-    from personalab.reports.fidelity import report
+    from personalab.reports.report import report
 
     bp = Blueprint.load(args.blueprint)
     try:

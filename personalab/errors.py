@@ -15,6 +15,7 @@ they enter and kept as ``__cause__``.
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ Category = Literal[
     "internal_error",
 ]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 80  # characters
 OWN: tuple[Category, ...] = ("interrupted", "cancelled", "internal_error")  # what lies neither with a model nor a call
 
 
@@ -62,6 +65,22 @@ def on_the_wire(category: Category) -> str:
     ('provider_error', 'interrupted')
     """
     return category if category in OWN else "provider_error"
+
+
+def quoted(value: Any) -> str:
+    """Quote a value, shortened where it is long, so that a sentence stays one."""
+    return _BRIEF.repr(value)
+
+
+def some(items: Sequence[str], most: int = 4) -> str:
+    """Name the first few of many things, and how many more there are.
+
+    Examples
+    --------
+    >>> some(["'a'", "'b'", "'c'"], 2)
+    "'a', 'b' and 1 more"
+    """
+    return ", ".join(items[:most]) + (f" and {len(items) - most:,} more" if len(items) > most else "")
 
 
 class PersonalabError(Exception):

@@ -22,7 +22,7 @@ from personalab.charts import style
 from personalab.charts.dependencies import COLOURS, SHAPES
 from personalab.charts.style import as_svg
 from personalab.errors import RequestError
-from personalab.reports.fidelity import report
+from personalab.reports.report import report
 from personalab.sampling.sample import sample
 from tests.hostile import HOSTILE, SENTINEL
 

@@ -38,9 +38,9 @@ from personalab.charts.style import (
     value_axis,
 )  # fmt: skip
 from personalab.errors import RequestError
-from personalab.reports.fidelity import band
-from personalab.reports.report import COVERAGE, DUST
+from personalab.reports.fidelity import COVERAGE, band
 from personalab.sampling.draw import shares
+from personalab.writing.similarity import ROUNDING_ERROR
 
 if TYPE_CHECKING:
     import altair as alt
@@ -130,7 +130,7 @@ def _rows(found: Cells, child: CategoricalField, bound: list[str]) -> tuple[list
     shown = foremost(range(len(found.labels)), astray.sum(axis=1).__getitem__, most)
     names = _distinct([f"{label} (n={n:,})" for label, n in zip(found.labels, found.people.tolist(), strict=True)])
     cells = [_cell(found, row, place, names[row], child.values[place]) for row in shown for place in values]
-    beyond = (found.achieved < found.low - DUST) | (found.achieved > found.high + DUST)
+    beyond = (found.achieved < found.low - ROUNDING_ERROR) | (found.achieved > found.high + ROUNDING_ERROR)
     row, place = map(int, np.unravel_index(np.argmax(astray), astray.shape))
     worst = _cell(found, row, place, names[row], child.values[place])
     caption = [
@@ -155,7 +155,7 @@ def _cell(found: Cells, row: int, place: int, where: str, value: str) -> dict[st
         "achieved": round(achieved, 5),
         "low": round(low, 5),
         "high": round(high, 5),
-        "verdict": _MANY if achieved > high + DUST else _FEW if achieved < low - DUST else _INSIDE,
+        "verdict": _MANY if achieved > high + ROUNDING_ERROR else _FEW if achieved < low - ROUNDING_ERROR else _INSIDE,
         "points": f"{points:+d}" if points else "0",
         "off": round(achieved - requested, 5),
     }

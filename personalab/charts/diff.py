@@ -31,7 +31,7 @@ from personalab.charts.style import (
     titled,
     value_axis,
 )  # fmt: skip
-from personalab.reports.report import change
+from personalab.reports.text import change
 
 if TYPE_CHECKING:
     import altair as alt

@@ -1,6 +1,6 @@
 """Diversity: how much the people of a population sound alike, over all pairs.
 
-A histogram of the similarity of every pair of texts (see `writing.diversity`), with the threshold from which on
+A histogram of the similarity of every pair of texts (see `writing.similarity`), with the threshold from which on
 two count as duplicates. Nearly all pairs have little in common and a few duplicates are what one looks for, so the
 counts stand on a scale that grows like a logarithm and still begins at 0.
 """
@@ -16,7 +16,8 @@ from personalab.blueprint.display import positional
 from personalab.blueprint.model import Blueprint
 from personalab.charts.style import BAND, INK, OUTSIDE, WIDTH, layered, marks, titled
 from personalab.errors import RequestError
-from personalab.writing.diversity import DUPLICATE, histogram, joined, near_duplicates
+from personalab.reports.diversity import joined
+from personalab.writing.similarity import DUPLICATE, histogram, near_duplicates
 
 if TYPE_CHECKING:
     import altair as alt

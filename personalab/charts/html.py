@@ -16,7 +16,7 @@ from personalab.blueprint.model import AnyField, Blueprint, TextField
 from personalab.charts.marginals import marginals
 from personalab.charts.numerics import numerics
 from personalab.charts.style import as_svg
-from personalab.reports.report import Report
+from personalab.reports.values import Report
 from personalab.writing.consistency import as_string
 
 PAGE_WIDTH = 340  # on a page, where two charts stand side by side and one fits a telephone

@@ -30,7 +30,9 @@ from personalab.charts.style import (
     titled,
 )
 from personalab.errors import RequestError
-from personalab.reports.report import COVERAGE, Marginal, Moments, Report, brief
+from personalab.reports.fidelity import COVERAGE
+from personalab.reports.text import brief
+from personalab.reports.values import Marginal, Moments, Report
 
 if TYPE_CHECKING:
     import altair as alt
@@ -69,7 +71,7 @@ def marginals(report: Report, field: str | None = None, *, width: int = WIDTH) -
     --------
     >>> import pandas as pd
     >>> from personalab import Blueprint
-    >>> from personalab.reports.fidelity import report
+    >>> from personalab.reports.report import report
     >>> side = {"name": "side", "kind": "categorical", "categorical": {"weights": {"head": 0.5, "tail": 0.5}}}
     >>> bp = Blueprint.from_dict({"domain": "coins", "order": ["side"], "fields": [side]})
     >>> chart = marginals(report(pd.DataFrame({"side": ["head", "tail", "head"]}), bp)).properties(width=300)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from personalab.blueprint.display import positional
 from personalab.charts.marginals import chosen
 from personalab.charts.style import BEHIND, INK, WIDTH, foremost, headed, layered, left_out, marks, titled, value_axis
-from personalab.reports.report import Moments, Report, brief
+from personalab.reports.text import brief
+from personalab.reports.values import Moments, Report
 
 if TYPE_CHECKING:
     import altair as alt

@@ -93,7 +93,7 @@ def headed(panel: alt.LayerChart, name: str) -> alt.LayerChart:
     import altair as alt
 
     title = alt.TitleParams(literal(name), anchor="start", fontSize=12, offset=4)
-    return cast("alt.LayerChart", panel.properties(title=title))
+    return panel.properties(title=title)
 
 
 def marks(rows: Sequence[Mapping[str, Any]], *told: str) -> alt.Chart:
@@ -121,7 +121,7 @@ def marks(rows: Sequence[Mapping[str, Any]], *told: str) -> alt.Chart:
     ]
     description = alt.DescriptionValue({"expr": " + '; ' + ".join(spoken)})
     frame = pd.DataFrame([drawable(dict(row)) for row in rows])
-    return cast("alt.Chart", alt.Chart(frame).encode(tooltip=tooltip, description=description))
+    return alt.Chart(frame).encode(tooltip=tooltip, description=description)
 
 
 def drawable(value: Any) -> Any:

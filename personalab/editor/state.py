@@ -15,6 +15,7 @@ import pandas as pd
 
 from personalab import edits
 from personalab.blueprint.conditionals import Distribution
+from personalab.blueprint.display import positional
 from personalab.blueprint.model import AnyField, Blueprint, Categorical, CategoricalField, Change, Numeric, TextField
 from personalab.blueprint.validation import WRITTEN, validate
 from personalab.charts.html import card
@@ -22,7 +23,6 @@ from personalab.editor.panels import caption, curve
 from personalab.editor.people import People
 from personalab.errors import PersonalabError, RequestError
 from personalab.inference import GROUNDINGS, check_request
-from personalab.reports.report import positional
 from personalab.writing.roster import unwritten
 
 State = dict[str, Any]

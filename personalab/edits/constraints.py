@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 
 from personalab.blueprint import constraints
+from personalab.blueprint.intervals import resolve
 from personalab.blueprint.model import Blueprint, Constraint
 from personalab.edits.wire import Wire, demand_free, instead, read
 from personalab.errors import BlueprintError, RequestError
@@ -87,7 +88,7 @@ def comparison(bp: Blueprint, name: str, text: str) -> Constraint:
     """
     lhs, op, rhs = _split(re.sub(r"[\r\n]+", " ", text).strip())
     rule = Constraint(name=name, lhs=lhs, op=op, rhs=rhs)
-    constraints.check(constraints.comparison(rule), bp)
+    resolve(rule, bp)
     return rule
 
 

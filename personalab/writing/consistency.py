@@ -1,4 +1,4 @@
-"""Facts: what a row says of a person, as text, and whether what was written of them says the same.
+"""Consistency: what a row says of a person, as text, and whether what was written of them says the same.
 
 The check reads English prose with a few patterns and no grammar. It is tuned to be silent when in doubt, because an
 alarm costs another draw: it looks for another value of the same field, or another number before the same noun, and

@@ -1,4 +1,4 @@
-"""Sheets: a written person as instructions to a model and as a page to read.
+"""Profiles: a written person as instructions to a model and as a page to read.
 
 Both are rendered by rule from the row and the texts, so facts cannot drift between them. What a model wrote is
 untrusted: on a page it is escaped until Markdown and HTML can take it for nothing but text.

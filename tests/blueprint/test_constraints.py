@@ -15,21 +15,16 @@ from hypothesis import strategies as st
 from personalab import Blueprint, Constraint
 from personalab.blueprint.constraints import (
     Apply,
-    Drawn,
     Name,
     Node,
-    NotApplicableError,
     Number,
     Text,
-    bounds,
-    check,
     comparison,
-    evaluate,
-    holds,
     names,
     parse,
 )
-from personalab.errors import BlueprintError
+from personalab.blueprint.intervals import Categories, bounds, check, evaluate, holds
+from personalab.errors import BlueprintError, NotApplicableError
 from tests.conftest import ROOT
 
 HOSTILE = [
@@ -372,8 +367,8 @@ def test_whole_numbers_do_not_wrap_around() -> None:
 
 def test_categories_compare_by_name() -> None:
     """Two categorical columns are equal where they show the same word, whatever their codes."""
-    one = Drawn(("Gold", "Silver"), np.array([0, 1, 0, -1]))
-    other = Drawn(("Silver", "Gold"), np.array([1, 1, 0, 0]))
+    one = Categories(("Gold", "Silver"), np.array([0, 1, 0, -1]))
+    other = Categories(("Silver", "Gold"), np.array([1, 1, 0, 0]))
     columns = {"rank": one, "goal": other}
     assert holds(constraint("rank == goal"), columns, 4).tolist() == [True, False, False, False]
     assert holds(constraint("rank != goal"), columns, 4).tolist() == [False, True, True, False]
@@ -386,14 +381,14 @@ def test_categories_compare_by_name() -> None:
 )
 def test_category_not_drawn_stays_open(text: str, verdict: tuple[float, float]) -> None:
     """Before a category is drawn, a rule on it is open, unless the value named can never come up."""
-    assert evaluate(constraint(text), {"rank": Drawn(("Gold", "Silver"))}) == verdict
+    assert evaluate(constraint(text), {"rank": Categories(("Gold", "Silver"))}) == verdict
 
 
 @pytest.mark.parametrize("text", ["rank+1 > 0", "rank == x", "'a'+1 > 0"])
 def test_evaluate_refuses_mixed_kinds(text: str) -> None:
     """A category is never taken for a number."""
     with pytest.raises(NotApplicableError):
-        evaluate(constraint(text), {"rank": Drawn(("a",)), "x": (1, 1)})
+        evaluate(constraint(text), {"rank": Categories(("a",)), "x": (1, 1)})
 
 
 def test_holds_answers_for_every_row() -> None:

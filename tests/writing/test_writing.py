@@ -21,7 +21,7 @@ from personalab.llm import OBJECT_LIMIT, replies
 from personalab.llm.background import over
 from personalab.writing.consistency import as_strings, contradictions
 from personalab.writing.profiles import render_markdown, render_system_prompt
-from personalab.writing.roster import Manuscript
+from personalab.writing.roster import Roster
 from personalab.writing.write import DRAWS, ROUNDS, WRITERS, Author, _all, _ended
 from tests.fluent import Fluent
 from tests.server import Answer
@@ -84,6 +84,28 @@ def test_a_frame_without_a_field_asks_no_model():
     with pytest.raises(RequestError, match="city"):
         write(sample(BP, 2, seed=1).drop(columns="city"), BP, model=model)
     assert model.asked == []
+
+
+@pytest.mark.parametrize(("field", "value"), [("city", "nan"), ("city", "Mars"), ("age", -5), ("age", 30.5)])
+def test_a_value_that_the_blueprint_does_not_know_asks_no_model(field, value):
+    """Nobody is written of whom no such person could be drawn, and the value is named."""
+    model = Scripted(lambda answer, _: answer)
+    with pytest.raises(RequestError, match=f"column '{field}' holds '{value}'"):
+        write(sample(BP, 2, seed=1).assign(**{field: value}), BP, model=model)
+    assert model.asked == []
+
+
+def test_a_frame_from_a_file_is_written_alike(tmp_path):
+    """Strings, and floats for whole numbers, are told as the sampled frame's values are."""
+    frame = sample(BP, 3, seed=1)
+    frame.to_csv(tmp_path / "people.csv")
+    read = pd.read_csv(tmp_path / "people.csv", index_col="persona_id", dtype=str).astype({"age": float})
+    asked = [Scripted(lambda answer, _: answer) for _ in range(2)]
+    for each, model in zip((frame, read), asked, strict=True):
+        each.attrs = frame.attrs
+        with replies.use(mode="live"):
+            write(each, BP, model=model)
+    assert asked[0].asked == asked[1].asked
 
 
 def test_requests_differ_in_their_last_message_only():
@@ -383,8 +405,8 @@ def test_many_people_are_written_by_a_few_tasks():
             alive.append(len(asyncio.all_tasks()))
             return super().complete(messages, schema)
 
-    manuscript = Manuscript(sample(BP, 150, seed=1), BP)
+    roster = Roster(sample(BP, 150, seed=1), BP)
     connection = llm.connect(Counting())
-    llm.run(_all(Author(BP, connection), manuscript, manuscript.bare, manuscript.task))
-    assert len(manuscript.so_far()) == 150
+    llm.run(_all(Author(BP, connection), roster, roster.bare, roster.task))
+    assert len(roster.so_far()) == 150
     assert max(alive) <= WRITERS * connection.at_once * 2 + 2 < 150

@@ -1,4 +1,4 @@
-"""What `personalab.writing.diversity` promises."""
+"""What `personalab.writing.similarity` promises."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from personalab.blueprint.model import Blueprint
 from personalab.errors import RequestError
-from personalab.writing import diversity as module
-from personalab.writing.diversity import BLOCK, Diversity, diversity, histogram, joined, near_duplicates, repeats
+from personalab.reports.diversity import Diversity, diversity, joined
+from personalab.writing import similarity as module
+from personalab.writing.similarity import BLOCK, histogram, near_duplicates, repeats
 
 WORDS = ["calm", "loud", "cook", "night", "dawn", "river", "Oslo", "Lima"]
 TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), min_size=2, max_size=9)
