@@ -165,7 +165,7 @@ def test_a_name_that_is_taken_is_written_again():
     written = write(sample(BP, 3, seed=1), BP, model=model)
     assert written["name"].is_unique
     assert len(model.asked) == 4
-    assert "Names already taken, choose another: Ada Berg" in model.asked[3][-1]["content"]
+    assert "Names already taken, choose another:\n<data>\nAda Berg" in model.asked[3][-1]["content"]
 
 
 def test_doubles_are_written_again_at_most_twice_and_then_listed():
