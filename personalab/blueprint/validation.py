@@ -24,6 +24,7 @@ from personalab.blueprint.conditionals import Branch, Lookup, interval, label, s
 from personalab.blueprint.constraints import Apply, names
 from personalab.blueprint.intervals import Categories, Interval, reach, support
 from personalab.blueprint.model import (
+    EXACT,
     AnyField,
     Blueprint,
     Categorical,
@@ -39,7 +40,6 @@ from personalab.errors import BlueprintError, NotApplicableError, RequestError
 Level = Literal["error", "warning", "note"]
 
 ROUNDING = 0.001  # by how much weights may miss 1 and still be renormalised
-EXACT = 1e-9  # by how much they may miss it without a word
 MOST_COMBINATIONS = 20_000  # of parent values that are looked at one by one
 WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
 FAULTS = ("contradictions", "doubles")  # of such texts, as a frame's attrs list who has them
