@@ -25,6 +25,7 @@ from personalab.blueprint.conditionals import Branch, Lookup, interval, label, s
 from personalab.blueprint.constraints import Apply, names
 from personalab.blueprint.intervals import Categories, Interval, reach, support
 from personalab.blueprint.model import (
+    EXACT,
     AnyField,
     Blueprint,
     Categorical,
@@ -42,7 +43,6 @@ Level = Literal["error", "warning", "note"]
 
 ROUNDING = 0.001  # by how much weights may miss 1 and still be scaled
 SCALED = 5e-4  # by how much they may miss it without a word, as shares of three digits do
-EXACT = 1e-9  # by how much sums of floats may miss it
 MOST_COMBINATIONS = 20_000  # of parent values that are looked at one by one
 UNFIT = ("Cc", "Cs", "Zl", "Zp")  # controls, halves of characters, ends of lines and paragraphs (Unicode categories)
 WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
