@@ -18,7 +18,7 @@ from personalab.blueprint.conditionals import Distribution
 from personalab.blueprint.display import positional
 from personalab.blueprint.model import AnyField, Blueprint, Categorical, CategoricalField, Change, Numeric, TextField
 from personalab.blueprint.validation import WRITTEN, validate
-from personalab.charts.pages import card
+from personalab.charts.html import card
 from personalab.editor.panels import caption, curve
 from personalab.editor.people import People
 from personalab.errors import PersonalabError, RequestError
