@@ -5,7 +5,7 @@
     .personalab/jobs/<id>/
     ├── state.json       where the job stands, replaced as a whole
     ├── blueprint.json   once it is inferred
-    ├── people.parquet   the frame, once it is drawn
+    ├── people.json      the frame, once it is drawn
     ├── texts.jsonl      a line a person, appended as they come; of two lines the later holds
     ├── claim-2          who took the job up the second time
     └── cancel-2         that somebody wants that to end
@@ -28,12 +28,13 @@ from typing import Annotated, Literal, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from personalab.blueprint.model import Blueprint, CategoricalField, SampledField, write_whole
+from personalab.blueprint.files import write_whole
+from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
 from personalab.errors import Category, RequestError
 from personalab.frames import from_frame, persona_ids, to_frame
-from personalab.inference.draft import tidy
 from personalab.jobs.owner import SILENCE, Owner, here
 from personalab.llm import Budget, Count
+from personalab.llm.fencing import tidy
 from personalab.llm.segments import LONGEST, append, check_plain, read_lines, read_plain
 from personalab.llm.usage import LARGEST
 from personalab.population import LARGEST_SEED, Piece, Request
