@@ -8,10 +8,10 @@ True
 """
 
 from personalab import charts
-from personalab.blueprint.model import Blueprint, CategoricalField, Constraint, NumericField, TextField
+from personalab.blueprint.model import Blueprint, CategoricalField, Constraint, Numeric, NumericField, TextField
 from personalab.blueprint.validation import validate
 from personalab.editor.form import edit
-from personalab.errors import PersonalabError
+from personalab.errors import BlueprintError, PersonalabError, ProviderError, RequestError
 from personalab.inference import infer
 from personalab.jobs import get, start
 from personalab.llm import replies
@@ -26,12 +26,16 @@ from personalab.writing.write import write
 
 __all__ = [
     "Blueprint",
+    "BlueprintError",
     "CategoricalField",
     "Constraint",
+    "Numeric",
     "NumericField",
     "PersonalabError",
     "Population",
+    "ProviderError",
     "Report",
+    "RequestError",
     "TextField",
     "charts",
     "edit",
