@@ -14,6 +14,7 @@ from personalab.blueprint.constraints import Apply, names
 from personalab.blueprint.grouping import Array, Columns
 from personalab.blueprint.intervals import Categories, Interval
 from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
+from personalab.blueprint.resolution import resolve
 from personalab.errors import NotApplicableError
 
 Mask = NDArray[np.bool_]
@@ -37,7 +38,7 @@ def read_restrictions(bp: Blueprint) -> list[Restriction]:
     read = []
     for constraint in bp.constraints:
         try:
-            tree = intervals.resolve(constraint, bp)
+            tree = resolve(constraint, bp)
         except NotApplicableError:
             continue
         pieces = intervals.pieces(tree)
