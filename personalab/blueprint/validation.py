@@ -34,6 +34,7 @@ from personalab.blueprint.model import (
     TextField,
     nearest,
 )
+from personalab.blueprint.resolution import resolve
 from personalab.errors import BlueprintError, NotApplicableError, RequestError
 
 Level = Literal["error", "warning", "note"]
@@ -447,7 +448,7 @@ def _expressions(bp: Blueprint) -> Iterator[Finding]:
     for constraint in bp.constraints:
         path = f"constraints.{constraint.name}"
         try:
-            intervals.resolve(constraint, bp)
+            resolve(constraint, bp)
         except NotApplicableError as error:
             yield Finding(
                 "warning",
@@ -464,7 +465,7 @@ def _verdicts(bp: Blueprint) -> Iterator[Finding]:
     for constraint in bp.constraints:
         path = f"constraints.{constraint.name}"
         try:
-            tree = intervals.resolve(constraint, bp)
+            tree = resolve(constraint, bp)
         except NotApplicableError:
             continue
         ranges = {name: support(bp[name]) for name in names(tree)}

@@ -97,7 +97,7 @@ def conditionals(frame: pd.DataFrame, bp: Blueprint, field: str, *, width: int =
         could = [each.name for each in bp.sampled if isinstance(each, CategoricalField) and each.parents]
         raise RequestError(f"{field!r} is no categorical field with parents", hint=f"one of {could}")
     found = _measured(frame, bp, child)
-    cells, caption = _rows(found, child, [each.name for each in bp.constraints if field in spoken_of(each)])
+    cells, caption = _rows(found, child, [each.name for each in bp.constraints if field in spoken_of(bp, each)])
     names, values = (list(dict.fromkeys(cell[key] for cell in cells)) for key in ("where", "value"))
     told = ("where", "value", "requested:.1%", "achieved:.1%", "low:.1%", "high:.1%", "verdict")
     base = marks(cells, *told).encode(x=across(values, width, field), y=value_axis("where", values=names))
