@@ -21,10 +21,9 @@ from personalab import edits, llm
 from personalab.blueprint.model import Blueprint
 from personalab.blueprint.resolution import resolve
 from personalab.blueprint.validation import demand_valid
+from personalab.editor.autosave import Autosave
 from personalab.editor.background import Home, Work
-from personalab.editor.history import NOBODY, History, Step, same_gesture
-from personalab.editor.keeping import Keeper
-from personalab.editor.opening import drawn_from, opening
+from personalab.editor.history import NOBODY, History, Step, drawn_from, open_history, same_gesture
 from personalab.editor.people import Crowd, People, Texts
 from personalab.editor.state import Page, State, followed, groundings, population, refusal
 from personalab.errors import PersonalabError, RequestError
@@ -99,9 +98,9 @@ class Session:
         self._work: Work | None = None
         self._lock = threading.RLock()
         place = None if file is None else _path(file)
-        self._history = opening(bp, n, self._seed, place)
+        self._history = open_history(bp, n, self._seed, place)
         self._hold(self._history)
-        self._keeper = Keeper(place, self.blueprint)
+        self._autosave = Autosave(place, self.blueprint)
 
     # ---- values -------------------------------------------------------------------------------------------------
 
@@ -224,7 +223,7 @@ class Session:
             except BaseException:
                 self._history, self._first, self._error = before
                 raise
-            self._keeper.soon(self.blueprint, self._save_now)
+            self._autosave.soon(self.blueprint, self._save_now)
 
     def _done(self, op: str, args: Mapping[str, Any], gesture: int | str | None) -> dict[str, Any]:
         """Do it, and return what the answer holds besides what has changed."""
@@ -280,13 +279,13 @@ class Session:
         self._hold(self._history.then(Step(f"{source.n:,} people, seed {source.seed}", self.blueprint, source)))
 
     def _save(self, path: str) -> None:
-        self._keeper.save(self._demand_blueprint(), _path(path))
+        self._autosave.save(self._demand_blueprint(), _path(path))
 
     def _open(self, path: str) -> None:
         bp = Blueprint.load(_path(path))
         demand_valid(bp)
         self._step(f"opened {Path(path).name}", bp)
-        self._keeper.saw(self._demand_blueprint(), Path(path))
+        self._autosave.saw(self._demand_blueprint(), Path(path))
 
     def _page(self, first: int) -> None:
         self._first = min(whole("first", first, at_least=0), max((self.n or 1) - 1, 0))
@@ -402,7 +401,7 @@ class Session:
             **self._told_of(step),
             "steps": self._history.names(),
             "step": self._history.at,
-            "saved": self._keeper.where(step.blueprint),
+            "saved": self._autosave.where(step.blueprint),
             "groundings": groundings(),
             "model": self._model_name(),
             "work": self._work.told() if self._work else None,
@@ -432,7 +431,7 @@ class Session:
         """Save to the file; that it cannot be written is said, and costs no edit."""
         with self._lock:
             try:
-                self._keeper.now(self.blueprint)
+                self._autosave.now(self.blueprint)
             except PersonalabError as error:
                 self._error = _sentences(error)
             self._announce()
