@@ -17,14 +17,17 @@ returns a new one, so the blueprint a report speaks of cannot change under it.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import reprlib
 import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass as Metaclass
 else:
     Metaclass = type(BaseModel)
+
+EXACT = 1e-9  # by how much weights may miss a sum of 1 and still be taken for exact
 
 
 class FrozenDict(dict[Any, Any]):
@@ -187,6 +192,7 @@ class CategoricalField(Value):
     categorical: Categorical | None = None
     ordered_values: tuple[str, ...] | None = None
     conditionals: tuple[CategoricalConditional, ...] = ()
+    is_integer: ClassVar[bool] = False
 
     @property
     def base(self) -> Categorical | None:
@@ -199,6 +205,30 @@ class CategoricalField(Value):
         tables = [self.categorical, *(rule.categorical for rule in self.conditionals)]
         named = (value for table in tables if table for value in table.weights)
         return tuple(dict.fromkeys([*(self.ordered_values or ()), *named]))
+
+    def shares(self, table: Categorical | None = None) -> NDArray[np.float64]:
+        """Put a table of weights in the field's order.
+
+        Parameters
+        ----------
+        table : Categorical, optional
+            One of the field's distributions, by default the base.
+
+        Returns
+        -------
+        array of float
+            A share for every value of the field; they sum to 1.
+
+        Examples
+        --------
+        >>> rank = CategoricalField(name="rank", categorical={"weights": {"Gold": 0.4, "Silver": 0.6}})
+        >>> rank.shares(Categorical(weights={"Silver": 1.0})).tolist()
+        [0.0, 1.0]
+        """
+        stated = (table or self.base or Categorical(weights={})).weights
+        weights = np.array([stated.get(value, 0) for value in self.values], dtype=float)
+        total = math.fsum(weights)
+        return weights if abs(total - 1) <= EXACT else weights / total
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the field as pydantic does, but find its values anew."""
