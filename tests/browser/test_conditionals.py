@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.fields import Kernel, categorical, field, hours, distribution, rank, rows, state
+from tests.browser.fields import Kernel, categorical, distribution, field, hours, rank, rows, state
 
 WARDS = ["emergency", "intensive care", "surgical"]
 AGES = ["..29", "30..44", "45.."]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.fields import Kernel, hours, distribution, state
+from tests.browser.fields import Kernel, distribution, hours, state
 
 
 @pytest.fixture
