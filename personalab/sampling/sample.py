@@ -6,9 +6,9 @@ Fields are drawn one after the other in the blueprint's order, each for all rows
 2. the distribution becomes *quotas*, how many of these rows get each value: `apportionment`;
 3. every row has a *key*, and is dealt a value by the rank of its key among these rows: `assignment`.
 
-`draw` does the three for one field. That is ``quota``, with random keys, and ``balanced``, with the
-coordinates of a scrambled Sobol sequence, a dimension a field, so that unrelated fields meet more evenly than chance
-would have it. Roots are exact in both; a child is within about one person in every group, and over the groups too
+`draw` does the three for one field. That is ``quota``, with random keys, and ``balanced``, with keys from
+randomised orthogonal arrays (`arrays`), a column a field, so that every two unrelated fields meet more evenly than
+chance would have it, and three or more as chance has it. Roots are exact in both; a child is within about one person in every group, and over the groups too
 unless its table is very large. ``iid`` leaves out the second step: each key is looked up in the distribution for
 itself, and counts vary as those of people drawn at random do.
 
@@ -41,11 +41,11 @@ from personalab.blueprint.model import Blueprint, Categorical
 from personalab.errors import RequestError
 from personalab.frames import persona_ids, to_frame
 from personalab.sampling.apportionment import Counts, controlled
-from personalab.sampling.assignment import Keys, random_keys
+from personalab.sampling.arrays import keys
+from personalab.sampling.assignment import Keys, random_keys, stream
 from personalab.sampling.configurations import concerned, restrictions, sampled
 from personalab.sampling.draw import Draw, Method, Rounding, rounded, shares
 from personalab.sampling.resampling import settled
-from personalab.sampling.sobol import keys, stream
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -130,9 +130,10 @@ def sample(
     Except by ``"iid"``, counts are not left to chance, so that statistics vary from seed to seed less than those of
     random samples do: standard errors computed from such a frame are too large, and tests reject too rarely.
 
-    A field is drawn from the seed and its own name. Editing, renaming or appending one changes no column that is not
-    tied to it by descent or constraint; for ``"balanced"``, inserting, removing and reordering do, because a field's
-    place decides its dimension. Where constraints leave a row no value, all that hangs together with them is drawn
+    A field is drawn from the seed and its own name. Editing, appending, inserting, removing, renaming or reordering
+    fields changes no column that is not tied to them by descent or constraint, with one exception: for ``"balanced"``
+    fields share the columns of an array, about √n of them. Inserting, removing, renaming or reordering then also
+    changes the few columns that are thereby taken or set free, editing and appending none. Where constraints leave a row no value, all that hangs together with them is drawn
     again for that row, parents included. To carry a population over to an edited blueprint with the fewest changes,
     use `update`.
 

@@ -33,12 +33,12 @@ from personalab.blueprint.moments import Law
 from personalab.errors import RequestError
 from personalab.frames import to_frame
 from personalab.sampling.apportionment import Counts
+from personalab.sampling.arrays import keys
 from personalab.sampling.assignment import evenly, members, random_keys
 from personalab.sampling.configurations import Floats, Mask, concerned, restrictions, sampled
 from personalab.sampling.draw import Choices, Draw, Method, Rounding
 from personalab.sampling.resampling import settled
 from personalab.sampling.sample import one_of, whole
-from personalab.sampling.sobol import keys, stream
 from personalab.updating.coupling import coupled, coupled_numbers, pairs_of
 from personalab.updating.reassignment import Cells, Moves
 
