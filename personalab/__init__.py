@@ -14,10 +14,11 @@ from personalab.editor.form import edit
 from personalab.errors import PersonalabError
 from personalab.inference import infer
 from personalab.jobs import get, start
+from personalab.llm import replies
 from personalab.llm.freezing import freeze
 from personalab.population import Population, generate
-from personalab.reports.fidelity import report
-from personalab.reports.report import Report
+from personalab.reports.report import report
+from personalab.reports.values import Report
 from personalab.sampling.sample import sample
 from personalab.updating.update import update
 from personalab.writing.estimates import estimate
@@ -39,6 +40,7 @@ __all__ = [
     "generate",
     "get",
     "infer",
+    "replies",
     "report",
     "sample",
     "start",

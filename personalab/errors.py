@@ -4,6 +4,7 @@
 
     PersonalabError
     ├── RequestError     the call itself cannot be served: a wrong argument, count or grounding
+    │   └── UnknownFieldError    a field that a blueprint does not have; also a KeyError
     ├── BlueprintError   a blueprint that cannot be read, or cannot be sampled
     │   └── NotApplicableError   a constraint that compares what has no common scale
     └── ProviderError    the model, or the way to it, did not give what was needed
@@ -15,6 +16,7 @@ they enter and kept as ``__cause__``.
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ Category = Literal[
     "internal_error",
 ]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 80  # characters
 OWN: tuple[Category, ...] = ("interrupted", "cancelled", "internal_error")  # what lies neither with a model nor a call
 
 
@@ -62,6 +66,22 @@ def on_the_wire(category: Category) -> str:
     ('provider_error', 'interrupted')
     """
     return category if category in OWN else "provider_error"
+
+
+def quoted(value: Any) -> str:
+    """Quote a value, shortened where it is long, so that a sentence stays one."""
+    return _BRIEF.repr(value)
+
+
+def some(items: Sequence[str], most: int = 4) -> str:
+    """Name the first few of many things, and how many more there are.
+
+    Examples
+    --------
+    >>> some(["'a'", "'b'", "'c'"], 2)
+    "'a', 'b' and 1 more"
+    """
+    return ", ".join(items[:most]) + (f" and {len(items) - most:,} more" if len(items) > most else "")
 
 
 class PersonalabError(Exception):
@@ -89,6 +109,12 @@ class PersonalabError(Exception):
 
 class RequestError(PersonalabError, ValueError):
     """The call cannot be served as it was made: a wrong argument, file, folder or setting."""
+
+
+class UnknownFieldError(RequestError, KeyError):
+    """A name that is no field of the blueprint; a KeyError too, as Python has it for names looked up in brackets."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message as a repr
 
 
 class BlueprintError(PersonalabError, ValueError):

@@ -20,19 +20,20 @@ from typing import TYPE_CHECKING, Any, get_args
 import pandas as pd
 
 from personalab import charts, llm
-from personalab.blueprint.model import Blueprint, write_whole
-from personalab.charts.pages import cards_in_text
+from personalab.blueprint.files import write_whole
+from personalab.blueprint.model import Blueprint
+from personalab.charts.html import cards_in_text
 from personalab.errors import BlueprintError, ProviderError, RequestError
 from personalab.inference import check_request, infer_with
 from personalab.llm import Budget
 from personalab.llm.faults import number_set
 from personalab.llm.progress import Watch, bar
-from personalab.reports.fidelity import report
-from personalab.reports.report import Report
+from personalab.reports.report import report
+from personalab.reports.values import Report
 from personalab.sampling.draw import Method, Rounding
 from personalab.sampling.sample import one_of, sample
 from personalab.writing.consistency import as_strings
-from personalab.writing.roster import Line, Manuscript
+from personalab.writing.roster import Line, Roster
 from personalab.writing.write import Backend, check_backend, write_with
 
 if TYPE_CHECKING:
@@ -298,7 +299,7 @@ class Making:
     ----------
     blueprint : Blueprint or None
         What was inferred.
-    manuscript : Manuscript or None
+    roster : Roster or None
         The people, and what is written of them.
     watch : Watch
         How far it is.
@@ -307,15 +308,15 @@ class Making:
     def __init__(self, call: Call, connection: Connection, keep: Callable[[Piece], object] = lambda _: None) -> None:
         self.call, self.connection, self.keep = call, connection, keep
         self.blueprint: Blueprint | None = None
-        self.manuscript: Manuscript | None = None
+        self.roster: Roster | None = None
         self.watch = Watch.of(connection, call.count)
 
     async def made(self) -> Population:
         """Make what is not there yet."""
         self.blueprint = bp = self.blueprint or await self._inferred()
-        if self.manuscript is None:
-            self.manuscript = await asyncio.to_thread(self._drawn, bp)
-        frame = await write_with(self.manuscript, self.connection, self.watch, self.call.backend)
+        if self.roster is None:
+            self.roster = await asyncio.to_thread(self._drawn, bp)
+        frame = await write_with(self.roster, self.connection, self.watch, self.call.backend)
         self.watch.begin("comparing with the blueprint")
         found = await asyncio.to_thread(report, frame, bp)
         return Population(self.call.prompt, bp, frame, found, self.connection.name, self.connection.usage)
@@ -326,7 +327,7 @@ class Making:
         self.keep(bp)
         return bp
 
-    def _drawn(self, bp: Blueprint) -> Manuscript:
+    def _drawn(self, bp: Blueprint) -> Roster:
         """Sample; that a rare row cannot be drawn, which no trial met, is the inferred blueprint's fault."""
         try:
             frame = self.call.draw(bp)
@@ -338,4 +339,4 @@ class Making:
                 hint="try another seed, or infer the blueprint, ease its constraints and sample it",
             ) from error
         self.keep(frame)
-        return Manuscript(frame, bp, self.keep)
+        return Roster(frame, bp, self.keep)

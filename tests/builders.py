@@ -12,7 +12,8 @@ from personalab import Blueprint
 from personalab.blueprint.conditionals import branches
 from personalab.blueprint.model import Categorical, CategoricalField
 from personalab.frames import from_frame
-from personalab.reports.fidelity import distance, limit, report, shares
+from personalab.reports.fidelity import distance, limit
+from personalab.reports.report import report, shares
 
 
 def table(values: list[str], rng: np.random.Generator) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from personalab import Blueprint, sample
 from personalab.blueprint.grouping import combined, numbered, smallest
+from personalab.errors import RequestError
 from personalab.frames import from_frame, persona_ids, to_frame
 
 # Ids
@@ -151,4 +153,83 @@ def test_a_frame_of_nobody_has_columns_of_no_length(people: Blueprint) -> None:
     frame = to_frame(people, columns, persona_ids(0))
     assert len(frame) == 0
     assert [str(dtype) for dtype in frame.dtypes] == ["category", "category", "Int64", "float64"]
-    assert all(len(column) == 0 for column in from_frame(people, frame).values())
+    assert all(len(column) == 0 for column in from_frame(people, frame, least=0).values())
+    with pytest.raises(RequestError, match="no rows"):
+        from_frame(people, frame)
+
+
+# Frames from elsewhere
+
+
+def test_a_file_read_in_any_way_gives_the_columns_it_was_made_of(people: Blueprint) -> None:
+    """Strings, floats for whole numbers, objects and categories of other kinds are what they stand for."""
+    frame = sample(people, 60, seed=1)
+    whole = from_frame(people, frame)
+    text = frame.to_csv()
+    texts = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+    read = pd.read_csv(io.StringIO(text)).astype({"count": float})
+    objects = frame.astype(object)
+    grouped = frame.astype({"count": "category", "share": "category"})
+    for each in (texts, read, objects, grouped):
+        found = from_frame(people, each, strict=True)
+        assert all((found[name] == column).all() for name, column in whole.items())
+        assert found["count"].dtype == np.int64
+
+
+STRANGE: dict[str, tuple[str, Any]] = {
+    "a value of no field": ("size", "XXL"),
+    "a value in other letters": ("size", "l"),
+    "nothing": ("size", None),
+    "a list": ("size", ["S"]),
+    "a number": ("size", 3),
+    "a megabyte": ("size", "x" * 10**6),
+    "nothing for a number": ("share", None),
+    "the letters nan": ("share", "nan"),
+    "an endless number": ("share", np.inf),
+    "a word for a number": ("share", "few"),
+    "a list for a number": ("share", [1]),
+    "a date": ("share", pd.Timestamp("2020-01-01")),
+    "two numbers in one": ("share", 1 + 2j),
+}
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(("name", "value"), STRANGE.values(), ids=STRANGE)
+def test_a_value_that_the_blueprint_does_not_know_is_refused(
+    people: Blueprint, name: str, value: Any, strict: bool
+) -> None:
+    """In one row or in all of them, by a short sentence that names the column, and a hint that names legal values."""
+    frame = sample(people, 3, seed=1)
+    one = frame[name].astype(object).tolist()
+    one[1] = value
+    columns = {"3 of 3": pd.Series([value] * 3), "1 of 3": pd.Series(one, dtype=object)}
+    for rows, column in columns.items():
+        with pytest.raises(RequestError, match=f"column {name!r} .* in {rows} rows") as caught:
+            from_frame(people, frame.assign(**{name: column.array}), strict=strict)
+        assert "its values are" in caught.value.__notes__[0]
+        assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(("name", "value"), [("share", -5), ("count", 2.5), ("count", 10), ("share", 10**400)])
+def test_a_number_out_of_range_is_refused_or_left_to_be_judged(people: Blueprint, name: str, value: Any) -> None:
+    """Where people are written or carried over it is no value; a report counts it."""
+    frame = sample(people, 3, seed=1)
+    frame = frame.assign(**{name: [value, *frame[name].iloc[1:]]})
+    with pytest.raises(RequestError, match=f"column {name!r} holds .* in 1 of 3 rows"):
+        from_frame(people, frame, strict=True)
+    if abs(value) < 100:
+        assert from_frame(people, frame)[name][0] == value
+
+
+def test_what_no_column_can_be_found_in_is_refused(people: Blueprint) -> None:
+    """No frame, two columns of one name, columns of two levels, and a field that is not there."""
+    frame = sample(people, 3, seed=1)
+    deep = pd.concat({"all": frame}, axis=1)
+    for wrong, sentence in (
+        (frame.to_dict(), "a dict is no pandas frame"),
+        (frame[["size", "size"]], "two columns of one name: 'size'"),
+        (deep, "no column 'town', 'size'"),
+        (frame.drop(columns="size"), "no column 'size'"),
+    ):
+        with pytest.raises(RequestError, match=sentence):
+            from_frame(people, wrong, strict=True)

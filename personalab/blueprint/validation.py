@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import graphlib
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,8 +19,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from personalab.blueprint import constraints, moments
+from personalab.blueprint import intervals, moments
 from personalab.blueprint.conditionals import Branch, Lookup, interval, label, stated
+from personalab.blueprint.constraints import Apply, names
+from personalab.blueprint.intervals import Categories, Interval, reach, support
 from personalab.blueprint.model import (
     AnyField,
     Blueprint,
@@ -33,13 +34,13 @@ from personalab.blueprint.model import (
     TextField,
     nearest,
 )
+from personalab.blueprint.resolution import resolve
 from personalab.errors import BlueprintError, NotApplicableError, RequestError
 
 Level = Literal["error", "warning", "note"]
 
 ROUNDING = 0.001  # by how much weights may miss 1 and still be renormalised
 EXACT = 1e-9  # by how much they may miss it without a word
-MOST_VALUES = 2001  # of one field that a constraint is tried on
 MOST_COMBINATIONS = 20_000  # of parent values that are looked at one by one
 WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
 FAULTS = ("contradictions", "doubles")  # of such texts, as a frame's attrs list who has them
@@ -348,7 +349,7 @@ def _condition(bp: Blueprint, field: SampledField, path: str, name: str, text: s
         except BlueprintError as error:
             yield Finding("error", path, str(error), 'write "30..44", "65..", "..17" or one number')
             return
-        least, most = _range(parent)
+        least, most = reach(parent)
         if high < least or low > most:
             yield Finding(
                 "warning",
@@ -434,7 +435,7 @@ def _situations(bp: Blueprint, field: SampledField) -> Iterator[dict[str, Any]]:
 
 def _edges(field: SampledField, parent: NumericField) -> list[float]:
     """Numbers that tell apart every set of intervals a numeric parent can fall into: ends, and points between."""
-    least, most = _range(parent)
+    least, most = reach(parent)
     ends = [end for rule in field.conditionals if parent.name in rule.when for end in interval(rule.when[parent.name])]
     marks = sorted({least, most, *(end for end in ends if least <= end <= most)})
     if parent.is_integer:
@@ -443,23 +444,11 @@ def _edges(field: SampledField, parent: NumericField) -> list[float]:
     return [(a + b) / 2 for a, b in itertools.pairwise(marks)] or marks
 
 
-def _range(field: NumericField) -> tuple[float, float]:
-    return min(d.min for d in field.distributions), max(d.max for d in field.distributions)
-
-
-def known(bp: Blueprint, field: AnyField) -> constraints.Interval | constraints.Drawn:
-    """What a constraint may assume of a field that is not drawn yet: its whole range."""
-    if isinstance(field, CategoricalField):
-        likely = {v for _, t in _stated(field) for v, w in t.weights.items() if w > 0}  # type: ignore[union-attr]
-        return constraints.Drawn(tuple(value for value in field.values if value in likely))
-    return _range(bp[field.name])  # type: ignore[arg-type]  # texts are never asked for
-
-
 def _expressions(bp: Blueprint) -> Iterator[Finding]:
     for constraint in bp.constraints:
         path = f"constraints.{constraint.name}"
         try:
-            constraints.check(constraints.comparison(constraint), bp)
+            resolve(constraint, bp)
         except NotApplicableError as error:
             yield Finding(
                 "warning",
@@ -474,15 +463,15 @@ def _expressions(bp: Blueprint) -> Iterator[Finding]:
 def _verdicts(bp: Blueprint) -> Iterator[Finding]:
     """Judge every constraint that applies by the whole ranges of its fields."""
     for constraint in bp.constraints:
-        path, tree = f"constraints.{constraint.name}", constraints.comparison(constraint)
+        path = f"constraints.{constraint.name}"
         try:
-            constraints.check(tree, bp)
+            tree = resolve(constraint, bp)
         except NotApplicableError:
             continue
-        fields = {name: known(bp, bp[name]) for name in constraints.names(tree)}
-        if len(fields) == 1:  # every value can be tried, which sees what ranges cannot, such as n == n + 1
-            fields = {name: _spread(bp[name], range_) for name, range_ in fields.items()}
-        found = constraints.evaluate(tree, fields)
+        ranges = {name: support(bp[name]) for name in names(tree)}
+        # Every value of one field alone can be tried, which sees what ranges cannot, such as n == n + 1.
+        tried = {name: intervals.spread(bp[name]) for name in ranges} if len(ranges) == 1 else ranges
+        found = intervals.evaluate(tree, tried)
         certain, possible = float(np.min(found[0])), float(np.max(found[1]))
         if not possible > 0:
             yield Finding(
@@ -494,7 +483,6 @@ def _verdicts(bp: Blueprint) -> Iterator[Finding]:
         elif certain > 0:
             yield Finding("note", path, f"{constraint} always holds, whatever is drawn", "it may be removed")
         else:
-            ranges = {name: known(bp, bp[name]) for name in constraints.names(tree)}
             places = [where for name in sorted(ranges) for where in _excluded(bp, tree, ranges, name)]
             if places:
                 yield Finding(
@@ -505,38 +493,19 @@ def _verdicts(bp: Blueprint) -> Iterator[Finding]:
                 )
 
 
-def _excluded(
-    bp: Blueprint, tree: constraints.Apply, ranges: Mapping[str, constraints.Interval | constraints.Drawn], name: str
-) -> Iterator[str]:
+def _excluded(bp: Blueprint, tree: Apply, ranges: Mapping[str, Interval | Categories], name: str) -> Iterator[str]:
     """The branches of a number, or the values of a category, with which a constraint cannot hold."""
-    field, places = bp[name], list[tuple[str, constraints.Interval | constraints.Drawn]]()
+    field, places = bp[name], list[tuple[str, Interval | Categories]]()
     if isinstance(field, NumericField):
         stated = [(label(rule.when), rule.numeric) for rule in field.conditionals]
         places += [(f"{where} ({name} {d.min:g} to {d.max:g})", (d.min, d.max)) for where, d in stated]
     elif isinstance(field, CategoricalField):
-        likely = known(bp, field)
-        values = likely.values if isinstance(likely, constraints.Drawn) else ()
-        places += [(f"{name}={value}", constraints.Drawn((value,), np.zeros(1, dtype=int))) for value in values]
+        likely = support(field)
+        values = likely.values if isinstance(likely, Categories) else ()
+        places += [(f"{name}={value}", Categories((value,), np.zeros(1, dtype=int))) for value in values]
     for where, range_ in places:
-        if not float(np.max(constraints.evaluate(tree, {**ranges, name: range_})[1])) > 0:
+        if not float(np.max(intervals.evaluate(tree, {**ranges, name: range_})[1])) > 0:
             yield where
-
-
-def _spread(
-    field: AnyField, known: constraints.Interval | constraints.Drawn
-) -> constraints.Interval | constraints.Drawn:
-    """The values of one field: every category, every whole number where they are few, else evenly spaced ones."""
-    if isinstance(known, constraints.Drawn):
-        return constraints.Drawn(known.values, np.arange(len(known.values)))
-    low, high = known
-    is_whole = isinstance(field, NumericField) and field.is_integer
-    if is_whole and high - low < MOST_VALUES:
-        points = np.arange(math.ceil(low), math.floor(high) + 1, dtype=float)
-    elif is_whole:
-        return known
-    else:
-        points = np.linspace(low, high, MOST_VALUES)
-    return points, points
 
 
 def _did_you_mean(word: str, among: Iterable[str], otherwise: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-import numpy as np
 import pandas as pd
 
-from personalab.blueprint import constraints
-from personalab.blueprint.model import Blueprint, CategoricalField, Constraint, SampledField
+from personalab.blueprint.constraints import names
+from personalab.blueprint.model import Blueprint, Constraint, SampledField
+from personalab.blueprint.resolution import tree_of
 from personalab.errors import BlueprintError, RequestError
+from personalab.frames import read_column
 
 if TYPE_CHECKING:
     from personalab.blueprint.grouping import Array
@@ -31,32 +32,12 @@ def column(frame: pd.DataFrame, field: SampledField) -> Array:
         raise RequestError(f"the frame has no column {field.name!r}", hint="draw a field that it has")
     if not len(frame):
         raise RequestError("the frame has no rows to draw", hint="sample at least one")
-    found = _codes(frame[field.name], field) if isinstance(field, CategoricalField) else _numbers(frame[field.name])
-    missing = found < 0 if isinstance(field, CategoricalField) else ~np.isfinite(found)
-    if missing.any():
-        strange = frame[field.name].iloc[int(np.argmax(missing))]
-        raise RequestError(
-            f"column {field.name!r} holds {strange!r}, which is no value of it", hint="correct it, or drop these rows"
-        )
-    return found
+    return read_column(field, frame[field.name])
 
 
-def _codes(values: pd.Series[Any], field: CategoricalField) -> Array:
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return values.cat.set_categories(list(field.values)).cat.codes.to_numpy()
-    place = {value: code for code, value in enumerate(field.values)}
-    codes, found = pd.factorize(values)
-    known = np.array([place.get(str(value), -1) for value in found] + [-1], dtype=np.intp)  # the last is for missing
-    return known[codes]
-
-
-def _numbers(values: pd.Series[Any]) -> Array:
-    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def spoken_of(constraint: Constraint) -> frozenset[str]:
-    """The fields that a constraint names; none where it cannot be read, which is the linter's to say."""
+def spoken_of(bp: Blueprint, constraint: Constraint) -> frozenset[str]:
+    """The fields that a constraint names; none where it cannot be read, which validation says."""
     try:
-        return constraints.names(constraints.comparison(constraint))
+        return names(tree_of(constraint, bp))
     except BlueprintError:
         return frozenset()

@@ -26,7 +26,7 @@ from personalab.blueprint.model import Blueprint, Change
 from personalab.editor.session import Session
 from personalab.editor.state import changes
 from personalab.errors import RequestError
-from personalab.reports.report import Report
+from personalab.reports.values import Report
 
 if TYPE_CHECKING:
     from personalab.llm import Model

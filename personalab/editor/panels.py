@@ -17,9 +17,10 @@ from personalab.blueprint import moments
 from personalab.blueprint.conditionals import Branch, branches
 from personalab.blueprint.grouping import Array, Columns
 from personalab.blueprint.model import Blueprint, Categorical, CategoricalField, Numeric, NumericField
-from personalab.charts.shares import outside_told
-from personalab.reports.report import DUST, Edge, Marginal, Moments, Report
+from personalab.charts.marginals import outside_told
+from personalab.reports.values import Edge, Marginal, Moments, Report
 from personalab.sampling.draw import shares
+from personalab.writing.similarity import ROUNDING_ERROR
 
 Floats = NDArray[np.float64]
 Panel = dict[str, Any]
@@ -69,7 +70,7 @@ def caption(made: Mapping[str, Panel]) -> str:
     cells = [cell for panel in made.values() if panel["kind"] == "shares" for cell in panel["cells"]]
     if not cells:
         return ""
-    outside = sum(not low - DUST <= achieved <= high + DUST for _, _, achieved, low, high in cells)
+    outside = sum(not low - ROUNDING_ERROR <= achieved <= high + ROUNDING_ERROR for _, _, achieved, low, high in cells)
     return outside_told(outside, len(cells))
 
 
@@ -84,8 +85,8 @@ def _child(bp: Blueprint, field: CategoricalField, columns: Columns, edge: Edge)
     sizes, n = np.bincount(index, minlength=len(found)), len(index)
     requested = sizes @ tables / n
     spread = WIDTH * np.sqrt(sizes @ (tables * (1 - tables))) / n
-    low = np.minimum(requested - spread, np.floor(requested * n + DUST) / n).clip(0, 1)
-    high = np.maximum(requested + spread, np.ceil(requested * n - DUST) / n).clip(0, 1)
+    low = np.minimum(requested - spread, np.floor(requested * n + ROUNDING_ERROR) / n).clip(0, 1)
+    high = np.maximum(requested + spread, np.ceil(requested * n - ROUNDING_ERROR) / n).clip(0, 1)
     achieved = np.bincount(columns[field.name], minlength=len(field.values)) / n
     rows = zip(field.values, *(each.tolist() for each in (requested, achieved, low, high)), strict=True)
     shown = _shares(field.name, f"{field.name} by {', '.join(field.parents)}", edge, list(rows))

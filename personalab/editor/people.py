@@ -15,16 +15,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from personalab.blueprint import constraints
 from personalab.blueprint.conditionals import interval
+from personalab.blueprint.constraints import Apply, names
 from personalab.blueprint.grouping import Array, Columns
+from personalab.blueprint.intervals import Categories, holds
 from personalab.blueprint.model import Blueprint, CategoricalField
 from personalab.blueprint.validation import FAULTS, WRITTEN
 from personalab.editor.history import Source, Step
 from personalab.editor.panels import panels
 from personalab.frames import from_frame
-from personalab.reports.fidelity import report
-from personalab.reports.report import Report
+from personalab.reports.report import report
+from personalab.reports.values import Report
 from personalab.updating.update import origins, update
 from personalab.writing.roster import unwritten
 
@@ -102,15 +103,13 @@ class People:
             for when in whens
         ]
 
-    def breaking(self, tree: constraints.Apply) -> int:
+    def breaking(self, tree: Apply) -> int:
         """How many people break a comparison."""
         known: dict[str, Any] = {}
-        for name in constraints.names(tree):
+        for name in names(tree):
             field, column = self.blueprint[name], self.columns[name]
-            known[name] = (
-                constraints.Drawn(field.values, column) if isinstance(field, CategoricalField) else (column, column)
-            )
-        return int(np.count_nonzero(~constraints.holds(tree, known, len(self.frame))))
+            known[name] = Categories(field.values, column) if isinstance(field, CategoricalField) else (column, column)
+        return int(np.count_nonzero(~holds(tree, known, len(self.frame))))
 
     def told(self, written: Iterable[Texts]) -> pd.DataFrame:
         """The frame with the texts that are still true of whom they were written for, the newest first."""

@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 
 from personalab import edits, llm
-from personalab.blueprint import constraints
 from personalab.blueprint.model import Blueprint, Constraint
+from personalab.blueprint.resolution import resolve
 from personalab.blueprint.validation import demand_valid
 from personalab.editor.background import Home, Work
 from personalab.editor.history import NOBODY, History, Step, is_same, same_gesture
@@ -30,10 +30,10 @@ from personalab.errors import PersonalabError, RequestError
 from personalab.inference import check_request, infer_with
 from personalab.llm import Model
 from personalab.population import Population, check_call
-from personalab.reports.fidelity import report
-from personalab.reports.report import Report
+from personalab.reports.report import report
+from personalab.reports.values import Report
 from personalab.sampling.sample import whole
-from personalab.writing.roster import Manuscript
+from personalab.writing.roster import Roster
 from personalab.writing.write import write_with
 
 _log = logging.getLogger(__name__)
@@ -298,7 +298,7 @@ class Session:
         """Say whether a constraint, as typed, can be read, and how many people break it."""
         bp = self._demand_blueprint()
         try:
-            tree = constraints.comparison(_constrained(bp, _word(name or "a new rule"), _word(text)))
+            tree = resolve(_constrained(bp, _word(name or "a new rule"), _word(text)), bp)
         except PersonalabError as error:
             told = refusal(error)
             message = f"{told['message']} → {told['hint']}" if told["hint"] else told["message"]
@@ -326,13 +326,13 @@ class Session:
 
     def _write(self) -> None:
         people = self._demand_people()
-        manuscript = Manuscript(self._crowd.told(people), people.blueprint)
-        if not manuscript.bare:
+        roster = Roster(self._crowd.told(people), people.blueprint)
+        if not roster.bare:
             raise RequestError("everybody has their texts already", hint="edit the blueprint, or resample")
-        check_call("the people of the form", len(manuscript.bare), "off")
+        check_call("the people of the form", len(roster.bare), "off")
         connection = llm.connect(self.model)
-        work = Work("write", f"{connection.name} is writing the texts", connection, len(manuscript.bare))
-        job = partial(write_with, manuscript, connection, work.watch)
+        work = Work("write", f"{connection.name} is writing the texts", connection, len(roster.bare))
+        job = partial(write_with, roster, connection, work.watch)
         self._begin(work, job, partial(self._written, people.blueprint))
 
     def _written(self, bp: Blueprint, frame: pd.DataFrame) -> None:

@@ -30,7 +30,7 @@ from personalab.llm import Budget, Usage, replies
 from personalab.llm.background import TICK
 from personalab.llm.progress import Progress, Watch, bar
 from personalab.population import Call, Making, Population
-from personalab.reports.fidelity import report
+from personalab.reports.report import report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -305,8 +305,8 @@ class Job:
             A row a persona who has all texts; None before people are drawn.
         """
         run = self._run
-        manuscript = (run and run.making.manuscript) or self._folder.manuscript()
-        return None if manuscript is None else manuscript.so_far()
+        roster = (run and run.making.roster) or self._folder.roster()
+        return None if roster is None else roster.so_far()
 
     @property
     def result(self) -> Population:
@@ -467,10 +467,10 @@ class Job:
 
     def _read(self, state: State) -> Population:
         """Put the population together from the job's files."""
-        manuscript = self._folder.manuscript()
-        if manuscript is None or len({position for position, _ in manuscript.answered}) < state.total:
+        roster = self._folder.roster()
+        if roster is None or len({position for position, _ in roster.answered}) < state.total:
             raise self._folder.broken()
-        bp, frame = manuscript.bp, manuscript.whole()
+        bp, frame = roster.bp, roster.whole()
         return Population(state.call["prompt"], bp, frame, report(frame, bp), state.model, self.usage)
 
 

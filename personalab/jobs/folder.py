@@ -28,14 +28,15 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from personalab.blueprint.model import Blueprint, write_whole
+from personalab.blueprint.files import write_whole
+from personalab.blueprint.model import Blueprint
 from personalab.errors import Category, RequestError
 from personalab.jobs.owner import SILENCE, Owner, here
 from personalab.llm import Budget, Count
 from personalab.llm.replies import Mode
 from personalab.llm.segments import append
 from personalab.population import Call, Piece
-from personalab.writing.roster import Line, Manuscript, text_keys
+from personalab.writing.roster import Line, Roster, text_keys
 
 Status = Literal["pending", "running", "succeeded", "failed"]
 Counts = dict[str, Count]  # by stage
@@ -171,7 +172,7 @@ class Folder:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def manuscript(self) -> Manuscript | None:
+    def roster(self) -> Roster | None:
         """Read the people and what is written of them, if they are drawn yet; what is put into it is kept here."""
         blueprint, people = self.path / "blueprint.json", self.path / "people.parquet"
         if not people.exists():
@@ -180,12 +181,12 @@ class Folder:
             bp, frame = Blueprint.load(blueprint), pd.read_parquet(people)
         except (OSError, ValueError) as error:  # which all that is said of a torn file is
             raise self.broken() from error
-        manuscript = Manuscript(frame, bp, self.keep)
-        self._keys, self._ids = manuscript.keys, [str(persona) for persona in frame.index]
+        roster = Roster(frame, bp, self.keep)
+        self._keys, self._ids = roster.keys, [str(persona) for persona in frame.index]
         for line in self._lines():
-            manuscript.answered[line.position, line.round] = line.texts
-            manuscript.put(line)
-        return manuscript
+            roster.answered[line.position, line.round] = line.texts
+            roster.put(line)
+        return roster
 
     def broken(self) -> RequestError:
         """Say that the files do not hold what they should."""

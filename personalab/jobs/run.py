@@ -114,7 +114,7 @@ class Run:
         """Go on from what an earlier attempt has left."""
         making, folder = self.making, self.folder
         if self.state.attempt > 1:
-            making.blueprint, making.manuscript = folder.blueprint(), folder.manuscript()
+            making.blueprint, making.roster = folder.blueprint(), folder.roster()
 
     async def _pulse(self) -> None:
         """Write now and then where it stands, and end it when somebody wants that, or has taken the job over."""

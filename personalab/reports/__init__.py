@@ -1,4 +1,5 @@
 """Reports: how closely a population follows its blueprint.
 
-`fidelity` measures, `report` holds the figures as a value and tells them.
+`report` compares, by the yardsticks of `fidelity`; `diversity` says how different the texts are; `values` hold the
+figures, and `text` says them in words.
 """

@@ -1,594 +1,307 @@
-"""Reports: what is known of a population's fidelity, as frozen values that can put themselves into words.
+"""Reports: a population compared with the blueprint it was drawn from.
 
-A distance here is the total variation distance (TVD), half the sum of the absolute differences of all shares, in
-[0, 1]: the share of people who would have to change. It always stands between two yardsticks that depend on the
-requested shares and the number of people only: the least that any population of this size can have, and what
-independent draws give. `personalab.reports.fidelity` measures; here the results are held, tabulated and told.
+Roots are compared as a whole; a child is compared within each branch of its distribution, weighted by size; a number
+by its moments and its Kolmogorov-Smirnov distance (KS) from the distribution that was solved for it. The yardsticks
+are those of `personalab.reports.fidelity`.
 
-Nothing is rounded to nothing: a distance prints with the digits that count, two shares that differ print
-differently, and people who break a constraint are counted exactly.
+What cannot be judged, because its column is absent or its constraint compares what has no common scale, is listed
+as *not applicable* with the reason, and counts neither for nor against the population.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from personalab.blueprint.conditionals import Origin
-from personalab.blueprint.display import GREY, ORANGE, as_lines, render
-from personalab.blueprint.display import percent as percent
-from personalab.blueprint.display import positional as positional
-from personalab.blueprint.model import FrozenDict
-from personalab.blueprint.validation import Finding
-from personalab.writing.diversity import Diversity
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-Status = Literal["held", "violated", "not applicable"]
-Rows = list[tuple[str, ...]]
-
-COVERAGE = 0.95  # of independent draws, inside a cell's band
-DUST = 1e-12  # a distance below this is the arithmetic's own, not a miss
-MOST_ROWS = 12  # of one table in the text form
-
-# What a way of drawing means for whoever computes something from the people.
-METHODS = {
-    "balanced": "Counts are apportioned and combinations spread evenly, so that shares, means and associations vary "
-    "less than in a random sample: no test or standard error for independent draws applies.",
-    "quota": "Counts are apportioned, so that no standard error for independent draws applies, and a test of a field "
-    "against its own weights never rejects. Who combines which values is left to chance: tests of independence between "
-    "unrelated fields keep their size.",
-    "iid": "Independent draws: the TVD expected is the one by chance, p is how often they lie at least as far off, and "
-    "tests and standard errors apply.",
-}
-UNBIASED = (
-    "Counts of roots are right on average, each within one person of n·p: a TVD above the best possible is meant."
+from personalab.blueprint import moments
+from personalab.blueprint.conditionals import Branch, branches
+from personalab.blueprint.constraints import names
+from personalab.blueprint.grouping import Array, Columns
+from personalab.blueprint.intervals import Categories, Interval, evaluate, holds, support
+from personalab.blueprint.model import (
+    AnyField,
+    Blueprint,
+    Categorical,
+    CategoricalField,
+    Constraint,
+    FrozenDict,
+    Numeric,
+    NumericField,
+    SampledField,
 )
+from personalab.blueprint.resolution import resolve
+from personalab.blueprint.validation import demand_valid
+from personalab.errors import BlueprintError, NotApplicableError, some
+from personalab.frames import from_frame
+from personalab.reports.diversity import Diversity, diversity, joined
+from personalab.reports.fidelity import Floats, band, distance, expected_iid, kolmogorov_smirnov, limit, p_value
+from personalab.reports.values import (
+    Association,
+    Cell,
+    Edge,
+    Marginal,
+    Miss,
+    Moments,
+    Report,
+    Verdict,
+)
+from personalab.sampling.draw import shares
+from personalab.writing.similarity import ROUNDING_ERROR
+
+KS_EXPECTED = math.sqrt(math.pi / 2) * math.log(2)  # of √n · KS, the mean of Kolmogorov's distribution
+WORST = 5  # cells and row names that are listed
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One value of a field: its share as requested and as achieved.
+def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
+    """Compare a population with its blueprint.
 
-    Attributes
+    Parameters
     ----------
-    key : str
-        The value.
-    requested, achieved : float
-        Shares in [0, 1].
-    low, high : float
-        The band: where 95 % of independent draws of as many people fall, and never narrower than the two counts
-        next to the requested one, which rounding alone can force.
+    frame : pandas.DataFrame
+        One row a persona, one column a field. Columns may be missing, and may hold strings as read from a file;
+        columns that the blueprint does not know are ignored.
+    bp : Blueprint
+        What was requested.
+
+    Returns
+    -------
+    Report
+        Marginals, conditionals, numerics, constraints and what could not be judged. Marginals of frames drawn ``iid``
+        have a p-value; those of others have none, for they are closer to the blueprint by design than chance would be.
+
+    Raises
+    ------
+    RequestError
+        If the frame is empty, has none of the fields, or holds a value that its field does not have.
+    BlueprintError
+        If the blueprint itself cannot be sampled.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from personalab import Blueprint
+    >>> side = {"name": "side", "kind": "categorical", "categorical": {"weights": {"head": 0.5, "tail": 0.5}}}
+    >>> bp = Blueprint.from_dict({"domain": "coins", "order": ["side"], "fields": [side]})
+    >>> rep = report(pd.DataFrame({"side": ["head", "tail", "head"]}), bp)
+    >>> round(rep.marginals[0].limit, 9), round(rep.marginals[0].expected_iid, 9)
+    (0.166666667, 0.25)
+    >>> print(rep.summary)
+    1 root field is as close to the blueprint as 3 personas can be (TVD at most 0.17).
     """
-
-    key: str
-    requested: float
-    achieved: float
-    low: float
-    high: float
-
-    @property
-    def is_outside(self) -> bool:
-        """Whether the achieved share lies outside the band."""
-        return not self.low - DUST <= self.achieved <= self.high + DUST
-
-
-@dataclass(frozen=True)
-class Marginal:
-    """A root field's shares, requested against achieved.
-
-    Attributes
-    ----------
-    attribute : str
-        The field.
-    n : int
-        How many people.
-    cells : tuple of Cell
-        In the blueprint's order of values.
-    total_variation_distance : float
-        Half the sum of absolute differences, in [0, 1], not rounded.
-    limit : float
-        The least TVD that any population of `n` can have.
-    expected_iid : float
-        The TVD expected of `n` independent draws.
-    p_value : float or None
-        How often independent draws are at least as far from the blueprint, where the people were drawn ``iid`` and no
-        constraint restricts the field. None otherwise: quotas leave nothing to test.
-    """
-
-    attribute: str
-    n: int
-    cells: tuple[Cell, ...]
-    total_variation_distance: float
-    limit: float
-    expected_iid: float
-    p_value: float | None = None
-
-    @property
-    def outside(self) -> int:
-        """How many cells lie outside their band."""
-        return sum(cell.is_outside for cell in self.cells)
-
-    @property
-    def is_at_limit(self) -> bool:
-        """Whether no population of this size could be closer."""
-        return self.total_variation_distance <= self.limit + DUST
-
-    @property
-    def verdict(self) -> str:
-        """What the TVD means, in words."""
-        if self.total_variation_distance == 0:
-            return "exact"
-        if self.is_at_limit:
-            return f"as close as {self.n:,} can be"
-        if self.outside:
-            return f"{self.outside} of {len(self.cells)} outside the band"
-        return "closer than chance" if self.total_variation_distance < self.expected_iid else "as chance gives"
-
-
-@dataclass(frozen=True)
-class Miss:
-    """A cell of a conditional distribution that is far from what was requested."""
-
-    branch: str
-    n: int
-    key: str
-    requested: float
-    achieved: float
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A child field's shares within the branches of its distribution.
-
-    Attributes
-    ----------
-    attribute : str
-        The child.
-    parents : tuple of str
-        What it depends on.
-    n : int
-        How many people.
-    branches : int
-        How many distinct distributions occur among them.
-    total_variation_distance, limit, expected_iid : float
-        As for `Marginal`, each the mean over branches, weighted by the people in them.
-    worst : tuple of Miss
-        Up to five cells, those with the most people too many or too few.
-    constraints : tuple of str
-        Names of the constraints that speak of the field: where they bind, a distance is their doing.
-    """
-
-    attribute: str
-    parents: tuple[str, ...]
-    n: int
-    branches: int
-    total_variation_distance: float
-    limit: float
-    expected_iid: float
-    worst: tuple[Miss, ...]
-    constraints: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Moments:
-    """A numeric field within one branch: promises against what was drawn.
-
-    Attributes
-    ----------
-    attribute : str
-        The field.
-    branch : str
-        Which people: the branch's conditions.
-    origin : {"conditional", "interpolated", "base"}
-        How its distribution came to hold.
-    n : int
-        How many people.
-    requested : mapping
-        Stated ``min``, ``max``, ``mean``, ``sd``.
-    achieved : mapping
-        The same four of the people; the sd divides by `n`, for they are the population.
-    ks : float
-        Greatest distance between the people's cumulative shares and the solved law's, in [0, 1].
-    ks_expected : float
-        About what independent draws give, 0.87/√n at most; less where the law has few distinct values.
-    outside : int
-        How many people lie outside the stated range.
-    constraints : tuple of str
-        As for `Edge`; where they bind, the achieved mean differs by right.
-    """
-
-    attribute: str
-    branch: str
-    origin: Origin
-    n: int
-    requested: Mapping[str, float]
-    achieved: Mapping[str, float]
-    ks: float
-    ks_expected: float
-    outside: int
-    constraints: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of one constraint.
-
-    Attributes
-    ----------
-    name, expression : str
-        As in the blueprint.
-    status : {"held", "violated", "not applicable"}
-        The last where it cannot be judged; `reason` says why.
-    violations : int
-        How many people break it.
-    rows : tuple of str
-        Index labels of the first five of them.
-    reason : str
-        Why it is not applicable, else empty.
-    """
-
-    name: str
-    expression: str
-    status: Status
-    violations: int = 0
-    rows: tuple[str, ...] = ()
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Association:
-    """How strongly two roots go together that the blueprint calls independent.
-
-    Attributes
-    ----------
-    fields : tuple of str
-        The two of them.
-    cramers_v : float
-        Cramér's V in [0, 1], not corrected: it is above 0 for independent draws too.
-    by_chance : float
-        √E[V²] of independent draws with the same shares: √(max(r - 1, c - 1)/(n - 1)), r and c the values that occur.
-    """
-
-    fields: tuple[str, str]
-    cramers_v: float
-    by_chance: float
-
-
-@dataclass(frozen=True)
-class Table:
-    """A part of a report as text, for whoever shows it."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, repr=False)
-class Report:
-    """How closely a population matches its blueprint.
-
-    Attributes
-    ----------
-    domain : str
-        The blueprint's name for the population.
-    n : int
-        How many people.
-    marginals : tuple of Marginal
-        One per categorical root.
-    conditionals : tuple of Edge
-        One per categorical field with parents.
-    numerics : tuple of Moments
-        One per numeric field and branch that occurs.
-    constraints : tuple of Verdict
-        One per constraint.
-    associations : tuple of Association
-        One per pair of roots that no constraint ties together.
-    interpolated : mapping of str to int
-        How many people were drawn from an interpolated branch, per field where there are any.
-    not_applicable : mapping of str to str
-        What could not be judged, and why.
-    findings : tuple of Finding
-        The linter's warnings and notes on the blueprint.
-    diversity : Diversity or None
-        Of the written texts, where at least two people have any.
-    contradictions, doubles : tuple of str
-        The personas whose text speaks against one of their fields, and those who have the name, or nearly the
-        text, of somebody before them, after all redraws.
-    method, rounding, seed : str, str, int or None
-        How the frame was drawn, where it says so.
-    """
-
-    domain: str
-    n: int
-    marginals: tuple[Marginal, ...] = ()
-    conditionals: tuple[Edge, ...] = ()
-    numerics: tuple[Moments, ...] = ()
-    constraints: tuple[Verdict, ...] = ()
-    associations: tuple[Association, ...] = ()
-    interpolated: Mapping[str, int] = dataclasses.field(default_factory=FrozenDict)
-    not_applicable: Mapping[str, str] = dataclasses.field(default_factory=FrozenDict)
-    findings: tuple[Finding, ...] = ()
-    diversity: Diversity | None = None
-    contradictions: tuple[str, ...] = ()
-    doubles: tuple[str, ...] = ()
-    method: str | None = None
-    rounding: str | None = None
-    seed: int | None = None
-
-    def contract(self) -> dict[str, Any]:
-        """The report's part of the contract's ``result``.
-
-        Returns
-        -------
-        dict
-            ``diversity`` (where texts were written) and ``marginals``, as plain data; empty for one persona.
-        """
-        if self.n < 2:
-            return {}
-        marginals = [
-            {
-                "attribute": marginal.attribute,
-                "cells": [
-                    {"key": cell.key, "requested": cell.requested, "achieved": cell.achieved} for cell in marginal.cells
-                ],
-                "total_variation_distance": marginal.total_variation_distance,
-            }
-            for marginal in self.marginals
-        ]
-        return ({"diversity": self.diversity.to_dict()} if self.diversity else {}) | {"marginals": marginals}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Put everything in the report as plain data.
-
-        Returns
-        -------
-        dict
-            What JSON can hold, a key an attribute.
-        """
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
-
-    @property
-    def summary(self) -> str:
-        """The report in one sentence."""
-        return "; ".join(_clauses(self)) + "."
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """The report as tables of text, without those that would be empty."""
-        made = (_root_table(self), _edge_table(self), _moment_table(self), _constraint_table(self), _pair_table(self))
-        return tuple(table for table in made if table.rows)
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What a reader should know besides: interpolation, gaps, method, findings."""
-        return tuple(_remarks(self))
-
-    def __repr__(self) -> str:
-        return f"Report({self.domain!r}, n={self.n}: {self.summary})"
-
-    def __str__(self) -> str:
-        parts = [f"{self.domain}: {self.summary}", *(_as_text(table) for table in self.tables), "\n".join(self.remarks)]
-        return "\n\n".join(part for part in parts if part)
-
-    def _repr_html_(self) -> str:
-        return render(
-            "report.html.j2",
-            rep=self,
-            roots=[_still(root) for root in self.marginals],
-            coverage=percent(COVERAGE),
-            colours={"grey": GREY, "orange": ORANGE},
-        )
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": str(self), "text/html": self._repr_html_()}
-
-
-def brief(value: float) -> str:
-    """A distance for people: two digits that count, and never 0 unless it is."""
-    return f"{value:.2g}" if value else "0"
-
-
-def change(requested: float, achieved: float, *, is_share: bool = False) -> str:
-    """Two numbers with an arrow between, with as many digits as it takes to tell them apart."""
-    show = percent if is_share else positional
-    for digits in range(3 if is_share else 4, 16):
-        before, after = show(requested, digits), show(achieved, digits)
-        if before != after or abs(requested - achieved) <= DUST * max(abs(requested), abs(achieved), 1):
-            break
-    return f"{before} → {after}"
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def some(items: list[str], most: int = 4) -> str:
-    """The first few items of a list, and how many more there are."""
-    return ", ".join(items[:most]) + (f" and {len(items) - most:,} more" if len(items) > most else "")
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def _clauses(rep: Report) -> Iterator[str]:
-    yield _root_clause(rep)
-    by_status = {status: [each for each in rep.constraints if each.status == status] for status in ("held", "violated")}
-    for each in by_status["violated"]:
-        yield f"{each.name} ({each.expression}) is violated by {_plural(each.violations, 'persona')}"
-    if by_status["held"]:
-        rest = " other" if by_status["violated"] else ""
-        yield f"{_plural(len(by_status['held']), f'{rest} constraint'.strip())} held"
-    astray = sum(each.outside for each in rep.numerics)
-    if astray:
-        yield f"{_plural(astray, 'number')} outside the stated range"
-    unjudged = [what for what in rep.not_applicable if what != "diversity"]
-    if unjudged:
-        yield f"{len(unjudged)} not applicable: {some(unjudged)}"
-
-
-def _root_clause(rep: Report) -> str:
-    people, roots = _plural(rep.n, "persona"), _plural(len(rep.marginals), "root field")
-    verb = "is" if len(rep.marginals) == 1 else "are"
-    if not rep.marginals:
-        return f"{people}, and no root field to compare"
-    worst = max(rep.marginals, key=lambda each: each.total_variation_distance - each.limit)
-    most = max(each.total_variation_distance for each in rep.marginals)
-    if most == 0:
-        return f"{roots} {verb} exactly as the blueprint asks, over {people}"
-    if worst.is_at_limit:
-        return f"{roots} {verb} as close to the blueprint as {people} can be (TVD at most {brief(most)})"
-    yardsticks = f"at best {brief(worst.limit)}, {brief(worst.expected_iid)} expected by chance"
-    outside, cells = sum(each.outside for each in rep.marginals), sum(len(each.cells) for each in rep.marginals)
-    return (
-        f"{people}: {worst.attribute} is furthest from the blueprint, by a TVD of "
-        f"{brief(worst.total_variation_distance)} ({yardsticks}); {outside} of {cells} shares of {roots} "
-        f"outside the {percent(COVERAGE)} band"
+    findings = demand_valid(bp)
+    people = from_frame(bp, frame)
+    absent = {field.name: "the frame has no such column" for field in bp.sampled if field.name not in people}
+    drawn, gaps = _branches(bp, people)
+    tied = {each.name: names(resolve(each, bp)) for each in bp.constraints if _can_bind(each, bp)}
+    verdicts = tuple(_verdict(constraint, bp, people, frame.index) for constraint in bp.constraints)
+    unjudged = {f"constraints.{each.name}": each.reason for each in verdicts if each.status == "not applicable"}
+    varied, silence = _diversity(frame, bp)
+    fields = [field for field in bp.sampled if field.name in drawn]
+    is_random = frame.attrs.get("method") == "iid"
+    bound = frozenset[str]().union(*tied.values())
+    return Report(
+        domain=bp.domain,
+        n=len(frame),
+        marginals=tuple(
+            _marginal(root, people[root.name], is_random=is_random and root.name not in bound)
+            for root in bp.roots
+            if root.name in people
+        ),
+        conditionals=tuple(
+            _edge(field, people, drawn[field.name], tied)
+            for field in fields
+            if isinstance(field, CategoricalField) and field.parents
+        ),
+        numerics=tuple(
+            row
+            for field in fields
+            if isinstance(field, NumericField)
+            for row in _moments(field, people[field.name], drawn[field.name], tied)
+        ),
+        constraints=verdicts,
+        associations=tuple(_associations(bp, people, tied.values())),
+        interpolated=FrozenDict({name: rows for name in drawn if (rows := _interpolated(drawn[name]))}),
+        not_applicable=FrozenDict(absent | gaps | unjudged | silence),
+        findings=findings,
+        diversity=varied,
+        contradictions=tuple(frame.attrs.get("contradictions", ())),
+        doubles=tuple(frame.attrs.get("doubles", ())),
+        method=frame.attrs.get("method"),
+        rounding=frame.attrs.get("rounding"),
+        seed=frame.attrs.get("seed"),
     )
 
 
-def _root_table(rep: Report) -> Table:
-    rows: Rows = []
-    for each in rep.marginals:
-        worst = max(each.cells, key=lambda cell: abs(cell.achieved - cell.requested))
-        miss = f"{worst.key} {change(worst.requested, worst.achieved, is_share=True)}"
-        rows.append((
-            each.attribute,
-            miss if each.total_variation_distance else "none",
-            brief(each.total_variation_distance),
-            brief(each.limit),
-            brief(each.expected_iid),
-            "" if each.p_value is None else brief(each.p_value),
-            each.verdict,
-        ))  # fmt: skip
-    return _without_empty("Roots", ("field", "largest miss", "TVD", "at best", "by chance", "p", "verdict"), rows)
+Drawn = tuple[list[Branch], NDArray[np.intp]]  # the branches that occur, and each row's number among them
 
 
-def _edge_table(rep: Report) -> Table:
-    rows: Rows = []
-    for each in rep.conditionals:
-        miss = "none"
-        if each.worst:
-            worst = each.worst[0]
-            shift = change(worst.requested, worst.achieved, is_share=True)
-            miss = f"{worst.key} {shift} ({worst.branch}, n={worst.n:,})"
-        rows.append((
-            each.attribute,
-            ", ".join(each.parents),
-            miss,
-            brief(each.total_variation_distance),
-            brief(each.limit),
-            brief(each.expected_iid),
-            ", ".join(each.constraints),
-        ))  # fmt: skip
-    header = ("field", "given", "largest miss", "TVD", "at best", "by chance", "constrained by")
-    return _without_empty("Children, within their parents' values", header, rows)
+def _branches(bp: Blueprint, people: Columns) -> tuple[dict[str, Drawn], dict[str, str]]:
+    """Which branch each row of each field was drawn from, and the fields whose parents are absent."""
+    drawn, gaps = {}, {}
+    for name in people:
+        field: SampledField = bp[name]  # type: ignore[assignment]  # texts are not among people
+        missing = [parent for parent in field.parents if parent not in people]
+        if missing:
+            gaps[name] = f"it depends on {missing[0]!r}, and the frame has no such column"
+            continue
+        found, index = branches(bp, field, people)
+        if None in found:
+            raise BlueprintError(f"no distribution of {name!r} is stated for some of these people")
+        drawn[name] = _in_order(found, index, [people[parent] for parent in field.parents])  # type: ignore[arg-type]  # None is ruled out
+    return drawn, gaps
 
 
-def _moment_table(rep: Report) -> Table:
-    rows: Rows = [
-        (
-            each.attribute,
-            each.branch + (" (interpolated)" if each.origin == "interpolated" else ""),
-            f"{each.n:,}",
-            change(each.requested["mean"], each.achieved["mean"]),
-            change(each.requested["sd"], each.achieved["sd"]),
-            brief(each.ks),
-            brief(each.ks_expected),
-            f"{each.outside:,}" if each.outside else "",
-            ", ".join(each.constraints),
+def _in_order(found: list[Branch], index: NDArray[np.intp], parents: list[Array]) -> Drawn:
+    """Number the branches anew, in the order of their parents' values rather than of the rows."""
+    _, first = np.unique(index, return_index=True)
+    order = np.lexsort([column[first] for column in reversed(parents)]) if parents else np.arange(len(found))
+    return [found[number] for number in order], np.argsort(order)[index]
+
+
+def _marginal(field: CategoricalField, column: Array, *, is_random: bool) -> Marginal:
+    n = len(column)
+    requested = shares(field, field.categorical or Categorical(weights={}))
+    achieved = np.bincount(column, minlength=len(requested)) / n
+    found = distance(requested, achieved)
+    rows = zip(
+        field.values, requested.tolist(), achieved.tolist(), *map(np.ndarray.tolist, band(requested, n)), strict=True
+    )
+    return Marginal(
+        attribute=field.name,
+        n=n,
+        cells=tuple(Cell(*row) for row in rows),
+        total_variation_distance=found,
+        limit=limit(requested, n),
+        expected_iid=expected_iid(requested, n),
+        p_value=p_value(requested, n, found) if is_random else None,
+    )
+
+
+def _edge(field: CategoricalField, people: Columns, drawn: Drawn, tied: Mapping[str, frozenset[str]]) -> Edge:
+    found, index = drawn
+    codes, size, n = people[field.name], len(field.values), len(index)
+    counts = np.bincount(index * size + codes, minlength=len(found) * size).reshape(len(found), size)
+    groups = counts.sum(axis=1)
+    requested = np.array([shares(field, branch.distribution) for branch in found])  # type: ignore[arg-type]
+    achieved = counts / groups[:, None]
+
+    def mean(values: Iterable[float]) -> float:
+        return math.fsum(value * int(size) for value, size in zip(values, groups, strict=True)) / n
+
+    astray = np.abs(counts - requested * groups[:, None])
+    worst = [(b, v) for b, v in zip(*_largest(astray), strict=True) if astray[b, v] > ROUNDING_ERROR * n]
+    pairs = list(zip(requested, groups.tolist(), strict=True))
+    return Edge(
+        attribute=field.name,
+        parents=field.parents,
+        n=n,
+        branches=len(found),
+        total_variation_distance=mean(map(distance, requested, achieved)),
+        limit=mean(limit(p, size) for p, size in pairs),
+        expected_iid=mean(expected_iid(p, size) for p, size in pairs),
+        worst=tuple(
+            Miss(found[b].label, int(groups[b]), field.values[v], float(requested[b, v]), float(achieved[b, v]))
+            for b, v in worst
+        ),
+        constraints=tuple(name for name, fields in tied.items() if field.name in fields),
+    )
+
+
+def _largest(values: Floats) -> tuple[list[int], list[int]]:
+    """Row and column of the largest entries, largest first."""
+    first = np.argsort(-values, axis=None, kind="stable")[:WORST]
+    rows, columns = np.unravel_index(first, values.shape)
+    return rows.tolist(), columns.tolist()
+
+
+def _moments(
+    field: NumericField, values: Floats, drawn: Drawn, tied: Mapping[str, frozenset[str]]
+) -> Iterator[Moments]:
+    found, index = drawn
+    ends = np.cumsum(np.bincount(index, minlength=len(found)))
+    groups = np.split(values[np.argsort(index, kind="stable")], ends[:-1])
+    for branch, group in zip(found, groups, strict=True):
+        stated: Numeric = branch.distribution  # type: ignore[assignment]  # a numeric field states moments
+        achieved = {"min": group.min(), "max": group.max(), "mean": group.mean(), "sd": group.std()}
+        yield Moments(
+            attribute=field.name,
+            branch=branch.label if field.parents else "all",
+            origin=branch.origin,
+            n=len(group),
+            requested=FrozenDict({key: float(getattr(stated, key)) for key in achieved}),
+            achieved=FrozenDict({key: float(value) for key, value in achieved.items()}),
+            ks=kolmogorov_smirnov(group, moments.law(stated)),
+            ks_expected=KS_EXPECTED / math.sqrt(len(group)),
+            outside=int(np.count_nonzero((group < stated.min) | (group > stated.max))),
+            constraints=tuple(name for name, fields in tied.items() if field.name in fields),
         )
-        for each in rep.numerics
-    ]
-    header = ("field", "where", "n", "mean", "sd", "KS", "by chance", "out of range", "constrained by")
-    return _without_empty("Numbers", header, rows)
 
 
-def _constraint_table(rep: Report) -> Table:
-    rows: Rows = []
-    for each in rep.constraints:
-        more = ", …" if each.violations > len(each.rows) else ""
-        broken = f"{each.violations:,}: {', '.join(each.rows)}{more}" if each.violations else ""
-        rows.append((each.name, each.expression, each.status, broken + each.reason))
-    return _without_empty("Constraints", ("name", "rule", "status", "rows"), rows)
+def _can_bind(constraint: Constraint, bp: Blueprint) -> bool:
+    """Whether a constraint can be judged, and excludes anything that the fields' ranges allow."""
+    try:
+        tree = resolve(constraint, bp)
+    except BlueprintError:
+        return False
+    certain, _ = evaluate(tree, {name: support(bp[name]) for name in names(tree)})
+    return not certain > 0
 
 
-def _pair_table(rep: Report) -> Table:
-    rows = [(" and ".join(each.fields), brief(each.cramers_v), brief(each.by_chance)) for each in rep.associations]
-    return Table("Association of independent roots", ("pair", "Cramér's V", "by chance"), tuple(rows))
+def _verdict(constraint: Constraint, bp: Blueprint, people: Columns, index: pd.Index[Any]) -> Verdict:
+    try:
+        tree = resolve(constraint, bp)
+    except NotApplicableError as error:
+        return Verdict(constraint.name, str(constraint), "not applicable", reason=str(error))
+    missing = sorted(name for name in names(tree) if name not in people)
+    if missing:
+        reason = f"the frame has no column {some([repr(name) for name in missing])}"
+        return Verdict(constraint.name, str(constraint), "not applicable", reason=reason)
+    breaking = ~holds(tree, {name: _known(bp[name], people[name]) for name in names(tree)}, len(index))
+    count = int(np.count_nonzero(breaking))
+    first = tuple(str(label) for label in index[np.flatnonzero(breaking)[:WORST]])
+    return Verdict(constraint.name, str(constraint), "violated" if count else "held", count, first)
 
 
-def _without_empty(title: str, header: tuple[str, ...], rows: Rows) -> Table:
-    """A table without the columns that say nothing."""
-    kept = [i for i, _ in enumerate(header) if any(row[i] for row in rows)]
-    return Table(title, tuple(header[i] for i in kept), tuple(tuple(row[i] for i in kept) for row in rows))
+def _known(field: AnyField, column: Array) -> Interval | Categories:
+    return Categories(field.values, column) if isinstance(field, CategoricalField) else (column, column)
 
 
-def _remarks(rep: Report) -> Iterator[str]:
-    if rep.diversity:
-        alike = rep.diversity
-        yield (
-            f"Texts: mean similarity {brief(alike.mean_pairwise_similarity)}, at most "
-            f"{brief(alike.max_pairwise_similarity)}, {_plural(alike.duplicate_pairs, 'duplicate pair')}."
-        )
-    if rep.contradictions:
-        told = _plural(len(rep.contradictions), "persona")
-        yield f"Contradicted: the texts of {told} speak against a field: {some(list(rep.contradictions))}."
-    if rep.doubles:
-        told = _plural(len(rep.doubles), "persona")
-        yield f"Doubled: {told} read like somebody before them: {some(list(rep.doubles))}."
-    for name, rows in rep.interpolated.items():
-        yield f"Interpolated: {name} in {rows:,} of {_plural(rep.n, 'row')}, where the blueprint states nothing."
-    if any(edge.constraints for edge in rep.conditionals) or any(each.constraints for each in rep.numerics):
-        yield "Constrained: where a constraint binds it comes first; shares, means and sds may differ from the stated."
-    for what, reason in rep.not_applicable.items():
-        yield f"Not applicable: {what}, because {reason}."
-    if rep.method:
-        yield _method(rep)
-    for finding in rep.findings:
-        yield f"Blueprint: {finding}"
+def _associations(bp: Blueprint, people: Columns, tied: Iterable[frozenset[str]]) -> Iterator[Association]:
+    ties = list(tied)
+    roots = [root for root in bp.roots if root.name in people]
+    for a, b in itertools.combinations(roots, 2):
+        if any({a.name, b.name} <= fields for fields in ties):
+            continue
+        sizes = len(a.values), len(b.values)
+        cells = people[a.name].astype(np.intp) * sizes[1] + people[b.name]
+        table = np.bincount(cells, minlength=sizes[0] * sizes[1]).reshape(sizes)
+        table = table[table.any(axis=1)][:, table.any(axis=0)]
+        rows, columns = table.shape
+        if min(rows, columns) < 2:
+            continue  # where all have the same value, nothing can go together with it
+        n = int(table.sum())
+        even = np.outer(table.sum(axis=1), table.sum(axis=0)) / n
+        v = math.sqrt(float(((table - even) ** 2 / even).sum()) / n / (min(rows, columns) - 1))
+        yield Association((a.name, b.name), min(v, 1.0), math.sqrt(max(rows - 1, columns - 1) / (n - 1)))
 
 
-def _method(rep: Report) -> str:
-    """How the people were drawn, and what follows for whoever computes something from them."""
-    rounding = rep.rounding if rep.method != "iid" else None  # nothing is rounded where each is drawn alone
-    how = [f"drawn {rep.method}", f"rounding {rounding}" if rounding else ""]
-    how += [f"seed {rep.seed}" if rep.seed is not None else ""]
-    told = [f"Method: {', '.join(filter(None, how))}.", METHODS.get(rep.method or "", "")]
-    return " ".join(filter(None, [*told, UNBIASED if rounding == "unbiased" else ""]))
+def _interpolated(drawn: Drawn) -> int:
+    found, index = drawn
+    lines = [number for number, branch in enumerate(found) if branch.origin == "interpolated"]
+    return int(np.isin(index, lines).sum())
 
 
-def _as_text(table: Table) -> str:
-    lines = as_lines(table.header, table.rows[:MOST_ROWS])
-    if len(table.rows) > MOST_ROWS:
-        lines.append(f"… and {len(table.rows) - MOST_ROWS:,} more rows")
-    return "\n".join([table.title, *(f"  {line}" for line in lines)])
-
-
-def _still(root: Marginal) -> dict[str, Any]:
-    """A root's band, line and dot, cell by cell, in per cent of a strip that ends where the greatest share does."""
-    upto = max(max(cell.high, cell.achieved) for cell in root.cells) or 1.0
-
-    def at(share: float) -> float:
-        return round(100 * share / upto, 1)
-
-    rows = [
-        {
-            "value": cell.key,
-            "requested": percent(cell.requested),
-            "achieved": percent(cell.achieved),
-            "low": at(cell.low),
-            "width": round(at(cell.high) - at(cell.low), 1),
-            "requested_at": at(cell.requested),
-            "achieved_at": at(cell.achieved),
-            "outside": cell.is_outside,
-        }
-        for cell in root.cells
-    ]
-    told = f"TVD {brief(root.total_variation_distance)}, {root.verdict}"
-    return {"name": root.attribute, "told": told, "upto": percent(upto), "rows": rows}
+def _diversity(frame: pd.DataFrame, bp: Blueprint) -> tuple[Diversity | None, dict[str, str]]:
+    """Of the text fields joined, or of the portraits where the blueprint has none; people without any are left out."""
+    written = joined(frame, bp).tolist()
+    if len(written) >= 2:
+        return diversity(written), {}
+    if len(frame) < 2:
+        return None, {"diversity": "one persona has nobody to be compared with"}
+    return None, {"diversity": "fewer than two personas have texts"}

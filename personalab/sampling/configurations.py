@@ -18,10 +18,13 @@ from typing import Any, NamedTuple, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from personalab.blueprint import constraints, moments, validation
+from personalab.blueprint import intervals, moments
 from personalab.blueprint.conditionals import Branch, Lookup, axis, branches, situations, values_at
+from personalab.blueprint.constraints import Apply, names
 from personalab.blueprint.grouping import Array, Columns, combined, numbered, smallest
+from personalab.blueprint.intervals import Categories, Interval
 from personalab.blueprint.model import Blueprint, CategoricalField, Numeric, NumericField, SampledField
+from personalab.blueprint.resolution import resolve
 from personalab.errors import BlueprintError, NotApplicableError
 
 Floats = NDArray[np.float64]
@@ -38,7 +41,7 @@ class Restriction:
 
     name: str
     text: str
-    tree: constraints.Apply
+    tree: Apply
     fields: frozenset[str]
 
 
@@ -49,13 +52,12 @@ def restrictions(bp: Blueprint) -> list[Restriction]:
     """
     kept = []
     for constraint in bp.constraints:
-        tree = constraints.comparison(constraint)
         try:
-            constraints.check(tree, bp)
+            tree = resolve(constraint, bp)
         except NotApplicableError:
             continue
-        pieces = constraints.pieces(tree)
-        kept += [Restriction(constraint.name, str(constraint), piece, constraints.names(piece)) for piece in pieces]
+        pieces = intervals.pieces(tree)
+        kept += [Restriction(constraint.name, str(constraint), piece, names(piece)) for piece in pieces]
     return kept
 
 
@@ -71,14 +73,14 @@ def held_by(bp: Blueprint, columns: Columns, n: int, kept: Sequence[Restriction]
     for each in kept:
         if each.fields <= set(columns):
             known = {name: drawn(sampled(bp, name), columns[name]) for name in each.fields}
-            fine &= constraints.holds(each.tree, known, n)
+            fine &= intervals.holds(each.tree, known, n)
     return fine
 
 
-def drawn(field: SampledField, column: Array) -> constraints.Interval | constraints.Drawn:
+def drawn(field: SampledField, column: Array) -> Interval | Categories:
     """A column as constraints see it."""
     if isinstance(field, CategoricalField):
-        return constraints.Drawn(field.values, column)
+        return Categories(field.values, column)
     values = column.astype(float, copy=False)
     return values, values
 
@@ -249,8 +251,8 @@ class Situations:
 
     def of(self, rows: NDArray[np.intp]) -> Self:
         """The same for some of the rows, or for some of them many times."""
-        names = {*self.field.parents, *self._involved} & set(self.columns)
-        return replace(self, columns={name: self.columns[name][rows] for name in names}, n=len(rows))
+        kept = {*self.field.parents, *self._involved} & set(self.columns)
+        return replace(self, columns={name: self.columns[name][rows] for name in kept}, n=len(rows))
 
     def allowed(self, values: Array) -> Mask:
         """Which of these values leave every constraint that speaks of the field able to hold, row by row."""
@@ -272,28 +274,28 @@ class Situations:
                 known[heir.name] = self._known(heir.name, tried)
         possible = np.ones(len(values), dtype=bool)
         for each in self.keep:
-            possible &= constraints.holds(each.tree, known, len(values))
+            possible &= intervals.holds(each.tree, known, len(values))
         return possible
 
     @cached_property
     def _involved(self) -> set[str]:
         """The fields drawn before that decide what the constraints leave this one."""
-        names = {name for each in self.keep for name in each.fields}
-        return {name for name in names | {p for heir in self._undrawn for p in heir.parents} if name in self.columns}
+        spoken = {name for each in self.keep for name in each.fields}
+        return {name for name in spoken | {p for heir in self._undrawn for p in heir.parents} if name in self.columns}
 
     @cached_property
     def _undrawn(self) -> list[SampledField]:
         """The other fields that the constraints speak of and that are still to be drawn."""
-        names = {name for each in self.keep for name in each.fields} - {self.field.name}
-        return [sampled(self.bp, name) for name in sorted(names) if name not in self.columns]
+        spoken = {name for each in self.keep for name in each.fields} - {self.field.name}
+        return [sampled(self.bp, name) for name in sorted(spoken) if name not in self.columns]
 
     @cached_property
-    def _others(self) -> dict[str, constraints.Interval | constraints.Drawn]:
+    def _others(self) -> dict[str, Interval | Categories]:
         """What is known of the other fields that the constraints speak of, whatever this field becomes."""
-        names = {name for each in self.keep for name in each.fields}
-        return {name: self._known(name, self.columns) for name in names - {self.field.name}}
+        spoken = {name for each in self.keep for name in each.fields}
+        return {name: self._known(name, self.columns) for name in spoken - {self.field.name}}
 
-    def _known(self, name: str, columns: Columns) -> constraints.Interval | constraints.Drawn:
+    def _known(self, name: str, columns: Columns) -> Interval | Categories:
         """What is known of a field: its column where drawn, else all that its parents, or nothing, leave open."""
         field = sampled(self.bp, name)
         if name in columns:
@@ -302,14 +304,14 @@ class Situations:
             found, which = branches(self.bp, field, columns)
             reach = np.array([law_of(each).points[[0, -1]] if each else (-np.inf, np.inf) for each in found])
             return reach[which, 0], reach[which, 1]
-        return validation.known(self.bp, field)
+        return intervals.support(field)
 
     def bounds(self) -> tuple[Floats, Floats]:
         """The interval that every linear constraint leaves the field, row by row."""
         low, high = np.full(self.n, -np.inf), np.full(self.n, np.inf)
         for each in self.keep:
             if self.field.name in each.fields:
-                window = constraints.bounds(each.tree, self.field.name, self._others)
+                window = intervals.bounds(each.tree, self.field.name, self._others)
                 if window is not None:
                     low, high = np.maximum(low, window[0]), np.minimum(high, window[1])
         return low, high

@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 
 from personalab.blueprint import validation
 from personalab.blueprint.grouping import Array, numbered
-from personalab.blueprint.model import Blueprint, CategoricalField, NumericField, SampledField
+from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
 from personalab.blueprint.moments import Law
 from personalab.errors import RequestError
-from personalab.frames import to_frame
+from personalab.frames import from_frame, to_frame
 from personalab.sampling.apportionment import Counts
 from personalab.sampling.arrays import keys
-from personalab.sampling.assignment import evenly, members, random_keys
+from personalab.sampling.assignment import evenly, members, random_keys, stream
 from personalab.sampling.configurations import Floats, Mask, concerned, restrictions, sampled
 from personalab.sampling.draw import Choices, Draw, Method, Rounding
 from personalab.sampling.resampling import settled
@@ -46,7 +46,6 @@ SLICES = 256  # of a number's distribution that are counted, at most
 CROWD = 4  # people a slice, at least
 FEW = 16  # people who have a slice each
 BANDS = 8  # of a number below, when leavers are made an image of those they leave
-DRAWN = "give the blueprint that the frame was drawn from"
 
 
 def update(frame: pd.DataFrame, before: Blueprint, after: Blueprint, *, seed: int | None = None) -> pd.DataFrame:
@@ -100,7 +99,7 @@ def update(frame: pd.DataFrame, before: Blueprint, after: Blueprint, *, seed: in
     """
     for bp in (before, after):
         validation.demand_valid(bp)
-    old = _read(frame, before)
+    old = from_frame(before, frame, strict=True)
     if seed is not None or frame.attrs.get("seed") is None:
         seed = secrets.randbits(32) if seed is None else whole("seed", seed, at_least=0)
     else:
@@ -314,58 +313,6 @@ def _is_same(field: SampledField, old: SampledField, origin: Mapping[str, str]) 
         return data
 
     return field.kind == old.kind and named(field, origin) == named(old, {})
-
-
-def _read(frame: pd.DataFrame, bp: Blueprint) -> dict[str, Array]:
-    """The frame's sampled columns, or RequestError."""
-    if not isinstance(frame, pd.DataFrame):
-        raise RequestError(
-            f"a {type(frame).__name__} is no pandas frame", hint="give one; Dask's becomes one by .compute()"
-        )
-    if not len(frame):
-        raise RequestError("the frame has no rows", hint="sample at least one person")
-    if not frame.columns.is_unique:
-        twice = frame.columns[frame.columns.duplicated()][0]
-        raise RequestError(f"the frame has two columns called {twice!r}", hint="keep one of them")
-    missing = [field.name for field in bp.sampled if field.name not in frame]
-    if missing:
-        raise RequestError(
-            f"the frame has no column {missing[0]!r}, which the blueprint before the edit has", hint=DRAWN
-        )
-    return {
-        field.name: (_codes if isinstance(field, CategoricalField) else _floats)(field, frame[field.name])
-        for field in bp.sampled
-    }
-
-
-def _codes(field: SampledField, column: pd.Series[Any]) -> Array:
-    """A categorical column's codes, also where a file has made strings or numbers of its values."""
-    values = field.values if isinstance(field, CategoricalField) else ()
-    codes, uniques = pd.factorize(column)
-    words = [str(int(word)) if isinstance(word, float) and word.is_integer() else str(word) for word in uniques]
-    at = np.append(_places(tuple(words), values), -1)[codes]
-    _demand_values(field, column, at >= 0)
-    return at
-
-
-def _floats(field: SampledField, column: pd.Series[Any]) -> Array:
-    """A numeric column's values."""
-    found = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    tables = field.distributions if isinstance(field, NumericField) else ()
-    is_value = (min(float(each.min) for each in tables) <= found) & (found <= max(float(each.max) for each in tables))
-    is_whole = isinstance(field, NumericField) and field.is_integer
-    _demand_values(field, column, is_value & (found == np.rint(found)) if is_whole else is_value)
-    return found.astype(np.int64) if is_whole else found
-
-
-def _demand_values(field: SampledField, column: pd.Series[Any], is_value: Mask) -> None:
-    strange = column[~is_value]
-    if len(strange):
-        lost = isinstance(field, CategoricalField) and strange.isna().any()
-        raise RequestError(
-            f"column {field.name!r} holds {str(strange.iloc[0])!r} in {len(strange):,} rows, which is no value of it",
-            hint="keep_default_na=False makes read_csv take values such as 'NA' for what they are" if lost else DRAWN,
-        )
 
 
 def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -> pd.DataFrame:

@@ -1,8 +1,8 @@
-"""Manuscripts: a frame's people, what is asked about each, and what has been written of them so far.
+"""Rosters: a frame's people, what is asked about each, and what has been written of them so far.
 
 Texts are kept as bare tuples beside the frame, one a person, and become columns only when somebody asks for the frame:
-of everybody (`Manuscript.whole`), or of those who have theirs already (`Manuscript.so_far`). Who has texts when the
-manuscript is opened keeps them. A *double* is somebody with the name of a person before them, or nearly their text;
+of everybody (`Roster.whole`), or of those who have theirs already (`Roster.so_far`). Who has texts when the
+roster is opened keeps them. A *double* is somebody with the name of a person before them, or nearly their text;
 those who had texts from the start come before all others, wherever they stand.
 
 ``system_prompt`` and ``markdown`` are rendered by rule from the row and the texts, so facts cannot drift.
@@ -13,19 +13,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from personalab.blueprint.model import Blueprint
+from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
 from personalab.blueprint.validation import FAULTS, WRITTEN
-from personalab.errors import RequestError
+from personalab.frames import from_frame
+from personalab.llm.fencing import fenced
 from personalab.sampling.assignment import stream
 from personalab.writing.consistency import as_string, contradictions
-from personalab.writing.diversity import repeats
 from personalab.writing.profiles import render_markdown, render_system_prompt
+from personalab.writing.similarity import repeats
 
 LISTED = 60  # names already taken that a request lists
 TOO_ALIKE = 0.8  # cosine of word counts above which two people read as one
@@ -69,12 +70,12 @@ class Task:
     @property
     def question(self) -> str:
         """The end of the request, which is all that differs between people."""
-        lines = [f"{name}: {value}" for name, value in self.facts.items()]
+        facts = fenced(*(f"{name}: {value}" for name, value in self.facts.items()))
         hidden = "; ".join(f"{axis}: {value}" for axis, value in self.axes.items())
-        lines += [f"(to colour the person, not to be quoted: {hidden})"]
+        told = ["Facts", facts, f"(to colour the person, not to be quoted: {hidden})"]
         if self.taken:
-            lines += ["Names already taken, choose another: " + ", ".join(self.taken)]
-        return "Facts\n" + "\n".join(lines)
+            told += ["Names already taken, choose another:", fenced(", ".join(self.taken))]
+        return "\n".join(told)
 
 
 class Line(NamedTuple):
@@ -95,7 +96,7 @@ class Line(NamedTuple):
     texts: Texts
 
 
-class Manuscript:
+class Roster:
     """What is written of a frame's people so far.
 
     Parameters
@@ -112,25 +113,23 @@ class Manuscript:
     keys : tuple of str
         What a model writes of a person: see `text_keys`.
     bare : list of int
-        Positions of those who had not all texts when the manuscript was opened.
+        Positions of those who had not all texts when the roster was opened.
     answered : dict
         (position, round) → texts that need not be asked for, since an interrupted run had them already.
     """
 
     def __init__(self, frame: pd.DataFrame, bp: Blueprint, keep: Callable[[Line], object] = lambda _: None) -> None:
-        missing = [field.name for field in bp.sampled if field.name not in frame]
-        if missing:
-            raise RequestError(f"the frame has no column {missing}", hint="pass a frame as personalab.sample draws it")
+        columns = from_frame(bp, frame, strict=True, least=0)
         self.frame, self.bp, self.keys = frame, bp, text_keys(bp)
         self.bare = np.flatnonzero(unwritten(frame, bp)).tolist()
         self.answered: dict[tuple[int, int], Texts] = {}
         self._keep = keep
         self._texts: list[Texts | None] = [None] * len(frame)
         kept = np.setdiff1d(np.arange(len(frame)), self.bare)
-        columns = [frame[key].iloc[kept].astype(str) for key in self.keys] if len(kept) else []
-        for i, texts in zip(kept.tolist(), zip(*columns, strict=True), strict=True):
+        told = [frame[key].iloc[kept].astype(str) for key in self.keys] if len(kept) else []
+        for i, texts in zip(kept.tolist(), zip(*told, strict=True), strict=True):
             self._texts[i] = texts
-        self._facts = {field.name: [as_string(value) for value in frame[field.name].tolist()] for field in bp.sampled}
+        self._facts = {field.name: _told(field, columns[field.name].tolist()) for field in bp.sampled}
         self._numbers = [_number(str(persona), i) for i, persona in enumerate(frame.index)]
         self._seed = int(frame.attrs.get("seed") or 0)
 
@@ -230,6 +229,13 @@ def unwritten(frame: pd.DataFrame, bp: Blueprint) -> Mask:
         return np.ones(len(frame), dtype=bool)
     lacking = [frame[key].astype("string").fillna("").str.strip().eq("").to_numpy(dtype=bool) for key in keys]
     return np.asarray(np.logical_or.reduce(lacking))
+
+
+def _told(field: SampledField, column: list[Any]) -> list[str]:
+    """A column's values as strings."""
+    if isinstance(field, CategoricalField):
+        return [field.values[code] for code in column]
+    return [as_string(value) for value in column]
 
 
 def _number(persona: str, otherwise: int) -> int:

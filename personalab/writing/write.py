@@ -31,13 +31,13 @@ from pydantic import BaseModel, Field, create_model
 from personalab import llm
 from personalab.blueprint.model import Blueprint
 from personalab.errors import Category, ProviderError, RequestError
-from personalab.inference.draft import tidy
 from personalab.llm import Budget
 from personalab.llm.background import over
+from personalab.llm.fencing import NOTICE, fenced, tidy
 from personalab.llm.progress import Watch, bar
 from personalab.writing.consistency import contradictions
 from personalab.writing.profiles import words
-from personalab.writing.roster import Line, Manuscript, Task, text_keys
+from personalab.writing.roster import Line, Roster, Task, text_keys
 
 if TYPE_CHECKING:
     from personalab.llm import Connection, Model
@@ -109,13 +109,13 @@ def write(
         draws, or the budget is used up; ``partial`` is the frame of those who have their texts.
     """
     check_backend(backend)
-    manuscript = Manuscript(frame, bp)
-    if not manuscript.bare:
-        return manuscript.whole()
+    roster = Roster(frame, bp)
+    if not roster.bare:
+        return roster.whole()
     connection = llm.connect(model, Budget(max_tokens, max_cost, prices))
     watch = Watch.of(connection)
     with bar(watch) as tick:
-        return llm.run_with(connection, write_with(manuscript, connection, watch, backend), tick)
+        return llm.run_with(connection, write_with(roster, connection, watch, backend), tick)
 
 
 def check_backend(backend: str) -> None:
@@ -124,31 +124,29 @@ def check_backend(backend: str) -> None:
         raise RequestError(f"there is no backend {backend!r}", hint=f"use one of {', '.join(BACKENDS)}")
 
 
-async def write_with(
-    manuscript: Manuscript, connection: Connection, watch: Watch, backend: Backend = "live"
-) -> pd.DataFrame:
-    """Write over a connection who has no texts in a manuscript; as `write`, telling `watch` how far it is."""
-    author = Author(manuscript.bp, connection)
+async def write_with(roster: Roster, connection: Connection, watch: Watch, backend: Backend = "live") -> pd.DataFrame:
+    """Write over a connection who has no texts in a roster; as `write`, telling `watch` how far it is."""
+    author = Author(roster.bp, connection)
     try:
         if backend == "batch":
-            watch.begin("waiting for a batch", len(manuscript.bare))
-            unanswered = [i for i in manuscript.bare if (i, 0) not in manuscript.answered]
-            requests = (author.request(manuscript.task(i)) for i in unanswered)
+            watch.begin("waiting for a batch", len(roster.bare))
+            unanswered = [i for i in roster.bare if (i, 0) not in roster.answered]
+            requests = (author.request(roster.task(i)) for i in unanswered)
             await connection.prefill(requests, author.form, stage=STAGE)
-        watch.begin("writing", len(manuscript.bare))
-        await _all(author, manuscript, manuscript.bare, manuscript.task, done=watch.advance)
+        watch.begin("writing", len(roster.bare))
+        await _all(author, roster, roster.bare, roster.task, done=watch.advance)
         for number in range(1, ROUNDS + 1):
             watch.begin("checking the texts")
-            again = await asyncio.to_thread(manuscript.doubles)
+            again = await asyncio.to_thread(roster.doubles)
             if not again:
                 break
             watch.begin(f"writing {len(again):,} doubles again")
-            await _all(author, manuscript, again, again.__getitem__, number)
+            await _all(author, roster, again, again.__getitem__, number)
     except ProviderError as error:
-        error.partial = await asyncio.to_thread(manuscript.so_far)
+        error.partial = await asyncio.to_thread(roster.so_far)
         raise
     watch.begin("checking the texts")
-    return await asyncio.to_thread(manuscript.whole)
+    return await asyncio.to_thread(roster.whole)
 
 
 @dataclass(frozen=True)
@@ -221,7 +219,7 @@ class Author:
 
 async def _all(
     author: Author,
-    manuscript: Manuscript,
+    roster: Roster,
     positions: Collection[int],
     task: Callable[[int], Task],
     round_: int = 0,
@@ -234,14 +232,14 @@ async def _all(
     async def write() -> None:
         for position in waiting:  # shared by all writers, so that each takes the next
             try:
-                texts = await _one(author, manuscript, position, task, round_)
+                texts = await _one(author, roster, position, task, round_)
             except Exception as error:
                 if round_ and isinstance(error, ProviderError) and error.category in llm.UNUSABLE:
                     continue  # a double who cannot be written again stays the double they are
                 failures.append(error)
                 ending.set()
                 raise
-            manuscript.put(Line(position, round_, texts))
+            roster.put(Line(position, round_, texts))
             done()
             if ending.is_set():
                 return
@@ -264,13 +262,13 @@ async def _all(
 
 
 async def _one(
-    author: Author, manuscript: Manuscript, position: int, task: Callable[[int], Task], round_: int
+    author: Author, roster: Roster, position: int, task: Callable[[int], Task], round_: int
 ) -> tuple[str, ...]:
-    answered = manuscript.answered.get((position, round_))
+    answered = roster.answered.get((position, round_))
     if answered is not None:
         return answered
     texts = await author.person(task(position), round_)
-    return tuple(texts[key] for key in manuscript.keys)
+    return tuple(texts[key] for key in roster.keys)
 
 
 def _grace(failure: Exception) -> float:
@@ -299,8 +297,9 @@ def _longest(key: str) -> int:
 
 def _preamble(bp: Blueprint) -> list[dict[str, str]]:
     """What every request of a population begins with, always the same."""
-    fields = "\n".join(f"- {field.name}: {field.description}" for field in bp.sampled)
-    texts = "\n".join(f"- {field.name}: {field.description}" for field in bp.texts)
+    known = [f"{words(bp.domain)}. {bp.rationale}"]
+    known += [f"- {field.name}: {field.description}" for field in bp.sampled]
+    texts = [f"- {field.name}: {field.description}" for field in bp.texts]
     return [
         {
             "role": "system",
@@ -311,9 +310,9 @@ def _preamble(bp: Blueprint) -> list[dict[str, str]]:
                 "- Let the facts show in what the person does and says instead of listing them. Be specific to their "
                 "world; no stereotypes, no praise, no moral.\n"
                 "- Plain language, at most 60 words a text. Each text stands alone and says something the others do "
-                "not.\n\n"
-                f"The population: {words(bp.domain)}. {bp.rationale}\n\nThe facts and what they mean:\n{fields}\n\n"
-                f"The texts to write:\n{texts}\n"
+                f"not.\n- {NOTICE}\n\n"
+                f"The population, and what the facts mean:\n{fenced(*known)}\n\n"
+                f"The texts to write:\n{fenced(*texts)}\n"
                 "- tagline: who they are in at most ten words, without the name and without a full stop\n"
                 "- portrait: two sentences in the third person on how they come across and what matters to them"
             ),

@@ -13,7 +13,7 @@ import pytest
 from personalab.blueprint import display
 from personalab.blueprint.model import Blueprint
 from personalab.population import Population
-from personalab.reports.fidelity import report
+from personalab.reports.report import report
 from personalab.sampling.sample import sample
 
 EVIL = "<script>alert('x')</script>"

@@ -20,7 +20,7 @@ from personalab.inference.draft import EXAMPLE, wire
 from personalab.inference.repair import repaired
 from personalab.llm import Budget, batches, replies
 from personalab.llm.progress import Watch
-from personalab.writing.roster import Manuscript
+from personalab.writing.roster import Roster
 from personalab.writing.write import write_with
 from tests.batching import BatchServer
 from tests.fluent import Fluent, fluent
@@ -73,7 +73,7 @@ def _batched(frame, budget=None, backend="batch"):
 
 
 def _writing(frame, connection, backend="batch"):
-    return write_with(Manuscript(frame, BP), connection, Watch.of(connection), backend)
+    return write_with(Roster(frame, BP), connection, Watch.of(connection), backend)
 
 
 def _remembered(tmp_path):

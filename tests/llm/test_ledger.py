@@ -15,7 +15,7 @@ from personalab.errors import ProviderError
 from personalab.inference import infer_with
 from personalab.llm import Budget, Count
 from personalab.llm.progress import Watch
-from personalab.writing.roster import Manuscript
+from personalab.writing.roster import Roster
 from personalab.writing.write import write_with
 from tests.fluent import fluent
 from tests.server import Answer, error
@@ -55,7 +55,7 @@ def _used(server):
 
 async def _population(connection, count):
     bp = await infer_with(PROMPT, connection)
-    return await write_with(Manuscript(sample(bp, count, seed=1), bp), connection, Watch.of(connection))
+    return await write_with(Roster(sample(bp, count, seed=1), bp), connection, Watch.of(connection))
 
 
 # usage

@@ -1,4 +1,4 @@
-"""What the keys of `balanced` promise: even pairs, triples and quadruples as chance has them, and hardly a disturbance."""
+"""What the keys of `balanced` promise: even pairs, triples as chance has them, and hardly a disturbance."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def test_a_product_of_two_numbers_tells_nothing_of_a_third(n: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "most", "worst"), [(10, 1.3, 4.5), (32, 1.1, 4.5), (100, 0.6, 3), (300, 0.3, 2), (1000, 0.2, 1), (9999, 0.1, 0.5)]
+    ("n", "most", "worst"),
+    [(10, 1.3, 4.5), (32, 1.1, 4.5), (100, 0.6, 3), (300, 0.3, 2), (1000, 0.2, 1), (9999, 0.1, 0.5)],
 )
 def test_pairs_are_more_even_than_chance(n: int, most: float, worst: float) -> None:
     """Of 12 fields the mean χ² over its degrees of freedom in 16 cells, and the worst pair's; by chance 1, and 3."""

@@ -64,12 +64,12 @@ def test_rows_are_those_of_the_frame_in_memory(panel: Blueprint, method: Method,
 @pytest.mark.parametrize("method", METHODS)
 def test_beyond_one_whole_chunk_the_rows_are_still_the_same(league: Blueprint, method: Method) -> None:
     """With chunks as large as they are, and a last one that is not full."""
-    n = sample.CHUNK + 12_345
+    n = module.CHUNK + 12_345
     people = sample(league, n, seed=7, method=method, engine="dask")
     assert people.npartitions == 2
     frame, drawn = sample(league, n, seed=7, method=method), people.compute()
     assert drawn.equals(frame)
-    seam = slice(sample.CHUNK - 50, sample.CHUNK + 50)  # pandas' own comparison takes half a minute for all rows
+    seam = slice(module.CHUNK - 50, module.CHUNK + 50)  # pandas' own comparison takes half a minute for all rows
     pd.testing.assert_frame_equal(drawn.iloc[seam], frame.iloc[seam])
 
 
@@ -162,7 +162,7 @@ def test_threads_leave_the_warnings_as_they_were(panel: Blueprint) -> None:
 
 def test_more_than_one_frame_holds_is_planned_at_once(panel: Blueprint) -> None:
     """Sixty million people are chunks, of which any can be drawn, and their counts add up to what was asked."""
-    n = sample.MOST + 10_000_000
+    n = module.MOST + 10_000_000
     quotas = Plan(panel, n, 7, "quota", "nearest").quotas
     for root in panel.roots:
         total = sum(each[root.name][0] for each in quotas)

@@ -21,7 +21,8 @@ from personalab.blueprint.model import CategoricalField, NumericField
 from personalab.blueprint.moments import law
 from personalab.errors import BlueprintError, RequestError
 from personalab.frames import from_frame
-from personalab.reports.fidelity import distance, report
+from personalab.reports.fidelity import distance
+from personalab.reports.report import report
 from personalab.sampling.configurations import restrictions
 from personalab.sampling.draw import Method, Rounding
 from personalab.sampling.sample import Plan

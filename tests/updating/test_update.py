@@ -21,7 +21,8 @@ from personalab.blueprint.conditionals import branch
 from personalab.blueprint.model import CategoricalField, NumericField
 from personalab.edits import add_field, remove_field, rename_field
 from personalab.errors import BlueprintError, PersonalabError, RequestError
-from personalab.reports.fidelity import distance, report
+from personalab.reports.fidelity import distance
+from personalab.reports.report import report
 from personalab.updating.reassignment import lifted
 from personalab.updating.update import origins
 from tests.builders import (
@@ -401,10 +402,10 @@ WRONG: dict[str, tuple[Any, str]] = {
     "no frame": (FRAME.to_dict(), "a dict is no pandas frame"),
     "nobody": (FRAME.head(0), "no rows"),
     "a column too few": (FRAME.drop(columns="side"), "no column 'side'"),
-    "a column twice": (pd.concat([FRAME, FRAME[["side"]]], axis=1), "two columns called 'side'"),
-    "an unknown value": (FRAME.assign(side="edge"), "'side' holds 'edge' in 20 rows"),
-    "a missing value": (FRAME.assign(side=None), "'side' holds 'None'"),
-    "a missing number": (FRAME.assign(height=np.nan), "'height' holds 'nan'"),
+    "a column twice": (pd.concat([FRAME, FRAME[["side"]]], axis=1), "two columns of one name: 'side'"),
+    "an unknown value": (FRAME.assign(side="edge"), "'side' holds 'edge', which is no value of it, in 20 of 20"),
+    "a missing value": (FRAME.assign(side=None), "'side' has no value in 20 of 20 rows"),
+    "a missing number": (FRAME.assign(height=np.nan), "'height' has no value"),
     "an endless number": (FRAME.assign(height=np.inf), "'height' holds 'inf'"),
     "a number out of range": (FRAME.assign(age=10**30), "'age' holds"),
     "half a year": (FRAME.assign(age=30.5), "'age' holds '30.5'"),

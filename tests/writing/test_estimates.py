@@ -108,10 +108,10 @@ def test_what_is_among_the_replies_costs_nothing():
     """A call that was made is estimated as what it was: nothing to pay, and every answer found."""
     model = Fluent()
     model.name = "fluent"
-    frame = lab.sample(BP, 90, seed=3)
+    frame = lab.sample(BP, 90, seed=5)
     assert lab.write(frame, BP, model=model).attrs["doubles"] == []
     kept = len(replies.current())
-    told = lab.estimate(BP, 90, seed=3, model=model)
+    told = lab.estimate(BP, 90, seed=5, model=model)
     assert (told.calls, told.replayed["personas"].calls) == (0, kept)
     assert kept > 90  # doubles were written again, and are found as well
     assert told.basis.endswith("nothing would be asked.")
@@ -138,7 +138,7 @@ def test_an_answer_that_fell_through_is_counted_with_those_that_follow(monkeypat
 
     with Characters(forgetful) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-        frame = lab.sample(BP, 70, seed=4)
+        frame = lab.sample(BP, 70, seed=6)
         lab.write(frame.head(30), BP, model=MODEL)
         told = lab.estimate(BP, frame.tail(40), model=MODEL)
         with Counted(server) as counted:

@@ -36,7 +36,7 @@ from personalab.sampling.sample import sample
 from personalab.writing.estimates.needs import form_of, kept_blueprint, of_blueprint, of_people
 from personalab.writing.estimates.past import CHARACTERS, Past
 from personalab.writing.estimates.spans import Need
-from personalab.writing.roster import Manuscript
+from personalab.writing.roster import Roster
 from personalab.writing.write import Author
 
 if TYPE_CHECKING:
@@ -203,15 +203,15 @@ def estimate(
         bp, there["blueprint"] = kept or (repaired(wire(EXAMPLE)), Count())
         is_typical = kept is None
     frame = n if isinstance(n, pd.DataFrame) else sample(bp, n, seed=seed)
-    manuscript, author = Manuscript(frame, bp), Author(bp, connection)
-    need, there["personas"] = of_people(manuscript, author, past)
+    roster, author = Roster(frame, bp), Author(bp, connection)
+    need, there["personas"] = of_people(roster, author, past)
     needs["personas"] = need.about(ROUGH) if is_typical else need
     whole = sum(needs.values(), Need())
     paid = {stage: need.count("likely") for stage, need in needs.items()}
     basis = _basis(author, past, is_typical=is_typical) if whole.calls.likely else THERE
     return Estimate(
         connection.name,
-        len(manuscript.bare),
+        len(roster.bare),
         paid,
         there,
         whole.count("low"),

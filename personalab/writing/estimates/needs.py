@@ -19,7 +19,7 @@ from personalab.llm import Count, strict_schema
 from personalab.writing.consistency import contradictions
 from personalab.writing.estimates.past import CHARACTERS, Past, as_text, characters, rewritten
 from personalab.writing.estimates.spans import NONE, ONE, Need, Span, exactly
-from personalab.writing.roster import LISTED, Line, Manuscript, Task, text_keys
+from personalab.writing.roster import LISTED, Line, Roster, Task, text_keys
 from personalab.writing.write import DRAWS, ROUNDS, Author
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ def of_blueprint(prompt: str, connection: Connection, past: Past) -> Need:
     return Need(calls, calls * past.rate(form) * asked, calls * past.length(form, round(DRAFT_TOKENS * CHARACTERS)))
 
 
-def of_people(manuscript: Manuscript, author: Author, past: Past) -> tuple[Need, Count]:
-    """What writing a manuscript's people would take, and what of it is there."""
-    missing, there = _found(manuscript, author, {i: manuscript.task(i) for i in manuscript.bare})
+def of_people(roster: Roster, author: Author, past: Past) -> tuple[Need, Count]:
+    """What writing a roster's people would take, and what of it is there."""
+    missing, there = _found(roster, author, {i: roster.task(i) for i in roster.bare})
     if not missing:
-        missing, again = _found_again(manuscript, author)
+        missing, again = _found_again(roster, author)
         return _writing(missing, NONE, 0, author, past), there + again
-    new, all_ = len(manuscript.bare), len(manuscript.frame)
-    has_names = "name" in manuscript.keys
+    new, all_ = len(roster.bare), len(roster.frame)
+    has_names = "name" in roster.keys
     doubled = rewritten(new, all_ - new, *past.doubles(form_of(author))) if has_names else NONE
     return _writing(missing, doubled, all_, author, past), there
 
@@ -85,10 +85,8 @@ def _writing(missing: Sequence[Task], doubled: Span, names: int, author: Author,
     return Need(calls * (ONE + again.calls), prompts * (ONE + again.prompt), answers * (ONE + again.completion))
 
 
-def _found(
-    manuscript: Manuscript, author: Author, tasks: Mapping[int, Task], round_: int = 0
-) -> tuple[list[Task], Count]:
-    """Put the people whom the replies hold into a manuscript; return who is missing, and what these replies took."""
+def _found(roster: Roster, author: Author, tasks: Mapping[int, Task], round_: int = 0) -> tuple[list[Task], Count]:
+    """Put the people whom the replies hold into a roster; return who is missing, and what these replies took."""
     reader = Author(author.bp, author.connection.offline())
     missing, there = [], Count()
     for position, task in tasks.items():
@@ -101,15 +99,15 @@ def _found(
         if person is None:
             missing.append(task)
         else:
-            manuscript.put(Line(position, round_, tuple(person[key] for key in manuscript.keys)))
+            roster.put(Line(position, round_, tuple(person[key] for key in roster.keys)))
     return missing, there + reader.connection.usage.total_replayed
 
 
-def _found_again(manuscript: Manuscript, author: Author) -> tuple[list[Task], Count]:
+def _found_again(roster: Roster, author: Author) -> tuple[list[Task], Count]:
     """Who has to be asked for although everybody is there once: doubles, who are written again round by round."""
     there = Count()
     for round_ in range(1, ROUNDS + 1):
-        missing, took = _found(manuscript, author, manuscript.doubles(), round_)
+        missing, took = _found(roster, author, roster.doubles(), round_)
         there += took
         if missing:
             return missing, there

@@ -1,4 +1,4 @@
-"""Diversity: how different the people of a population sound.
+"""Similarity: how much two texts have in common.
 
 Two texts are compared by the words they share. Each text becomes a vector with one coordinate a word, the word's
 count times its rarity over all texts (TF-IDF), scaled to length one; the similarity of two texts is the cosine
@@ -12,21 +12,18 @@ the similarities are computed a block of rows at a time, never held all at once.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personalab.errors import RequestError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from personalab.blueprint.model import Blueprint
 
 # From here on two texts count as duplicates: a text of 60 words with 6 of them replaced at random has a similarity of
 # 0.91 to what it was (median; 90 % lie in 0.87-0.95), and of 20,000 unrelated such texts no two came above 0.4.
@@ -35,84 +32,16 @@ BLOCK = 500_000  # similarities computed at once: some 50 MB, with all that is m
 SINGLY = 0.01  # share of a block's pairs up to which each is computed by itself
 COMMON = 0.875  # length of the words left out at first, as a share of the threshold
 SLACK = 1e-6  # what sums of squares may have lost to rounding
-DUST = 1e-12  # similarities closer than this differ by their arithmetic only
+ROUNDING_ERROR = 1e-12  # what the arithmetic itself does to numbers of the size of 1
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
 
-# Chinese and Japanese put no blanks between words, so there each character counts as one.
-_UNSPACED = "\u3040-\u30ff\u3400-\u9fff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
-
-
-@dataclass(frozen=True)
-class Diversity:
-    """How similar the texts of a population are, over all pairs.
-
-    Attributes
-    ----------
-    max_pairwise_similarity : float
-        Of the two most similar texts, in [0, 1].
-    mean_pairwise_similarity : float
-        Over all pairs, in [0, 1].
-    duplicate_pairs : int
-        How many pairs have a similarity of 0.9 or more.
-    closest : tuple of int, or None
-        Positions of the two most similar texts; None where no two share a word.
-    """
-
-    max_pairwise_similarity: float
-    mean_pairwise_similarity: float
-    duplicate_pairs: int
-    closest: tuple[int, int] | None = None
-
-    def to_dict(self) -> dict[str, float | int]:
-        """The contract's three keys."""
-        return {
-            "max_pairwise_similarity": self.max_pairwise_similarity,
-            "mean_pairwise_similarity": self.mean_pairwise_similarity,
-            "duplicate_pairs": self.duplicate_pairs,
-        }
-
-
-def diversity(texts: Sequence[str]) -> Diversity:
-    """Measure how similar texts are to each other.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        One text a persona, at least two. A text without a word equals every other such text and resembles no other.
-
-    Returns
-    -------
-    Diversity
-        Exact maximum, mean and number of near-duplicates. The time grows with the square of the number of texts.
-
-    Raises
-    ------
-    RequestError
-        If there are fewer than two texts, or something among them is no text.
-
-    Examples
-    --------
-    >>> found = diversity(["plays at night", "plays at dawn", "paints"])
-    >>> found.closest, found.duplicate_pairs
-    ((0, 1), 0)
-    >>> round(found.max_pairwise_similarity, 3), round(found.mean_pairwise_similarity, 3)
-    (0.536, 0.179)
-    """
-    vectors = _vectors(texts)
-    n = vectors.shape[0]
-    total = np.asarray(vectors.sum(axis=0)).ravel()
-    mean = (float(total @ total) - float(vectors.multiply(vectors).sum())) / (n * (n - 1))
-    best, closest, duplicates = 0.0, None, 0
-    for i, j, similarity in _pairs(vectors):
-        duplicates += int(np.count_nonzero(similarity >= DUPLICATE - DUST))
-        top = float(similarity.max(initial=0.0))
-        if top > best + DUST:
-            at = similarity >= top - DUST
-            closest = min(zip(i[at].tolist(), j[at].tolist(), strict=True))
-        best = max(best, top)
-    return Diversity(_similarity(best), _similarity(max(mean, 0.0)), duplicates, closest)
+# Scripts that put no blanks between words. Without a dictionary two characters in a row say most of a word there.
+_THAI_LAO, _BURMESE, _KHMER, _KANA = "\u0e00-\u0eff", "\u1000-\u109f", "\u1780-\u17ff", "\u3040-\u30ff\u31f0-\u31ff"
+_HAN = "\u3005-\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNSPACED = _THAI_LAO + _BURMESE + _KHMER + _KANA + _HAN
+_ASCII = re.compile(r"\w+(?:'\w+)*")
+LAST_MARK = 0x1F000  # no combining mark of a script is beyond
 
 
 def near_duplicates(texts: Sequence[str], threshold: float = DUPLICATE) -> list[tuple[int, int, float]]:
@@ -142,7 +71,7 @@ def near_duplicates(texts: Sequence[str], threshold: float = DUPLICATE) -> list[
     """
     found: list[tuple[int, int, float]] = []
     for i, j, similarity in _close(texts, threshold):
-        found += zip(i.tolist(), j.tolist(), map(_similarity, similarity.tolist()), strict=True)
+        found += zip(i.tolist(), j.tolist(), map(clipped, similarity.tolist()), strict=True)
     return sorted(found, key=lambda pair: (-round(pair[2], 12), pair[0], pair[1]))
 
 
@@ -202,45 +131,66 @@ def histogram(texts: Sequence[str], bins: int = 50) -> NDArray[np.int64]:
     >>> histogram(["plays at night", "plays at dawn", "paints"], 4)
     array([2, 0, 1, 0])
     """
-    vectors = _vectors(texts)
+    vectors = vectors_of(texts)
     n = vectors.shape[0]
     counts = np.zeros(bins, dtype=np.int64)
-    for _, _, similarity in _pairs(vectors):
-        at = np.floor((similarity + DUST) * bins).astype(np.intp)
+    for _, _, similarity in pairs(vectors):
+        at = np.floor((similarity + ROUNDING_ERROR) * bins).astype(np.intp)
         counts += np.bincount(np.minimum(at, bins - 1), minlength=bins)
     counts[0] += n * (n - 1) // 2 - int(counts.sum())  # those that share no word
     return counts
 
 
-def joined(frame: pd.DataFrame, bp: Blueprint) -> pd.Series[str]:
-    """What each persona says: text fields joined, or portraits where the blueprint has none.
+def words_of(text: str) -> list[str]:
+    """Split a text into words, whatever its script, and without regard to case.
 
     Parameters
     ----------
-    frame : pandas.DataFrame
-        Written personas.
-    bp : Blueprint
-        Which columns are texts.
+    text : str
+        Any text.
 
     Returns
     -------
-    pandas.Series of str
-        By the frame's index; personas without any text are left out.
+    list of str
+        Letters and digits with the marks that belong to them, as Unicode counts words (UAX 29); of scripts that put no
+        blanks between words every two characters in a row.
+
+    Examples
+    --------
+    >>> words_of("Don't PANIC: वह दिल्ली में है")
+    ["don't", 'panic', 'वह', 'दिल्ली', 'में', 'है']
+    >>> words_of("東京で働く")
+    ['東京', '京で', 'で働', '働く']
     """
-    import pandas as pd
+    if text.isascii():
+        return _ASCII.findall(text.lower())
+    word, character = _patterns()
+    found: list[str] = []
+    for match in word.finditer(unicodedata.normalize("NFC", text.casefold())):
+        if match[1] is None:
+            found.append(match[0].replace("\u2019", "'"))
+        else:
+            run = character.findall(match[1])
+            found += map("".join, itertools.pairwise(run)) if len(run) > 1 else run
+    return found
 
-    named = [field.name for field in bp.texts if field.name in frame.columns]
-    named = named or [name for name in ("portrait",) if name in frame.columns]
-    columns = [frame[name].astype("string").fillna("").tolist() for name in named]
-    told = [" ".join(parts).strip() for parts in zip(*columns, strict=True)] if named else [""] * len(frame)
-    return pd.Series([text for text in told if text], index=frame.index[[bool(text) for text in told]], dtype=object)
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What a word is, and a character with its marks: made of what this Python's Unicode says."""
+    marks = "".join(char for char in map(chr, range(0x300, LAST_MARK)) if unicodedata.category(char)[0] == "M")
+    letter = rf"[\w{marks}\u200c\u200d]"
+    spaced = rf"(?:(?![{_UNSPACED}]){letter})+"
+    unspaced = rf"(?:(?={letter})[{_UNSPACED}{marks}])+"
+    return re.compile(rf"({unspaced})|{spaced}(?:['\u2019]{spaced})*"), re.compile(rf".[{marks}]*")
 
 
-def _similarity(cosine: float) -> float:
-    return 1.0 if cosine >= 1 - DUST else cosine
+def clipped(cosine: float) -> float:
+    """A cosine without what the arithmetic adds to 1."""
+    return 1.0 if cosine >= 1 - ROUNDING_ERROR else cosine
 
 
-def _vectors(texts: Sequence[str]) -> Any:
+def vectors_of(texts: Sequence[str]) -> Any:
     """Rows of length one, a column a word: count times ln((1 + n) / (1 + texts with the word)) + 1.
 
     The smoothed idf is scikit-learn's default: no word weighs nothing, so equal texts always have similarity 1.
@@ -255,7 +205,7 @@ def _vectors(texts: Sequence[str]) -> Any:
         if not isinstance(text, str):
             raise RequestError(f"number {position} of the texts is {text!r}, not a text", hint="fill what is missing")
         # A text without a word gets the empty word, which only others of its kind share.
-        columns += [column.setdefault(word, len(column)) for word in _WORD.findall(text.casefold()) or [""]]
+        columns += [column.setdefault(word, len(column)) for word in words_of(text) or [""]]
         ends.append(len(columns))
     shape = (len(texts), len(column))
     counts = sparse.csr_array((np.ones(len(columns)), np.array(columns), np.array(ends)), shape=shape)
@@ -276,7 +226,7 @@ def _close(texts: Sequence[str], threshold: float) -> Iterator[Pairs]:
     """
     if not 0 < threshold <= 1:
         raise RequestError(f"a threshold of {threshold!r} is no similarity", hint="give one above 0 and at most 1")
-    vectors = _vectors(texts)
+    vectors = vectors_of(texts)
     rare, rest = _rarest(vectors, COMMON * threshold)
     across = vectors.T.tocsr()
     for start, stop in _blocks(len(texts)):
@@ -288,7 +238,7 @@ def _close(texts: Sequence[str], threshold: float) -> Iterator[Pairs]:
             i, j, similarity = _later(vectors[start:stop] @ across, start)
         else:
             similarity = np.asarray(vectors[i].multiply(vectors[j]).sum(axis=1)).ravel()
-        near = similarity >= threshold - DUST
+        near = similarity >= threshold - ROUNDING_ERROR
         yield i[near], j[near], similarity[near]
 
 
@@ -307,7 +257,7 @@ def _rarest(vectors: Any, length: float) -> tuple[Any, NDArray[np.float64]]:
     return rare, rest
 
 
-def _pairs(vectors: Any) -> Iterator[Pairs]:
+def pairs(vectors: Any) -> Iterator[Pairs]:
     """Yield every pair i < j that shares a word, with its similarity, a block of rows at a time."""
     across = vectors.T.tocsr()
     for start, stop in _blocks(vectors.shape[0]):
