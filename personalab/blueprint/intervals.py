@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalab.blueprint.constraints import Apply, Name, Node, Number, Text, comparison, names
-from personalab.blueprint.model import AnyField, Blueprint, CategoricalField, Constraint, NumericField, nearest
-from personalab.errors import BlueprintError, NotApplicableError
+from personalab.blueprint.model import AnyField, Blueprint, CategoricalField, Constraint, NumericField
+from personalab.errors import BlueprintError, NotApplicableError, nearest
 
 MOST_VALUES = 2001  # of one field that a constraint is tried on
 

@@ -16,77 +16,24 @@ returns a new one, so the blueprint a report speaks of cannot change under it.
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
-import reprlib
-import sys
 from collections.abc import Mapping
 from functools import cached_property
-from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    SerializerFunctionWrapHandler,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    ValidationError,
-    model_serializer,
-)
+from pydantic import Field, StrictBool, ValidationError
 
-from personalab.blueprint import display
-from personalab.errors import BlueprintError, RequestError
-
-
-class FrozenDict(dict[Any, Any]):
-    """A dict that refuses to change, so that a value holding it is a value throughout."""
-
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("a blueprint does not change → use Blueprint.replace, which returns a new one")
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
-
-    def __hash__(self) -> int:  # type: ignore[override]  # frozen, so hashable
-        return hash(frozenset(self.items()))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (dict(self),))
-
-
-def _finite(value: int | float) -> int | float:
-    # Compared exactly, also where a whole number is too large to become a float.
-    if not -sys.float_info.max <= value <= sys.float_info.max:
-        raise ValueError("a number here must be finite, and no larger than a float can be")
-    return value
-
-
-# Strict, and int kept apart from float, so that what was read is written back to the letter.
-Number = Annotated[StrictInt | StrictFloat, AfterValidator(_finite)]
-Frozen = (AfterValidator(FrozenDict), PlainSerializer(dict))
-Weights = Annotated[dict[str, Number], *Frozen]
-When = Annotated[dict[str, str], Field(min_length=1), *Frozen]
-
-
-class Value(BaseModel):
-    """Base of everything in a blueprint: frozen, closed, and silent about keys that were not given."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_serializer(mode="wrap")
-    def _present_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if value is not None}
+from personalab.blueprint import files
+from personalab.blueprint.diff import Change, changes
+from personalab.blueprint.shape import Name, Number, Prose, Value, Weights, When, demand_bounded, refusal
+from personalab.errors import UnknownNameError, instead, quoted
 
 
 class Categorical(Value):
     """A table of weights over named values.
+
+    In which order the values are listed is part of it: samples count values in that order.
 
     Attributes
     ----------
@@ -95,6 +42,12 @@ class Categorical(Value):
     """
 
     weights: Weights
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other) and list(self.weights) == list(other.weights)  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.weights.items()))
 
 
 class Numeric(Value):
@@ -160,12 +113,12 @@ class CategoricalField(Value):
     ('Gold', 'Silver')
     """
 
-    name: str
+    name: Name
     kind: Literal["categorical"] = "categorical"
-    description: str = ""
-    parents: tuple[str, ...] = ()
+    description: Prose = ""
+    parents: tuple[Name, ...] = ()
     categorical: Categorical | None = None
-    ordered_values: tuple[str, ...] | None = None
+    ordered_values: tuple[Name, ...] | None = None
     conditionals: tuple[CategoricalConditional, ...] = ()
 
     @property
@@ -200,10 +153,10 @@ class NumericField(Value):
         What holds for which parent values.
     """
 
-    name: str
+    name: Name
     kind: Literal["numeric"] = "numeric"
-    description: str = ""
-    parents: tuple[str, ...] = ()
+    description: Prose = ""
+    parents: tuple[Name, ...] = ()
     numeric: Numeric | None = None
     conditionals: tuple[NumericConditional, ...] = ()
 
@@ -233,10 +186,10 @@ class TextField(Value):
         As for `CategoricalField`; the parents are what the text should reflect.
     """
 
-    name: str
+    name: Name
     kind: Literal["text"] = "text"
-    description: str = ""
-    parents: tuple[str, ...] = ()
+    description: Prose = ""
+    parents: tuple[Name, ...] = ()
     conditionals: tuple[CategoricalConditional, ...] = Field(default=(), max_length=0)
 
 
@@ -252,10 +205,10 @@ class Constraint(Value):
         names, quoted category values, ``+ - * /``, comparisons and ``min max abs``; they are parsed, never run.
     """
 
-    name: str
-    lhs: str
+    name: Name
+    lhs: Name
     op: Literal["<", "<=", ">", ">=", "==", "!="]
-    rhs: str
+    rhs: Name
 
     def __str__(self) -> str:
         return f"{self.lhs} {self.op} {self.rhs}"
@@ -263,17 +216,6 @@ class Constraint(Value):
 
 AnyField = Annotated[CategoricalField | NumericField | TextField, Field(discriminator="kind")]
 SampledField = CategoricalField | NumericField
-
-
-class Change(Value):
-    """One difference between two blueprints: where, and what stood there before and after."""
-
-    path: str
-    before: Any = None
-    after: Any = None
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.before!r} → {self.after!r}"
 
 
 class Blueprint(Value):
@@ -309,13 +251,13 @@ class Blueprint(Value):
     'fields.side.categorical.weights.head'
     """
 
-    domain: str
-    order: tuple[str, ...]
+    domain: Prose
+    order: tuple[Name, ...]
     fields: tuple[AnyField, ...] = Field(min_length=1)
     constraints: tuple[Constraint, ...] = ()
-    rationale: str = ""
-    sources: tuple[str, ...] = ()
-    notes: tuple[str, ...] | None = None
+    rationale: Prose = ""
+    sources: tuple[Prose, ...] = ()
+    notes: tuple[Prose, ...] | None = None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -336,10 +278,11 @@ class Blueprint(Value):
         BlueprintError
             If a key is missing, unknown or of the wrong type; the message names its path.
         """
+        demand_bounded(data)
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise BlueprintError(_sentences(error), hint="correct the places named") from error
+            raise refusal(error, "this is not a blueprint") from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -362,15 +305,7 @@ class Blueprint(Value):
         RequestError
             If the ending is another, or there is no such file.
         """
-        path = Path(path)
-        parse = _PARSERS[format_of(path)]
-        try:
-            data = parse(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RequestError(f"{str(path)!r} cannot be read: {error.strerror}", hint="check the path") from error
-        except (ValueError, RecursionError) as error:
-            raise BlueprintError(f"{path.name} is not a readable file of its kind: {error}") from error
-        return cls.from_dict(data)
+        return cls.from_dict(files.read_data(path))
 
     def to_dict(self) -> dict[str, Any]:
         """Put the blueprint in its wire form.
@@ -390,7 +325,7 @@ class Blueprint(Value):
         str
             YAML 1.2, which `load` reads back to an equal blueprint.
         """
-        return _write_yaml(self.to_dict())
+        return files.as_yaml(self.to_dict())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the blueprint as ``.json`` or ``.yaml``, replacing the file in one step.
@@ -410,16 +345,14 @@ class Blueprint(Value):
         RequestError
             If the ending is another, or the place cannot be written to.
         """
-        path = Path(path)
-        return write_whole(path, _WRITERS[format_of(path)](self.to_dict()))
+        return files.write_data(path, self.to_dict())
 
     def __getitem__(self, name: str) -> CategoricalField | NumericField | TextField:
         for field in self.fields:
             if field.name == name:
                 return field
-        error = KeyError(f"{name!r} is no field of {self.domain!r}")
-        error.add_note(f"→ one of {[field.name for field in self.fields]}")
-        raise error
+        names = [field.name for field in self.fields]
+        raise UnknownNameError(f"{name!r} is no field of {quoted(self.domain)}", hint=instead(name, names))
 
     @property
     def sampled(self) -> tuple[SampledField, ...]:
@@ -456,11 +389,11 @@ class Blueprint(Value):
         ------
         BlueprintError
             If a change does not fit the shape.
-        RequestError
-            If there is no such field.
+        UnknownNameError
+            If there is no such field; it is a KeyError, too.
         """
         data = self.to_dict()
-        target = data if field is None else _named(data["fields"], field)
+        target = data if field is None else data["fields"][self.fields.index(self[field])]
         for key, value in changes.items():
             inner = _DISTRIBUTION_OF.get(key)
             holder = target.setdefault(inner, {}) if field is not None and inner else target
@@ -481,7 +414,7 @@ class Blueprint(Value):
             In reading order; fields and constraints are matched by name, and conditionals by their condition, so a
             moved field changes nothing but the order. Empty if the two are equal.
         """
-        return tuple(_changes("", _by_name(other.to_dict()), _by_name(self.to_dict())))
+        return changes(other.to_dict(), self.to_dict())
 
     def __repr__(self) -> str:
         names = [field.name for field in self.fields]
@@ -490,49 +423,13 @@ class Blueprint(Value):
     __str__ = __repr__
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from personalab.blueprint import display  # a value does not need to be shown
+
         data = self.to_dict()
         return {"text/plain": display.in_text(data), "text/html": display.in_html(data)}
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Write `text` to `path` so that a reader sees the old file or the new one, never half of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:  # a ValueError of a path with characters that no path has
-        message = f"{str(path)!r} cannot be written: {getattr(error, 'strerror', error)}"
-        raise RequestError(message, hint="name a place that can be made and written to") from error
-    return path
-
-
-def format_of(path: Path) -> str:
-    """The format that a file's ending names, ``json`` or ``yaml``; RequestError for any other."""
-    known = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
-    if path.suffix.lower() not in known:
-        raise RequestError(f"{path.name!r} is neither JSON nor YAML by its ending", hint="name it .json, .yaml or .yml")
-    return known[path.suffix.lower()]
-
-
-def nearest(word: str, among: Any) -> str | None:
-    """The legal word closest to a misspelt one, or None where none is close."""
-    lowered = {str(item).lower(): str(item) for item in among}
-    close = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
-    return lowered[close[0]] if close else None
-
-
 _DISTRIBUTION_OF = {"weights": "categorical"} | dict.fromkeys(("min", "max", "mean", "sd", "integer"), "numeric")
-
-
-def _named(fields: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    for field in fields:
-        if field["name"] == name:
-            return field
-    raise RequestError(f"{name!r} is no field of this blueprint", hint=f"one of {[f['name'] for f in fields]}")
 
 
 def _plain(value: Any) -> Any:
@@ -541,97 +438,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
-
-
-def _by_name(data: dict[str, Any]) -> dict[str, Any]:
-    fields = {field["name"]: field | {"conditionals": _by_condition(field["conditionals"])} for field in data["fields"]}
-    return data | {"fields": fields, "constraints": {item["name"]: item for item in data["constraints"]}}
-
-
-def _by_condition(conditionals: list[dict[str, Any]]) -> dict[str, Any] | list[dict[str, Any]]:
-    """Conditionals by what they hold for, such as ``rank=Gold, age=30..44``, where that tells them apart."""
-    named = {
-        ", ".join(f"{name}={value}" for name, value in sorted(each["when"].items())): each for each in conditionals
-    }
-    return named if len(named) == len(conditionals) else conditionals
-
-
-def _changes(path: str, before: Any, after: Any) -> list[Change]:
-    if before == after:
-        return []
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return [Change(path=path, before=before, after=after)]
-    keys = dict.fromkeys([*before, *after])
-    return [change for key in keys for change in _changes(f"{path}.{key}".lstrip("."), before.get(key), after.get(key))]
-
-
-def _sentences(error: ValidationError) -> str:
-    """Put a validation error as one line a place: its path, and what is wrong there."""
-    lines: dict[str, str] = {}
-    problems = error.errors(include_url=False)
-    for problem in problems:
-        path, depth = _path(problem["loc"]), len(problem["loc"])
-        if problem["type"] == "too_short" and any(
-            other["loc"][:depth] == problem["loc"] for other in problems if other is not problem
-        ):
-            continue  # pydantic counts only the items that were good
-        if problem["type"] == "extra_forbidden":
-            lines[path] = f"{path}: unknown key"
-        elif problem["type"] == "missing":
-            lines[path] = f"{path}: missing"
-        else:  # a number is refused once as an integer and once as a float; the last word is the wider one
-            reason = problem["msg"].removeprefix("Value error, ")
-            lines[path] = f"{path}: {reason[:1].lower()}{reason[1:]}, got {reprlib.repr(problem['input']):.60}"
-    return "this is not a blueprint:\n  " + "\n  ".join(lines.values())
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    # Inside a field, pydantic puts the chosen kind behind the index, and the type of a number behind its key.
-    if len(loc) > 2 and loc[0] == "fields" and loc[2] in ("categorical", "numeric", "text"):
-        loc = loc[:2] + loc[3:]
-    steps = [step for step in loc if step not in ("int", "float", "[key]")]
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".") or "top level"
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    seen: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in seen:
-            raise ValueError(f"the key {key!r} stands twice in one object")
-        seen[key] = value
-    return seen
-
-
-def _parse_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_unique_keys)
-
-
-def _parse_yaml(text: str) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(str(error)) from error
-
-
-def _write_json(data: dict[str, Any]) -> str:
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-
-
-def _write_yaml(data: dict[str, Any]) -> str:
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # the stubs call it None
-    yaml.allow_unicode = True
-    yaml.width = 100
-    out = StringIO()
-    yaml.dump(data, out)
-    return out.getvalue()
-
-
-_PARSERS = {"json": _parse_json, "yaml": _parse_yaml}
-_WRITERS = {"json": _write_json, "yaml": _write_yaml}

@@ -32,9 +32,8 @@ from personalab.blueprint.model import (
     NumericField,
     SampledField,
     TextField,
-    nearest,
 )
-from personalab.errors import BlueprintError, NotApplicableError, RequestError
+from personalab.errors import BlueprintError, NotApplicableError, RequestError, nearest
 
 Level = Literal["error", "warning", "note"]
 

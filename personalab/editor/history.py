@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -117,13 +116,6 @@ class History:
     def names(self) -> list[str]:
         """What the steps are called."""
         return [step.name for step in self.steps]
-
-
-def is_same(one: Blueprint | None, other: Blueprint | None) -> bool:
-    """Whether two blueprints are equal to the letter, the order of values included, which equality passes over."""
-    if one is None or other is None or one is other:
-        return one is other
-    return one == other and json.dumps(one.to_dict()) == json.dumps(other.to_dict())
 
 
 def same_gesture(value: Any) -> int | str | None:

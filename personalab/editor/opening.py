@@ -7,9 +7,10 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from personalab.blueprint.model import Blueprint, format_of
+from personalab.blueprint.files import format_of
+from personalab.blueprint.model import Blueprint
 from personalab.blueprint.validation import demand_valid
-from personalab.editor.history import History, Source, Step, is_same
+from personalab.editor.history import History, Source, Step
 from personalab.errors import RequestError
 from personalab.population import Population
 from personalab.sampling.sample import whole
@@ -39,7 +40,7 @@ def opening(bp: Any, n: int | None, seed: int | None, file: Path | None) -> Hist
     kept = Blueprint.load(file) if file is not None and file.exists() else None
     first = _population(bp, n, seed) if isinstance(bp, Population) else _blueprint(bp or kept, n, seed)
     history = History((first,))
-    if file is None or kept is None or is_same(kept, first.blueprint):
+    if file is None or kept is None or kept == first.blueprint:
         return history
     demand_valid(kept)
     return history.then(Step(f"opened {file.name}", kept, first.source))

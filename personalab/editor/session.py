@@ -21,7 +21,7 @@ from personalab.blueprint.intervals import resolve
 from personalab.blueprint.model import Blueprint, Constraint
 from personalab.blueprint.validation import demand_valid
 from personalab.editor.background import Home, Work
-from personalab.editor.history import NOBODY, History, Step, is_same, same_gesture
+from personalab.editor.history import NOBODY, History, Step, same_gesture
 from personalab.editor.keeping import Keeper
 from personalab.editor.opening import drawn_from, opening
 from personalab.editor.people import Crowd, People, Texts
@@ -246,7 +246,7 @@ class Session:
         return {"patch": {"select": new[0]}} if len(new) == 1 else {}
 
     def _step(self, name: str, bp: Blueprint, gesture: int | str | None = None) -> None:
-        if not is_same(bp, self.blueprint):
+        if bp != self.blueprint:
             source = self._history.current.source
             if source.start is None:
                 source = drawn_from(bp, source.n, self._seed)

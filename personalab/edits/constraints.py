@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from personalab.blueprint import constraints
 from personalab.blueprint.intervals import resolve
 from personalab.blueprint.model import Blueprint, Constraint
-from personalab.edits.wire import Wire, demand_free, instead, read
-from personalab.errors import BlueprintError, RequestError
+from personalab.edits.wire import Wire, demand_free, read
+from personalab.errors import BlueprintError, RequestError, instead
 
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 EXAMPLE = "write it like age >= 18"

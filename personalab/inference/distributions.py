@@ -13,9 +13,9 @@ from typing import Any
 
 from personalab.blueprint import moments
 from personalab.blueprint.conditionals import interval
-from personalab.blueprint.model import Numeric, nearest
+from personalab.blueprint.model import Numeric
 from personalab.blueprint.validation import EXACT
-from personalab.errors import BlueprintError
+from personalab.errors import BlueprintError, nearest
 
 Wire = dict[str, Any]
 

@@ -30,11 +30,11 @@ from personalab.blueprint.model import (
     Categorical,
     CategoricalField,
     Constraint,
-    FrozenDict,
     Numeric,
     NumericField,
     SampledField,
 )
+from personalab.blueprint.shape import FrozenDict
 from personalab.blueprint.validation import demand_valid
 from personalab.errors import BlueprintError, NotApplicableError, some
 from personalab.frames import from_frame
