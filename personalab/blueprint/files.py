@@ -77,10 +77,12 @@ def write_whole(path: Path, text: str) -> Path:
 
     A link is followed, and a file that is replaced keeps its permissions.
     """
-    target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{secrets.token_hex(8)}.partial")  # its own for each call, also of threads
     try:
-        _demand_plain(target)
+        _demand_plain(path)
+        target = Path(os.path.realpath(path))
+        if target.is_symlink():
+            raise RequestError(f"{str(path)!r} is a link that leads to itself", hint="name another place")
+        partial = target.with_name(f".{secrets.token_hex(8)}.partial")  # its own for each call, also of threads
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with partial.open("x", encoding="utf-8") as file:
