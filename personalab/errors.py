@@ -4,7 +4,7 @@
 
     PersonalabError
     ├── RequestError     the call itself cannot be served: a wrong argument, count or grounding
-    │   └── UnknownNameError   it names a field that there is not; a KeyError, too
+    │   └── UnknownFieldError    a field that a blueprint does not have; also a KeyError
     ├── BlueprintError   a blueprint that cannot be read, or cannot be sampled
     │   └── NotApplicableError   a constraint that compares what has no common scale
     └── ProviderError    the model, or the way to it, did not give what was needed
@@ -137,8 +137,8 @@ class RequestError(PersonalabError, ValueError):
     """The call cannot be served as it was made: a wrong argument, file, folder or setting."""
 
 
-class UnknownNameError(RequestError, KeyError):
-    """The call names something that there is not, such as ``bp["rnak"]``."""
+class UnknownFieldError(RequestError, KeyError):
+    """A name that is no field of the blueprint; a KeyError too, as Python has it for names looked up in brackets."""
 
 
 class BlueprintError(PersonalabError, ValueError):

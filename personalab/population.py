@@ -22,7 +22,7 @@ import pandas as pd
 from personalab import charts, llm
 from personalab.blueprint.files import write_whole
 from personalab.blueprint.model import Blueprint
-from personalab.charts.pages import cards_in_text
+from personalab.charts.html import cards_in_text
 from personalab.errors import BlueprintError, ProviderError, RequestError
 from personalab.inference import check_request, infer_with
 from personalab.llm import Budget

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Wire = dict[str, Any]
-KEYED = {"weights": "values", "fields": "fields", "constraints": "constraints", "conditionals": "conditionals"}
+ORDERED = ("weights", "fields", "constraints", "conditionals")  # what lists things whose sequence counts
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def changes(before: Wire, after: Wire) -> tuple[Change, ...]:
     >>> side = {"name": "side", "conditionals": [], "categorical": {"weights": {"head": 0.5, "tail": 0.5}}}
     >>> moved = side | {"categorical": {"weights": {"tail": 0.5, "head": 0.5}}}
     >>> print(*changes({"fields": [side], "constraints": []}, {"fields": [moved], "constraints": []}))
-    fields.side.categorical.values: ['head', 'tail'] → ['tail', 'head']
+    fields.side.categorical.weights: ['head', 'tail'] → ['tail', 'head']
     """
     found = tuple(_changes("", _keyed(before), _keyed(after)))
     stated = {change.path for change in found}
@@ -44,10 +44,10 @@ def changes(before: Wire, after: Wire) -> tuple[Change, ...]:
 
 def _follows(path: str, stated: set[str]) -> bool:
     """Whether it is the sequence of a list that only follows an order which is stated, and has changed, too."""
-    _, _, within = path.partition(".")
-    field = within.partition(".categorical.values")[0].partition(".conditionals.")[0]
-    is_list = path == "fields" or path.endswith(".categorical.values")
-    return is_list and ("order" if path == "fields" else f"fields.{field}.ordered_values") in stated
+    if path == "fields":
+        return "order" in stated
+    field = path.removeprefix("fields.").removesuffix(".categorical.weights").partition(".conditionals.")[0]
+    return path.endswith(".weights") and f"fields.{field}.ordered_values" in stated
 
 
 def _keyed(data: Wire) -> Wire:
@@ -78,10 +78,9 @@ def _changes(path: str, before: Any, after: Any) -> Iterator[Change]:
         if before != after:
             yield Change(path, before, after)
         return
-    above, _, last = path.rpartition(".")
-    if last in KEYED:
+    if path.rpartition(".")[2] in ORDERED:
         kept, moved = [key for key in before if key in after], [key for key in after if key in before]
         if kept != moved:
-            yield Change(f"{above}.{KEYED[last]}".lstrip("."), kept, moved)
+            yield Change(path, kept, moved)
     for key in dict.fromkeys([*before, *after]):
         yield from _changes(f"{path}.{key}".lstrip("."), before.get(key), after.get(key))

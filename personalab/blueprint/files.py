@@ -1,7 +1,8 @@
-"""Files: plain data as JSON or YAML on disk, read within bounds and written whole.
+"""Files: text that is read and written whole, and plain data as JSON or YAML.
 
-A file may come from somebody else. It is read only if it is a plain file of a bounded size; its YAML may not refer back
-to itself, since thirteen kilobytes of references can stand for gigabytes. What is written is there whole or not at all.
+A file may come from anybody. What is no ordinary file, a pipe or a folder, is refused before anything waits for it; so
+is more text than a person writes, and YAML in which an alias lets a few words stand for billions. YAML is read by the
+core schema of YAML 1.2, in which ``NO`` and ``12:30`` are words, and written so that readers of YAML 1.1 see the same.
 """
 
 from __future__ import annotations
@@ -9,91 +10,95 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
-from io import StringIO
+import stat
+import uuid
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from personalab.errors import BlueprintError, RequestError
 
-if TYPE_CHECKING:
-    from ruamel.yaml import YAML
+MOST_BYTES = {"json": 5_000_000, "yaml": 500_000}  # of a file; libyaml reads a twentieth of what JSON's reader does
+DEEPEST = 32  # levels of lists and mappings; a blueprint has seven
 
-MOST = {"json": 5_000_000, "yaml": 100_000}  # bytes: about what a laptop reads in a second
-DEEPEST = 20  # levels in a YAML file; a blueprint has 7
-# Words that are no strings to readers of YAML 1.1, or to those of 1.2: https://yaml.org/type/
-AMBIGUOUS = re.compile(r"(?is)[-+.\d~<=].*|y|n|yes|no|on|off|true|false|null|")
+# What a word without quotes is, in the core schema (https://yaml.org/spec/1.2.2/#1032-tag-resolution).
+CORE = {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+}
+TAG = "tag:yaml.org,2002:"
 
 
-def read_data(path: str | os.PathLike[str]) -> Any:
-    """Read the data that a ``.json``, ``.yaml`` or ``.yml`` file holds.
+def read_text(path: str | os.PathLike[str], *, most: int | None = None) -> str:
+    """Read an ordinary file as text, with or without a byte order mark.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, or a link to it.
+    most : int, optional
+        How many bytes it may have.
+
+    Returns
+    -------
+    str
+        Its text.
 
     Raises
     ------
-    BlueprintError
-        If the file is not of its kind, or names a key twice.
     RequestError
-        If the ending is another, or it is no plain file that can be read, or is larger than `MOST`.
+        If there is no such file, it is none (a folder, a pipe, a device), or it is larger.
+    ValueError
+        If its bytes are not UTF-8.
     """
-    path = Path(path)
-    kind = format_of(path)
-    text = read_text(path, most=MOST[kind])
     try:
-        return _parse_json(text) if kind == "json" else _parse_yaml(text)
-    except (ValueError, RecursionError) as error:
-        raise BlueprintError(f"{path.name} is not a readable file of its kind: {error}") from error
-
-
-def read_text(path: Path, *, most: int) -> str:
-    """Read a plain file of UTF-8 text of at most so many bytes, with or without a byte order mark."""
-    try:
-        _demand_plain(path)
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except (OSError, ValueError) as error:  # a ValueError of a path with characters that no path has
-        message = f"{str(path)!r} cannot be read: {getattr(error, 'strerror', error)}"
-        raise RequestError(message, hint="check the path") from error
-    if len(data) > most:
-        raise RequestError(f"{str(path)!r} is larger than the {most:,} bytes that are read of such a file")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BlueprintError(f"{path.name} is not a readable file of its kind: {error}") from error
-
-
-def write_data(path: str | os.PathLike[str], data: Any) -> Path:
-    """Write data as the path's ending says, so that `read_data` reads it back; RequestError where it cannot."""
-    path = Path(path)
-    kind = format_of(path)
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n" if kind == "json" else as_yaml(data)
-    if len(text.encode(errors="replace")) > MOST[kind]:
-        hint = "name it .json" if kind == "yaml" else "make it smaller"
-        raise RequestError(f"{path.name!r} would be larger than the {MOST[kind]:,} bytes that can be read", hint=hint)
-    return write_whole(path, text)
+        # Without O_NONBLOCK a pipe that nobody writes to would be waited for.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise RequestError(f"{str(path)!r} is a pipe or a device", hint="name an ordinary file")
+            if most is not None and about.st_size > most:
+                size = f"{about.st_size / 1e6:.1f} MB, and {most / 1e6:g} MB is the most that is read"
+                raise RequestError(
+                    f"{str(path)!r} has {size}", hint="name a smaller file; JSON may be larger than YAML"
+                )
+            return file.read().decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        if isinstance(error, RequestError | UnicodeDecodeError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RequestError(f"{str(path)!r} cannot be read: {reason}", hint="check the path") from error
 
 
 def write_whole(path: Path, text: str) -> Path:
     """Write `text` to `path` so that a reader sees the old file or the new one, never half of it.
 
-    A link is followed, and a file that is replaced keeps its permissions.
+    A link stays a link to the file that is replaced, and a file keeps its mode.
     """
     try:
-        _demand_plain(path)
-        target = Path(os.path.realpath(path))
-        if target.is_symlink():
-            raise RequestError(f"{str(path)!r} is a link that leads to itself", hint="name another place")
-        partial = target.with_name(f".{secrets.token_hex(8)}.partial")  # its own for each call, also of threads
-        target.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(os.path.realpath(path)) if path.is_symlink() else path
+        if place.is_symlink():
+            raise OSError(0, "it is a link that leads to itself")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        mode = place.stat().st_mode if place.exists() else None
+        if mode is not None and not stat.S_ISREG(mode):
+            raise OSError(0, "it is no ordinary file")
+        partial = place.with_name(f".{uuid.uuid4().hex}.partial")
         try:
             with partial.open("x", encoding="utf-8") as file:
-                if target.exists():
-                    partial.chmod(target.stat().st_mode & 0o7777)
+                if mode is not None:
+                    partial.chmod(stat.S_IMODE(mode))  # before there is anything to read
                 file.write(text)
-            partial.replace(target)
+            partial.replace(place)
         finally:
-            partial.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:
-        message = f"{str(path)!r} cannot be written: {getattr(error, 'strerror', error)}"
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:  # a ValueError of characters that no path, or no UTF-8, has
+        reason = getattr(error, "strerror", None) or str(error)
+        message = f"{str(path)!r} cannot be written: {reason}"
         raise RequestError(message, hint="name a place that can be made and written to") from error
     return path
 
@@ -106,35 +111,43 @@ def format_of(path: Path) -> str:
     return known[path.suffix.lower()]
 
 
-def as_yaml(data: Any) -> str:
-    """Data as YAML that readers of versions 1.1 and 1.2 read alike.
-
-    Examples
-    --------
-    >>> print(as_yaml({"weights": {"Yes": 0.5, "12:30": 1e-05, "Gold": 1}}), end="")
-    weights:
-      'Yes': 0.5
-      '12:30': 1.0e-05
-      Gold: 1
-    """
-    yaml = _yaml()
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # the stubs call it None
-    yaml.allow_unicode = True
-    yaml.width = 100
-    yaml.representer.add_representer(str, _represent_text)
-    yaml.representer.add_representer(float, _represent_float)
-    out = StringIO()
-    yaml.dump(data, out)
-    return out.getvalue()
+def load_data(path: str | os.PathLike[str]) -> Any:
+    """Read plain data from a ``.json``, ``.yaml`` or ``.yml`` file; BlueprintError where it holds none."""
+    path = Path(path)
+    kind = format_of(path)
+    try:
+        text = read_text(path, most=MOST_BYTES[kind])
+        return _parse_json(text) if kind == "json" else _parse_yaml(text)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, RequestError):
+            raise
+        raise BlueprintError(f"{path.name} is not a readable file of its kind: {error}") from error
 
 
-def _demand_plain(path: Path) -> None:
-    if path.exists() and not path.is_file():
-        raise RequestError(f"{str(path)!r} is a {'folder' if path.is_dir() else 'pipe or a device'}, not a file")
+def save_data(path: str | os.PathLike[str], data: Any) -> Path:
+    """Write plain data as the file's ending says; RequestError where it is more than can be read again."""
+    path = Path(path)
+    kind = format_of(path)
+    text = to_yaml(data) if kind == "yaml" else json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    if len(text.encode(errors="replace")) > MOST_BYTES[kind]:
+        message = f"{path.name!r} would have more than the {MOST_BYTES[kind] / 1e6:g} MB that are read"
+        raise RequestError(message, hint="JSON may be larger than YAML" if kind == "yaml" else None)
+    return write_whole(path, text)
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def to_yaml(data: Any) -> str:
+    """Put plain data as YAML that readers of 1.1 and of 1.2 take for the same."""
+    import yaml
+
+    text: str = yaml.dump(data, Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def _parse_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
@@ -143,55 +156,63 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
-
-
-def _parse_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
-
-
 def _parse_yaml(text: str) -> Any:
-    from ruamel.yaml.error import YAMLError
+    import yaml
 
+    loader, depth = _loader(), 0
     try:
-        return _yaml().load(text)
-    except YAMLError as error:
+        for event in yaml.parse(text, Loader=loader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError(f"it has an alias, *{event.anchor}; write out what it stands for")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+        return yaml.load(text, Loader=loader)
+    except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
 
 
-def _yaml() -> YAML:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.composer import Composer
-    from ruamel.yaml.events import AliasEvent
-    from ruamel.yaml.representer import SafeRepresenter
+@cache
+def _loader() -> Any:
+    """PyYAML's safe loader, with the words of YAML 1.2 and each key once."""
+    import yaml
 
-    class Plain(Composer):
-        """Reads a tree of bounded depth, in which nothing refers to anything else."""
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml's, where it is there
+        yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {}
 
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.parser.check_event(AliasEvent):
-                raise ValueError(f"it refers back to *{self.parser.peek_event().anchor}, which is not followed")
-            self.nested = getattr(self, "nested", 0) + 1
-            if self.nested > DEEPEST:
-                raise ValueError(f"it is nested more than {DEEPEST} levels deep")
-            node = super().compose_node(parent, index)
-            self.nested -= 1
-            return node
+    def mapping(loader: Any, node: Any) -> dict[str, Any]:
+        return _unique([tuple(loader.construct_object(each, deep=True) for each in pair) for pair in node.value])
 
-    class Quoting(SafeRepresenter):
-        """A class of its own, because what is registered with one holds for all its users."""
-
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Composer, yaml.Representer = Plain, Quoting
-    return yaml
+    for name, words in CORE.items():
+        Loader.add_implicit_resolver(f"{TAG}{name}", re.compile(rf"^(?:{words})$"), None)
+    Loader.add_constructor(f"{TAG}map", mapping)
+    Loader.add_constructor(f"{TAG}int", lambda loader, node: _whole(loader.construct_scalar(node)))
+    Loader.add_constructor(f"{TAG}float", lambda loader, node: _real(loader.construct_scalar(node)))
+    return Loader
 
 
-def _represent_text(representer: Any, text: str) -> Any:
-    return representer.represent_scalar("tag:yaml.org,2002:str", text, style="'" if AMBIGUOUS.fullmatch(text) else None)
+def _whole(word: str) -> int:
+    base = {"0o": 8, "0x": 16}.get(word[:2])
+    return int(word[2:], base) if base else int(word)
 
 
-def _represent_float(representer: Any, number: float) -> Any:
-    told = repr(number)  # 1e-05 is a text to readers of YAML 1.1
-    told = told if "." in told else told.replace("e", ".0e")
-    return representer.represent_scalar("tag:yaml.org,2002:float", told)
+def _real(word: str) -> float:
+    return float(word.replace(".", "") if word[-1].isalpha() else word)  # .inf and .nan
+
+
+@cache
+def _dumper() -> Any:
+    """PyYAML's safe dumper, which quotes what YAML 1.1 would misread, made to quote what 1.2 would as well."""
+    import yaml
+
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+        def ignore_aliases(self, _: Any) -> bool:
+            return True
+
+    words = re.compile("|".join([*CORE.values(), "[yYnN]"]))
+
+    def string(dumper: Any, text: str) -> Any:
+        return dumper.represent_scalar(f"{TAG}str", text, style="'" if words.fullmatch(text) else None)
+
+    Dumper.add_representer(str, string)
+    return Dumper

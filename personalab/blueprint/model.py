@@ -25,15 +25,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StrictBool, ValidationError
 
 from personalab.blueprint import files
+from personalab.blueprint.constraints import printed
 from personalab.blueprint.diff import Change, changes
 from personalab.blueprint.shape import Name, Number, Prose, Value, Weights, When, demand_bounded, refusal
-from personalab.errors import UnknownNameError, instead, quoted
+from personalab.errors import UnknownFieldError, instead, quoted
 
 
 class Categorical(Value):
-    """A table of weights over named values.
-
-    In which order the values are listed is part of it: samples count values in that order.
+    """A table of weights over named values, whose order counts: tables that list the same weights otherwise differ.
 
     Attributes
     ----------
@@ -201,8 +200,14 @@ class Constraint(Value):
     name : str
         How reports call the rule.
     lhs, op, rhs : str
-        Two expressions and the comparison between them (``< <= > >= == !=``). Expressions may use numbers, field
-        names, quoted category values, ``+ - * /``, comparisons and ``min max abs``; they are parsed, never run.
+        Two expressions and the comparison between them (``< <= > >= == !=``). Expressions may use numbers, names of
+        fields (in backticks where they are no plain words), quoted category values, ``+ - * /``, comparisons,
+        ``and`` and ``min max abs``; they are parsed, never run.
+
+    Examples
+    --------
+    >>> print(Constraint(name="young", lhs="rank == 'Gold'", op="<=", rhs="`age at entry` < 30"))
+    (rank == 'Gold') <= (`age at entry` < 30)
     """
 
     name: Name
@@ -211,7 +216,7 @@ class Constraint(Value):
     rhs: Name
 
     def __str__(self) -> str:
-        return f"{self.lhs} {self.op} {self.rhs}"
+        return printed(self.lhs, self.op, self.rhs)
 
 
 AnyField = Annotated[CategoricalField | NumericField | TextField, Field(discriminator="kind")]
@@ -301,11 +306,12 @@ class Blueprint(Value):
         Raises
         ------
         BlueprintError
-            If the file does not hold a blueprint, or names a key twice.
+            If the file does not hold a blueprint, names a key twice, or has a YAML alias.
         RequestError
-            If the ending is another, or there is no such file.
+            If the ending is another, there is no such file, it is a pipe, a folder or a device, or it has more than
+            5 MB of JSON or 0.5 MB of YAML.
         """
-        return cls.from_dict(files.read_data(path))
+        return cls.from_dict(files.load_data(path))
 
     def to_dict(self) -> dict[str, Any]:
         """Put the blueprint in its wire form.
@@ -323,9 +329,9 @@ class Blueprint(Value):
         Returns
         -------
         str
-            YAML 1.2, which `load` reads back to an equal blueprint.
+            YAML, which `load` reads back to an equal blueprint, and readers of YAML 1.1 and 1.2 alike.
         """
-        return files.as_yaml(self.to_dict())
+        return files.to_yaml(self.to_dict())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the blueprint as ``.json`` or ``.yaml``, replacing the file in one step.
@@ -345,14 +351,14 @@ class Blueprint(Value):
         RequestError
             If the ending is another, or the place cannot be written to.
         """
-        return files.write_data(path, self.to_dict())
+        return files.save_data(path, self.to_dict())
 
     def __getitem__(self, name: str) -> CategoricalField | NumericField | TextField:
         for field in self.fields:
             if field.name == name:
                 return field
         names = [field.name for field in self.fields]
-        raise UnknownNameError(f"{name!r} is no field of {quoted(self.domain)}", hint=instead(name, names))
+        raise UnknownFieldError(f"{name!r} is no field of {quoted(self.domain)}", hint=instead(name, names))
 
     @property
     def sampled(self) -> tuple[SampledField, ...]:
@@ -389,7 +395,7 @@ class Blueprint(Value):
         ------
         BlueprintError
             If a change does not fit the shape.
-        UnknownNameError
+        UnknownFieldError
             If there is no such field; it is a KeyError, too.
         """
         data = self.to_dict()
@@ -412,7 +418,8 @@ class Blueprint(Value):
         -------
         tuple of Change
             In reading order; fields and constraints are matched by name, and conditionals by their condition, so a
-            moved field changes nothing but the order. Empty if the two are equal.
+            moved field changes nothing but the order; values that stand in another order are a change of their table.
+            Empty if the two are equal.
         """
         return changes(other.to_dict(), self.to_dict())
 

@@ -33,6 +33,7 @@ from personalab.blueprint.model import (
     SampledField,
     TextField,
 )
+from personalab.blueprint.resolution import resolve
 from personalab.errors import BlueprintError, NotApplicableError, RequestError, nearest
 
 Level = Literal["error", "warning", "note"]
@@ -446,7 +447,7 @@ def _expressions(bp: Blueprint) -> Iterator[Finding]:
     for constraint in bp.constraints:
         path = f"constraints.{constraint.name}"
         try:
-            intervals.resolve(constraint, bp)
+            resolve(constraint, bp)
         except NotApplicableError as error:
             yield Finding(
                 "warning",
@@ -463,7 +464,7 @@ def _verdicts(bp: Blueprint) -> Iterator[Finding]:
     for constraint in bp.constraints:
         path = f"constraints.{constraint.name}"
         try:
-            tree = intervals.resolve(constraint, bp)
+            tree = resolve(constraint, bp)
         except NotApplicableError:
             continue
         ranges = {name: support(bp[name]) for name in names(tree)}

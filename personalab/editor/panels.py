@@ -17,7 +17,7 @@ from personalab.blueprint import moments
 from personalab.blueprint.conditionals import Branch, branches
 from personalab.blueprint.grouping import Array, Columns
 from personalab.blueprint.model import Blueprint, Categorical, CategoricalField, Numeric, NumericField
-from personalab.charts.shares import outside_told
+from personalab.charts.marginals import outside_told
 from personalab.reports.values import Edge, Marginal, Moments, Report
 from personalab.sampling.draw import shares
 from personalab.writing.similarity import ROUNDING_ERROR

@@ -23,7 +23,7 @@ from personalab.blueprint import moments
 from personalab.blueprint.conditionals import Branch, branches
 from personalab.blueprint.constraints import names
 from personalab.blueprint.grouping import Array, Columns
-from personalab.blueprint.intervals import Categories, Interval, evaluate, holds, resolve, support
+from personalab.blueprint.intervals import Categories, Interval, evaluate, holds, support
 from personalab.blueprint.model import (
     AnyField,
     Blueprint,
@@ -34,6 +34,7 @@ from personalab.blueprint.model import (
     NumericField,
     SampledField,
 )
+from personalab.blueprint.resolution import resolve
 from personalab.blueprint.shape import FrozenDict
 from personalab.blueprint.validation import demand_valid
 from personalab.errors import BlueprintError, NotApplicableError, some

@@ -24,6 +24,7 @@ from personalab.blueprint.constraints import Apply, names
 from personalab.blueprint.grouping import Array, Columns, combined, numbered, smallest
 from personalab.blueprint.intervals import Categories, Interval
 from personalab.blueprint.model import Blueprint, CategoricalField, Numeric, NumericField, SampledField
+from personalab.blueprint.resolution import resolve
 from personalab.errors import BlueprintError, NotApplicableError
 
 Floats = NDArray[np.float64]
@@ -52,7 +53,7 @@ def restrictions(bp: Blueprint) -> list[Restriction]:
     kept = []
     for constraint in bp.constraints:
         try:
-            tree = intervals.resolve(constraint, bp)
+            tree = resolve(constraint, bp)
         except NotApplicableError:
             continue
         pieces = intervals.pieces(tree)
