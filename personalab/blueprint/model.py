@@ -16,12 +16,15 @@ returns a new one, so the blueprint a report speaks of cannot change under it.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, StrictBool, ValidationError
 
 from personalab.blueprint import files
@@ -29,6 +32,8 @@ from personalab.blueprint.constraints import printed
 from personalab.blueprint.diff import Change, changes
 from personalab.blueprint.shape import Name, Number, Prose, Value, Weights, When, demand_bounded, refusal
 from personalab.errors import UnknownFieldError, instead, quoted
+
+EXACT = 1e-9  # by how much weights may miss a sum of 1 and still be taken for exact
 
 
 class Categorical(Value):
@@ -119,6 +124,7 @@ class CategoricalField(Value):
     categorical: Categorical | None = None
     ordered_values: tuple[Name, ...] | None = None
     conditionals: tuple[CategoricalConditional, ...] = ()
+    is_integer: ClassVar[bool] = False
 
     @property
     def base(self) -> Categorical | None:
@@ -131,6 +137,30 @@ class CategoricalField(Value):
         tables = [self.categorical, *(rule.categorical for rule in self.conditionals)]
         named = (value for table in tables if table for value in table.weights)
         return tuple(dict.fromkeys([*(self.ordered_values or ()), *named]))
+
+    def shares(self, table: Categorical | None = None) -> NDArray[np.float64]:
+        """Put a table of weights in the field's order.
+
+        Parameters
+        ----------
+        table : Categorical, optional
+            One of the field's distributions, by default the base.
+
+        Returns
+        -------
+        array of float
+            A share for every value of the field; they sum to 1.
+
+        Examples
+        --------
+        >>> rank = CategoricalField(name="rank", categorical={"weights": {"Gold": 0.4, "Silver": 0.6}})
+        >>> rank.shares(Categorical(weights={"Silver": 1.0})).tolist()
+        [0.0, 1.0]
+        """
+        stated = (table or self.base or Categorical(weights={})).weights
+        weights = np.array([stated.get(value, 0) for value in self.values], dtype=float)
+        total = math.fsum(weights)
+        return weights if abs(total - 1) <= EXACT else weights / total
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the field as pydantic does, but find its values anew."""

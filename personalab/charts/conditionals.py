@@ -39,7 +39,6 @@ from personalab.charts.style import (
 )  # fmt: skip
 from personalab.errors import RequestError
 from personalab.reports.fidelity import COVERAGE, band
-from personalab.sampling.draw import shares
 from personalab.writing.similarity import ROUNDING_ERROR
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ def _measured(frame: pd.DataFrame, bp: Blueprint, child: CategoricalField) -> Ce
     codes, size = column(frame, child), len(child.values)
     drawn, index = branches(bp, child, columns)
     counts = np.bincount(index * size + codes, minlength=len(drawn) * size).reshape(len(drawn), size)
-    requested = np.array([shares(child, each.distribution) for each in drawn if each])  # type: ignore[arg-type]
+    requested = np.array([child.shares(each.distribution) for each in drawn if each])  # type: ignore[arg-type]
     people = counts.sum(axis=1)
     if len(requested) != len(drawn):
         raise RequestError(f"no distribution of {child.name!r} is stated for some of these people", hint="add a base")

@@ -243,6 +243,6 @@ def test_faults_are_told_by_the_score() -> None:
 def test_what_could_not_be_read_back_is_not_saved(tmp_path: Path, league: Blueprint) -> None:
     """What is too large for YAML is saved as JSON."""
     large = league.replace(rationale="why " * 150_000)
-    with pytest.raises(RequestError, match="more than the 0.5 MB that are read"):
+    with pytest.raises(RequestError, match=r"more than the 0\.5 MB that are read"):
         large.save(tmp_path / "bp.yaml")
     assert Blueprint.load(large.save(tmp_path / "bp.json")) == large
