@@ -127,6 +127,7 @@ class PersonalabError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
+        self.hint = hint
         if hint:
             self.add_note(f"→ {hint}")
 

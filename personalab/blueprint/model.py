@@ -30,7 +30,7 @@ from pydantic import Field, StrictBool, ValidationError
 from personalab.blueprint import files
 from personalab.blueprint.constraints import printed
 from personalab.blueprint.diff import Change, changes
-from personalab.blueprint.shape import Name, Number, Prose, Value, Weights, When, demand_bounded, refusal
+from personalab.blueprint.shape import Line, Name, Number, Prose, Value, Weights, When, demand_bounded, refusal
 from personalab.errors import UnknownFieldError, instead, quoted
 
 EXACT = 1e-9  # by how much weights may miss a sum of 1 and still be taken for exact
@@ -286,7 +286,7 @@ class Blueprint(Value):
     'fields.side.categorical.weights.head'
     """
 
-    domain: Prose
+    domain: Line
     order: tuple[Name, ...]
     fields: tuple[AnyField, ...] = Field(min_length=1)
     constraints: tuple[Constraint, ...] = ()

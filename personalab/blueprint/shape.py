@@ -77,9 +77,14 @@ def _seen(text: str) -> str:
     return "\n".join(UNSEEN.sub("", line) for line in lines)
 
 
+def _on_one_line(text: str) -> str:
+    return " ".join(_seen(text).split("\n")).strip()
+
+
 # Strict, and int kept apart from float, so that what was read is written back to the letter.
 Number = Annotated[StrictInt | StrictFloat, AfterValidator(_finite)]
 Name = Annotated[str, AfterValidator(_one_line)]
+Line = Annotated[str, AfterValidator(_on_one_line)]
 Prose = Annotated[str, AfterValidator(_seen)]
 Frozen = (AfterValidator(FrozenDict), PlainSerializer(dict))
 Weights = Annotated[dict[Name, Number], *Frozen]
