@@ -11,7 +11,7 @@ import re
 import reprlib
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from pydantic import (
     AfterValidator,
@@ -27,6 +27,11 @@ from pydantic import (
 )
 
 from personalab.errors import BlueprintError, nearest
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as Metaclass
+else:
+    Metaclass = type(BaseModel)  # only pydantic can name it
 
 JOINERS = "\u200c\u200d"  # unseen, and part of how Persian, Hindi and emoji are spelt
 # Controls, surrogates, what turns a line's direction or is not shown, and code points that are no characters.
@@ -91,7 +96,7 @@ Weights = Annotated[dict[Name, Number], *Frozen]
 When = Annotated[dict[Name, Name], Field(min_length=1), *Frozen]
 
 
-class _Refusing(type(BaseModel)):  # type: ignore[misc]  # a class that only pydantic can name
+class _Refusing(Metaclass):
     """Lets what is built by a call be refused in the package's own words."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:

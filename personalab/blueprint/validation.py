@@ -226,7 +226,10 @@ def _distributions(bp: Blueprint) -> Iterator[Finding]:
             reason = "it has no distribution, so nobody can sample it"
             yield Finding("error", path, reason, f"add {field.kind!r} or conditionals")
         for where, distribution in _stated(field):
-            yield from (_moments if isinstance(distribution, Numeric) else _weights)(where, distribution)  # type: ignore[operator]
+            if isinstance(distribution, Numeric):
+                yield from _moments(where, distribution)
+            else:
+                yield from _weights(where, distribution)
         if isinstance(field, CategoricalField):
             yield from _values(field)
         elif len({numeric.integer for numeric in field.distributions}) > 1:
@@ -248,7 +251,7 @@ def _moments(path: str, numeric: Numeric) -> Iterator[Finding]:
         yield Finding("error", path, wrong, "change the moment named, or the range")
         return
     try:
-        moments.law(numeric)
+        moments.solve(numeric)
     except BlueprintError as error:
         yield Finding("error", path, str(error), "change the sd a little")
 
@@ -346,7 +349,7 @@ def _coverage(bp: Blueprint, kept: Sequence[Apply]) -> Iterator[Finding]:
         found = joint(bp, field.parents, kept, child=field)
         uncovered, lines, ties, impossible, shadowed = [], [], [], dict[str, str](), False
         for at, where in zip(found.configurations(), found.labels(field.parents), strict=True):
-            branch = lookup.branch(at)
+            branch = lookup.find(at)
             if branch is None:
                 uncovered.append(where)
             elif branch.origin == "interpolated":
