@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from personalab.blueprint.conditionals import Origin
 from personalab.blueprint.display import GREY, ORANGE, percent, render
-from personalab.blueprint.model import FrozenDict
+from personalab.blueprint.shape import FrozenDict
 from personalab.blueprint.validation import Finding
 from personalab.reports import text
 from personalab.reports.diversity import Diversity
