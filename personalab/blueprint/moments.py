@@ -36,6 +36,8 @@ COARSE = 401  # points that show where the mass is
 NORMAL = (0.0, -0.5)  # the normal's tilt
 REACH = 40.0  # sds from the mean beyond which a normal has no mass a double could hold
 MOST_INTEGERS = 20_001  # beyond, rounding a continuous law is exact to 1e-6 of the variance
+TYPED = 5e-4  # of a number, by which four digits may miss it
+TYPED_TWO = 0.005  # by which two digits after the point may miss the sd of two whole numbers
 MOST_EXACT = 2.0**53  # beyond, a double no longer holds every whole number
 NEGLIGIBLE = 1e-18  # of a density's peak: less than the rounding error of its integral
 WIDEST = 1e150  # above, its square overflows
@@ -174,14 +176,21 @@ def complaint(numeric: Numeric) -> str | None:
         return f"sd {sd:g} is more than can be computed with"
     if numeric.integer and max(-low, high) > MOST_EXACT:
         return f"{low:g}..{high:g} reaches beyond 2^53, where whole numbers can no longer be told apart"
-    widest = math.sqrt(mean - low) * math.sqrt(high - mean)
-    if sd > widest * (1 + 1e-9):
+    narrowest, widest = _limits(low, high, mean, integer=numeric.integer)
+    # Printed with four digits, or where two values leave no choice with two, a limit is accepted when typed back.
+    slack = TYPED_TWO if numeric.integer and high - low == 1 else TYPED * widest
+    if sd > widest + slack:
         return f"sd {sd:g} is wider than anything in {low:g}..{high:g} with mean {mean:g}: at most {widest:.4g}"
-    fraction = mean - math.floor(mean)
-    narrowest = math.sqrt(fraction * (1 - fraction)) if numeric.integer else 0.0
-    if sd < narrowest * (1 - 1e-9):
+    if sd < narrowest - slack:
         return f"sd {sd:g} is narrower than integers with mean {mean:g} can be: at least {narrowest:.4g}"
     return None
+
+
+def _limits(low: float, high: float, mean: float, *, integer: bool) -> tuple[float, float]:
+    """The least and the greatest sd of a distribution on a range that has a mean."""
+    fraction = mean - math.floor(mean)
+    least = math.sqrt(fraction * (1 - fraction)) if integer else 0.0
+    return least, math.sqrt(mean - low) * math.sqrt(high - mean)
 
 
 @lru_cache(maxsize=4096)
@@ -191,6 +200,8 @@ def _solved(low: float, high: float, mean: float, sd: float, integer: bool) -> L
         raise BlueprintError(wrong, hint="change the moment named, or the range")
     if integer:
         low, high = float(math.ceil(low)), float(math.floor(high))
+    least, greatest = _limits(low, high, mean, integer=integer)
+    sd = min(max(sd, least), greatest)
     window = (max(low, mean - REACH * sd - 1), min(high, mean + REACH * sd + 1))
     if integer and (mean - math.ceil(window[0])) * (math.floor(window[1]) - mean) < sd * sd:
         window = (low, high)  # rare and far: the sd comes from the few beyond reach

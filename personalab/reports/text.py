@@ -75,7 +75,8 @@ def clauses(rep: Report) -> Iterator[str]:
     by_status = {status: [each for each in rep.constraints if each.status == status] for status in ("held", "violated")}
     found = [f"{each.name} ({each.expression}) is violated by {_plural(each.violations, 'persona')}"
              for each in by_status["violated"]]  # fmt: skip
-    found += [f"nobody has the {what}" for what in _missing(rep)]
+    missing = list(_missing(rep))
+    found += [f"nobody has what the blueprint asks for: {some(missing)}"] if missing else []
     found += [told for _, told in sorted(_misses(rep), key=lambda miss: -miss[0])]
     if found:
         yield f"{_plural(rep.n, 'persona')}: {found[0]}"
@@ -95,15 +96,16 @@ def clauses(rep: Report) -> Iterator[str]:
 
 
 def _missing(rep: Report) -> Iterator[str]:
-    """The values that somebody should have and nobody has."""
+    """The values that somebody should have and nobody has: quotas give one to each person due, and chance may not."""
+    least = 1 if rep.method in ("balanced", "quota") else ENOUGH
     for root in rep.marginals:
         for cell in root.cells:
-            if not cell.achieved and cell.requested * root.n > ENOUGH:
-                yield f"{root.attribute} {cell.key!r}, which {percent(cell.requested)} should"
+            if not cell.achieved and cell.requested * root.n >= least:
+                yield f"{root.attribute}={cell.key}, {percent(cell.requested)}"
     for edge in rep.conditionals:
         for miss in edge.worst:
-            if not miss.achieved and miss.requested * miss.n > ENOUGH:
-                yield f"{edge.attribute} {miss.key!r} where {miss.branch}, which {percent(miss.requested)} should"
+            if not miss.achieved and miss.requested * miss.n >= ENOUGH:
+                yield f"{edge.attribute}={miss.key}, {percent(miss.requested)} where {miss.branch}"
 
 
 def _misses(rep: Report) -> Iterator[tuple[float, str]]:

@@ -361,3 +361,23 @@ def test_counts_that_vary_widely_fall_off_smoothly(moments: tuple[float, float, 
     assert found.mean == pytest.approx(mean, rel=1e-3)
     assert found.sd == pytest.approx(sd, rel=1e-2)
     assert (np.diff(shares[int(np.argmax(shares)) :]) <= 1e-12).all()
+
+
+@pytest.mark.parametrize("percent", range(101))
+def test_a_yes_or_no_takes_any_percentage_as_it_is_typed(percent: int) -> None:
+    """Of 0 and 1 the sd follows from the mean, and is accepted as printed with two digits or with four."""
+    mean = percent / 100
+    sd = (mean * (1 - mean)) ** 0.5
+    for typed in (float(f"{sd:.2f}"), float(f"{sd:.4g}"), sd):
+        found = law(Numeric(min=0, max=1, mean=mean, sd=typed, integer=True))
+        assert found.mean == pytest.approx(mean, abs=1e-8)
+
+
+@given(numerics())
+def test_limits_are_accepted_as_they_are_printed(numeric: dict[str, Any]) -> None:
+    """The sd that a refusal calls the widest or the narrowest is accepted when it is typed back."""
+    for sd in (1e9, 0.0):
+        refused = complaint(Numeric(**numeric | {"sd": sd})) or ""
+        if " at most " in refused or " at least " in refused:
+            typed = float(refused.rsplit(" ", 1)[1])
+            assert complaint(Numeric(**numeric | {"sd": typed})) is None

@@ -464,7 +464,7 @@ def test_a_group_that_a_rule_wiped_out_is_named() -> None:
     """A value that a tenth should have and nobody has."""
     bp = blueprint(choice("a", {"x": 0.5, "y": 0.4, "z": 0.1}))
     found = report(pd.DataFrame({"a": ["x"] * 550 + ["y"] * 450}), bp)
-    assert found.summary.startswith("1,000 personas: nobody has the a 'z', which 10 % should")
+    assert found.summary.startswith("1,000 personas: nobody has what the blueprint asks for: a=z, 10 %")
     rare = blueprint(choice("a", {"x": 0.5, "y": 0.499, "z": 0.001}))
     assert "nobody" not in report(pd.DataFrame({"a": ["x", "y"] * 500}), rare).summary
 
@@ -547,3 +547,20 @@ def test_texts_that_speak_against_their_row_are_told() -> None:
     told = report(frame, players()).remarks
     assert "Contradicted: the texts of 1 persona speak against a field: p_02." in told
     assert "Doubled: 2 personas read like somebody before them: p_03, p_04." in told
+
+
+def test_a_group_that_a_constraint_empties_is_in_the_summary() -> None:
+    """Weights that ask for people whom a constraint leaves no place are not passed over, with how many they ask for."""
+    rank = {"name": "rank", "kind": "categorical", "categorical": {"weights": {"Gold": 0.1, "Iron": 0.9}}}
+    hours: dict[str, Any] = {"name": "hours", "kind": "numeric", "parents": ["rank"]}
+    hours["conditionals"] = [
+        {"when": {"rank": name}, "numeric": {"min": 0, "max": most, "mean": most / 2, "sd": 2}}
+        for name, most in (("Gold", 20), ("Iron", 50))
+    ]
+    rule = {"name": "c", "lhs": "rank == 'Gold'", "op": "<=", "rhs": "hours >= 30"}
+    bp = Blueprint.from_dict(
+        {"domain": "d", "order": ["rank", "hours"], "fields": [rank, hours], "constraints": [rule]}
+    )
+    summary = report(sample(bp, 200, seed=1), bp).summary
+    assert "nobody has what the blueprint asks for: rank=Gold, 10 %" in summary
+    assert "leaves nobody with rank=Gold (10 % of the weights)" in str(report(sample(bp, 200, seed=1), bp))
