@@ -163,7 +163,7 @@ def _with(before: Joint, field: SampledField, cuts: list[float]) -> Joint:
     for row, values in enumerate(before.configurations()):
         key = tuple(values[name] for name in field.parents)
         if key not in options:
-            found = lookup.branch(dict(zip(field.parents, key, strict=True)))
+            found = lookup.find(dict(zip(field.parents, key, strict=True)))
             options[key] = _stretches(field, found.distribution, cuts) if found else []
         if len(rows) + len(options[key]) > MOST_CONFIGURATIONS:
             is_whole = False

@@ -280,7 +280,7 @@ def _moments(path: str, numeric: Numeric) -> Iterator[Finding]:
         yield Finding("error", path, wrong, "change the moment named, or the range")
         return
     try:
-        moments.law(numeric)
+        moments.solve(numeric)
     except BlueprintError as error:
         yield Finding("error", path, str(error), "change the sd a little")
 
@@ -378,7 +378,7 @@ def _coverage(bp: Blueprint, kept: Sequence[Apply]) -> Iterator[Finding]:
         found = joint(bp, field.parents, kept, child=field)
         uncovered, lines, ties, impossible, shadowed = [], [], [], dict[str, str](), False
         for at, where in zip(found.configurations(), found.labels(field.parents), strict=True):
-            branch = lookup.branch(at)
+            branch = lookup.find(at)
             if branch is None:
                 uncovered.append(where)
             elif branch.origin == "interpolated":

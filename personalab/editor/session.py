@@ -29,7 +29,7 @@ from personalab.editor.state import Page, State, followed, groundings, populatio
 from personalab.errors import PersonalabError, RequestError
 from personalab.inference import check_request, infer_with
 from personalab.llm import Model
-from personalab.population import Population, check_call
+from personalab.population import Population, check_count
 from personalab.reports.report import report
 from personalab.reports.values import Report
 from personalab.sampling.sample import whole
@@ -315,7 +315,7 @@ class Session:
     def _infer(self, prompt: str, count: int | None = None, grounding: str = "off") -> None:
         check_request(prompt, grounding)
         if count is not None:
-            check_call(prompt, count, grounding)
+            check_count(count)
         connection = llm.connect(self.model)
         work = Work("infer", f"{connection.name} is inferring a blueprint", connection)
         self._begin(work, partial(infer_with, prompt, connection), partial(self._inferred, prompt, count))
@@ -329,7 +329,7 @@ class Session:
         roster = Roster(self._crowd.told(people), people.blueprint)
         if not roster.bare:
             raise RequestError("everybody has their texts already", hint="edit the blueprint, or resample")
-        check_call("the people of the form", len(roster.bare), "off")
+        check_count(len(roster.bare))
         connection = llm.connect(self.model)
         work = Work("write", f"{connection.name} is writing the texts", connection, len(roster.bare))
         job = partial(write_with, roster, connection, work.watch)

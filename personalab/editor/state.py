@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from personalab import edits
-from personalab.blueprint.conditionals import Distribution
+from personalab.blueprint.conditionals import Stated
 from personalab.blueprint.display import positional
 from personalab.blueprint.model import AnyField, Blueprint, Categorical, CategoricalField, Change, Numeric, TextField
 from personalab.blueprint.validation import WRITTEN, validate
@@ -198,7 +198,7 @@ def _row(field: AnyField, row: edits.Row) -> State:
     return told | ({"from": row.source} if row.source else {}) | _distribution(field, row.distribution)
 
 
-def _distribution(field: AnyField, stated: Distribution) -> State:
+def _distribution(field: AnyField, stated: Stated) -> State:
     if isinstance(stated, Categorical) and isinstance(field, CategoricalField):
         return {"weights": [stated.weights.get(value, 0) for value in field.values]}
     if isinstance(stated, Numeric):

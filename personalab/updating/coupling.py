@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from personalab.blueprint.grouping import Array, numbered
-from personalab.blueprint.moments import Law
-from personalab.sampling.assignment import Floats, by_share, members
+from personalab.blueprint.moments import Distribution
+from personalab.sampling.assignment import Floats, assign_by_cdf, members
 from personalab.sampling.restrictions import Mask
 from personalab.sampling.strata import Strata
 
@@ -35,7 +35,7 @@ def coupled(
     rest = (now - was).clip(0.0) + 1e-300 * now
     moving = np.flatnonzero(~stays)
     rest /= rest.sum(axis=1, keepdims=True)
-    codes[moving] = by_share(pair[moving], rng.random(len(moving)), rest, rng)
+    codes[moving] = assign_by_cdf(pair[moving], rng.random(len(moving)), rest, rng)
     return codes
 
 
@@ -81,7 +81,7 @@ def _mass(strata: Strata, x: Array) -> tuple[Floats, Mask]:
     return mass, is_atom
 
 
-def _density(law: Law, x: Floats) -> Floats:
+def _density(law: Distribution, x: Floats) -> Floats:
     """A law's density, or the probability of each number where only some occur."""
     if law.is_discrete or law.is_integer:
         before = law.cdf(x - 1 if law.is_integer else np.nextafter(x, -np.inf))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from personalab.blueprint.grouping import Array, numbered
 from personalab.sampling.apportionment import Counts
-from personalab.sampling.assignment import Floats, Keys, by_rank, members
+from personalab.sampling.assignment import Floats, Keys, assign_by_rank, members
 from personalab.sampling.restrictions import Mask
 
 SWAPS = 400  # of a leaver for one who stays, at most, to make the image better
@@ -96,7 +96,7 @@ class Moves:
         free = np.flatnonzero(~stays)
         codes = np.where(stays, self.code, 0)
         missing = counts - np.bincount(cell[stays], minlength=parts * places).reshape(parts, places)
-        codes[free] = by_rank(self.part[free], self.key[free], missing, self.rng)
+        codes[free] = assign_by_rank(self.part[free], self.key[free], missing, self.rng)
         return codes
 
     def _leavers(self, crowd: NDArray[np.intp], many: int, beyond: list[Floats]) -> NDArray[np.intp]:

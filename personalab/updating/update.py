@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from personalab.blueprint import validation
 from personalab.blueprint.grouping import Array, numbered
 from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
-from personalab.blueprint.moments import Law
+from personalab.blueprint.moments import Distribution
 from personalab.errors import RequestError
 from personalab.frames import from_frame, to_frame
 from personalab.sampling.apportionment import Counts
-from personalab.sampling.assignment import Floats, Keys, evenly, members, random_keys
+from personalab.sampling.assignment import Floats, Keys, members, random_keys, stratify
 from personalab.sampling.draw import Method, Rounding, apportion, draw
 from personalab.sampling.resampling import resolve
 from personalab.sampling.restrictions import Mask, read_restrictions, sampled, select
@@ -217,7 +217,7 @@ class Change:
         slices = (sizes // crowd).clip(1)  # equally large but for a few, so that where the rest goes hardly matters
         # People of one value share out the stretch of probability that the value has.
         alike, _ = numbered([(part, len(sizes)), (np.unique(old, return_inverse=True)[1], len(old))], self.n)
-        among = evenly(alike, np.bincount(alike), key, rng)
+        among = stratify(alike, np.bincount(alike), key, rng)
         slice_ = np.where(can_stay, (low + among * (high - low)) * slices[part], -1).astype(np.int64)
         slice_ = np.minimum(slice_, slices[part] - 1)
         most = int(slices.max())
@@ -429,7 +429,7 @@ def _overlap(shares: Floats, least: int, others: Floats, others_least: int) -> t
     return made[0], made[1]
 
 
-def _is_one(law: Law, other: Law) -> bool:
+def _is_one(law: Distribution, other: Distribution) -> bool:
     """Whether two laws are one and the same."""
     return np.array_equal(law.points, other.points) and np.array_equal(law.cumulative, other.cumulative)
 

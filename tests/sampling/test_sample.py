@@ -18,7 +18,7 @@ from scipy import stats
 
 from personalab import Blueprint, sample, validate
 from personalab.blueprint.model import CategoricalField, NumericField
-from personalab.blueprint.moments import law
+from personalab.blueprint.moments import solve
 from personalab.errors import BlueprintError, RequestError
 from personalab.frames import from_frame
 from personalab.reports.fidelity import distance
@@ -146,7 +146,9 @@ def ranks(counts: np.ndarray[Any, Any], shares: np.ndarray[Any, Any], rng: np.ra
 def test_independent_draws_are_told_apart_by_no_test(n: int, seeds: int) -> None:
     """Counts of roots, children and integers, KS tests of reals and of a pair are as chance has them over all seeds."""
     bp, rng, found = blueprint(*MIXED), np.random.default_rng(0), defaultdict[str, list[float]](list)
-    laws = {field.name: law(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric}
+    laws = {
+        field.name: solve(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric
+    }
     for seed in range(seeds):
         columns = Plan(bp, n, seed, "iid", "nearest").columns()
         root = columns["root"]
@@ -178,7 +180,9 @@ def test_independent_draws_under_rules_have_the_stated_laws_cut_to_what_is_allow
     )
     rules = ("whole <= x + 1", "real >= x / 2", "abs(far - x) >= 2", "(kind == 'a') <= (x > 5)")
     bp, rng, found = blueprint(*fields, rules=rules), np.random.default_rng(0), defaultdict[str, list[float]](list)
-    laws = {field.name: law(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric}
+    laws = {
+        field.name: solve(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric
+    }
     for seed in range(20):
         columns = Plan(bp, n, seed, "iid", "nearest").columns()
         x = columns["x"]
