@@ -3,8 +3,8 @@
 Values are never the model's to choose. It receives a row of the frame and writes that person's text fields, a tagline
 and a short portrait. Three things keep people apart and true:
 
-- *hidden axes*: temperament, motive, voice, a life event and an initial for the name, dealt by a scrambled Sobol
-  sequence, so that neighbours in the frame are told apart in more than their fields;
+- *hidden axes*: temperament, motive, voice, a life event and an initial for the name, each dealt in turns of
+  random order, so that neighbours in the frame are told apart in more than their fields;
 - *a fact check*: categories and numbers are read back out of the text; one that contradicts its row is drawn again;
 - *rewriting*: who has the name of somebody before them, or nearly the same text, is written again, nobody else.
 
