@@ -255,7 +255,10 @@ def _distributions(bp: Blueprint) -> Iterator[Finding]:
             reason = "it has no distribution, so nobody can sample it"
             yield Finding("error", path, reason, f"add {field.kind!r} or conditionals")
         for where, distribution in _stated(field):
-            yield from (_moments if isinstance(distribution, Numeric) else _weights)(where, distribution)  # type: ignore[operator]
+            if isinstance(distribution, Numeric):
+                yield from _moments(where, distribution)
+            else:
+                yield from _weights(where, distribution)
         if isinstance(field, CategoricalField):
             yield from _values(field)
         elif len({numeric.integer for numeric in field.distributions}) > 1:
