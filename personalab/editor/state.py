@@ -79,7 +79,7 @@ def described(bp: Blueprint | None, start: Blueprint | None) -> State:
         "sources": list(bp.sources),
         "notes": list(bp.notes or ()),
         "names": [field.name for field in bp.fields],
-        "fields": {field.name: _field(bp, field, _is_changed(field, past.get(field.name))) for field in bp.fields},
+        "fields": {field.name: _field(bp, field, field != past.get(field.name)) for field in bp.fields},
         "constraints": [{"name": each.name, "text": str(each), "broken": None} for each in bp.constraints],
         "diff": changes(bp, start),
         "warnings": [
@@ -186,11 +186,6 @@ def _field(bp: Blueprint, field: AnyField, is_changed: bool) -> State:
     rows, more = edits.rows(bp, field.name)
     told["rows"] = [_row(field, row) for row in rows]
     return told | {"more": more}
-
-
-def _is_changed(field: AnyField, past: AnyField | None) -> bool:
-    moved = isinstance(field, CategoricalField) and isinstance(past, CategoricalField) and field.values != past.values
-    return moved or field != past
 
 
 def _row(field: AnyField, row: edits.Row) -> State:

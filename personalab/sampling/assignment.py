@@ -1,7 +1,7 @@
 """Assignment: who gets which value.
 
-Every row has a *key*, a random number or its coordinate in a scrambled Sobol sequence, and belongs to a *group*, the
-rows that are alike in everything the field depends on. There are two ways to turn keys into values:
+Every row has a *key*, a random number or its level in a randomised orthogonal array (`arrays`), and belongs to a
+*group*, the rows that are alike in everything the field depends on. There are two ways to turn keys into values:
 
 - `assign_by_cdf` reads the key as a place in [0, 1) and looks up whose share covers it: each row for itself, so that
   counts come out as chance has it;
@@ -19,6 +19,7 @@ cells that a boundary between two values runs through are looked at one by one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,6 +39,12 @@ BINS = 1 << 8  # strata of numbers that are told apart among more rows
 FEWEST = 1 << 4  # of them, however many groups there are
 KNOTS = 1 << 11  # of a quantile function that is looked up instead of searched
 STRAIGHT = 1e-4  # of the range between the outer percentiles, by which a stretch may bend and still count as straight
+
+
+def stream(seed: int, name: str, chunk: int = 0) -> np.random.Generator:
+    """Return a field's own random numbers: a function of seed, name and chunk, so that no field disturbs another."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest, "big"), *([chunk] if chunk else [])])
 
 
 def random_keys(n: int, rng: np.random.Generator) -> NDArray[np.uint16]:

@@ -17,11 +17,11 @@ from personalab.blueprint.grouping import Array
 from personalab.blueprint.model import Blueprint
 from personalab.frames import persona_ids, to_frame
 from personalab.sampling.apportionment import Counts, round_table
-from personalab.sampling.assignment import Keys, random_keys
+from personalab.sampling.arrays import keys
+from personalab.sampling.assignment import Keys, random_keys, stream
 from personalab.sampling.draw import Method, Rounding, draw, rounded
 from personalab.sampling.resampling import resolve
 from personalab.sampling.restrictions import read_restrictions, sampled, select
-from personalab.sampling.sobol import keys, stream
 from personalab.sampling.strata import Strata
 
 CHUNK = 1 << 20  # rows drawn at once

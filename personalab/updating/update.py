@@ -33,12 +33,12 @@ from personalab.blueprint.moments import Distribution
 from personalab.errors import RequestError
 from personalab.frames import from_frame, to_frame
 from personalab.sampling.apportionment import Counts
-from personalab.sampling.assignment import Floats, Keys, members, random_keys, stratify
+from personalab.sampling.arrays import keys
+from personalab.sampling.assignment import Floats, Keys, members, random_keys, stratify, stream
 from personalab.sampling.draw import Method, Rounding, apportion, draw
 from personalab.sampling.resampling import resolve
 from personalab.sampling.restrictions import Mask, read_restrictions, sampled, select
 from personalab.sampling.sample import one_of, whole
-from personalab.sampling.sobol import keys, stream
 from personalab.sampling.strata import Choices, Strata
 from personalab.updating.coupling import coupled, coupled_numbers, pairs_of
 from personalab.updating.reassignment import Cells, Moves
