@@ -31,6 +31,7 @@ from personalab.blueprint.model import (
 )
 
 MOST_CONFIGURATIONS = 20_000  # that are looked at one by one
+MOST_GENERATIONS = 4  # of ancestors that are asked what goes together; those further up may combine freely
 
 Stretch = tuple[float, float]  # the least and the greatest number, or one category's code twice
 
@@ -131,11 +132,28 @@ def joint(
     ['job=pupil, age=6..19', 'job=nurse, age=21..66']
     """
     wanted = tuple(wanted)
-    line = _upstream(bp, wanted)
-    found = Joint(bp, (), np.zeros((1, 0)), is_whole=True)
+    readers = [child] if child else []
+    found = _through(bp, _upstream(bp, wanted), wanted, kept, readers, MOST_CONFIGURATIONS)
+    # Too many on the way: the fields alone then, each with all that it can be.
+    return found if found.is_whole else _through(bp, _upstream(bp, wanted, 0), wanted, kept, readers, math.inf)
+
+
+def _through(
+    bp: Blueprint,
+    line: Sequence[SampledField],
+    wanted: Sequence[str],
+    kept: Collection[Apply],
+    readers: Sequence[SampledField],
+    most: float,
+) -> Joint:
+    """Go through fields, parents first; stop where more than `most` configurations were looked at on the way."""
+    found, looked_at = Joint(bp, (), np.zeros((1, 0)), is_whole=True), 0
     for place, field in enumerate(line):
         later = line[place + 1 :]
-        found = _with(found, field, _cuts(field, [*later, *([child] if child else [])]))
+        found = _with(found, field, _cuts(field, [*later, *readers]))
+        looked_at += len(found.rows)
+        if looked_at > most:
+            return found._replace(is_whole=False)
         for tree in kept:
             if field.name in names(tree):
                 found = found._replace(rows=found.rows[holds(tree, found.known(tree), len(found.rows))])
@@ -144,45 +162,65 @@ def joint(
     return found
 
 
-def _upstream(bp: Blueprint, wanted: Iterable[str]) -> list[SampledField]:
-    """The fields and all that they depend on, parents first."""
-    found, edge = set[str](), [*wanted]
-    while edge:
-        name = edge.pop()
-        if name not in found:
-            found.add(name)
-            edge += bp[name].parents
+def _upstream(bp: Blueprint, wanted: Sequence[str], generations: int = MOST_GENERATIONS) -> list[SampledField]:
+    """Fields and those that decide which values they have, some generations up, in the order they are drawn."""
     fields = {field.name: field for field in bp.sampled}
+    found, edge = {*wanted}, [*wanted]
+    for _ in range(generations):
+        edge = [name for each in edge if _varies(fields[each]) for name in fields[each].parents if name not in found]
+        found.update(edge)
     return [fields[name] for name in bp.order if name in found]
+
+
+def _varies(field: SampledField) -> bool:
+    """Whether which values a field has, and not only how often, depends on its parents."""
+    if isinstance(field, NumericField):
+        return len({(each.min, each.max) for each in field.distributions}) > 1
+    tables = [field.base, *(rule.categorical for rule in field.conditionals)]
+    return len({frozenset(v for v, share in table.weights.items() if share > 0) for table in tables if table}) > 1
 
 
 def _with(before: Joint, field: SampledField, cuts: list[float]) -> Joint:
     """The configurations with one field more."""
-    lookup, is_whole = Lookup(before.bp, field), before.is_whole
-    rows, added, options = list[int](), list[Stretch](), dict[tuple[str | float, ...], list[Stretch]]()
-    for row, values in enumerate(before.configurations()):
-        key = tuple(values[name] for name in field.parents)
-        if key not in options:
-            found = lookup.branch(dict(zip(field.parents, key, strict=True)))
-            options[key] = _stretches(field, found.distribution, cuts) if found else []
-        if len(rows) + len(options[key]) > MOST_CONFIGURATIONS:
-            is_whole = False
-            break
-        rows += [row] * len(options[key])
-        added += options[key]
+    bp, n = before.bp, len(before.rows)
+    if field.parents and set(field.parents) <= set(before.fields):
+        configurations = _of(before, field.parents)
+        columns = np.column_stack([before.column(name) for name in field.parents])
+        _, which = np.unique(columns, axis=0, return_inverse=True)
+        lookup = Lookup(bp, field)
+        branches = [lookup.branch(at) for at in configurations.configurations()]
+        options = [_stretches(field, each.distribution, cuts) if each else [] for each in branches]
+    else:
+        which, options = np.zeros(n, dtype=np.intp), [_all_stretches(field, cuts)]
+    sizes = np.array([len(each) for each in options], dtype=np.intp)[which.reshape(-1)]
+    fits = np.cumsum(sizes) <= MOST_CONFIGURATIONS
+    rows = np.repeat(np.arange(n)[fits], sizes[fits])
+    added = [stretch for each in which.reshape(-1)[fits] for stretch in options[each]]
     table = np.column_stack([before.rows[rows], np.array(added, dtype=float).reshape(-1, 2)])
-    return Joint(before.bp, (*before.fields, field.name), table, is_whole)
+    return Joint(bp, (*before.fields, field.name), table, before.is_whole and bool(fits.all()))
+
+
+def _all_stretches(field: SampledField, cuts: list[float]) -> list[Stretch]:
+    """All that a field can be, whatever its parents."""
+    known = support(field)
+    if isinstance(known, Categories):
+        codes = [field.values.index(value) for value in known.values]  # type: ignore[union-attr]  # of a category
+        return [(code, code) for code in codes]
+    return _cut(field, *known, cuts)
 
 
 def _stretches(field: SampledField, distribution: Categorical | Numeric, cuts: list[float]) -> list[Stretch]:
     """The values that a distribution gives a share."""
-    if isinstance(distribution, Categorical):
-        return [(i, i) for i, value in enumerate(field.values) if distribution.weights.get(value, 0) > 0]  # type: ignore[union-attr]
+    if isinstance(distribution, Numeric):
+        return _cut(field, distribution.min, distribution.max, cuts)
+    return [(i, i) for i, value in enumerate(field.values) if distribution.weights.get(value, 0) > 0]  # type: ignore[union-attr]
+
+
+def _cut(field: SampledField, low: float, high: float, cuts: list[float]) -> list[Stretch]:
+    """A range in stretches; of whole numbers, which are cut in between, those inside of each."""
     half = 0.5 if _is_whole_number(field) else 0.0
-    low, high = float(distribution.min), float(distribution.max)
-    if half:  # cut between whole numbers
-        low, high = math.ceil(low) - half, math.floor(high) + half
-    ends = [low, *(cut for cut in cuts if low < cut < high), high]
+    first, last = (math.ceil(low) - half, math.floor(high) + half) if half else (low, high)
+    ends = [first, *(cut for cut in cuts if first < cut < last), last]
     return [(a + half, b - half) for a, b in itertools.pairwise(ends)]
 
 

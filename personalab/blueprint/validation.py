@@ -226,7 +226,9 @@ def _distributions(bp: Blueprint) -> Iterator[Finding]:
             reason = "it has no distribution, so nobody can sample it"
             yield Finding("error", path, reason, f"add {field.kind!r} or conditionals")
         for where, distribution in _stated(field):
-            yield from (_moments if isinstance(distribution, Numeric) else _weights)(where, distribution)  # type: ignore[operator]
+            yield from (
+                _moments(where, distribution) if isinstance(distribution, Numeric) else _weights(where, distribution)
+            )
         if isinstance(field, CategoricalField):
             yield from _values(field)
         elif len({numeric.integer for numeric in field.distributions}) > 1:
