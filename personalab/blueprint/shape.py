@@ -99,11 +99,11 @@ When = Annotated[dict[Name, Name], Field(min_length=1), *Frozen]
 class _Refusing(Metaclass):
     """Lets what is built by a call be refused in the package's own words."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
         except ValidationError as error:
-            raise refusal(error, f"this is no {cls.__name__}") from error
+            raise refusal(error, f"this is no {self.__name__}") from error
 
 
 class Value(BaseModel, metaclass=_Refusing):
