@@ -28,12 +28,12 @@ from personalab.blueprint.model import (
     Blueprint,
     CategoricalField,
     Constraint,
-    FrozenDict,
     Numeric,
     NumericField,
     SampledField,
 )
 from personalab.blueprint.resolution import resolve
+from personalab.blueprint.shape import FrozenDict
 from personalab.blueprint.validation import demand_valid
 from personalab.errors import BlueprintError, NotApplicableError, some
 from personalab.frames import from_frame

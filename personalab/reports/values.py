@@ -18,7 +18,7 @@ import pandas as pd
 
 from personalab.blueprint.conditionals import Origin
 from personalab.blueprint.display import GREY, ORANGE, percent, render
-from personalab.blueprint.model import FrozenDict
+from personalab.blueprint.shape import FrozenDict
 from personalab.blueprint.validation import Finding
 from personalab.errors import RequestError
 from personalab.reports import text
