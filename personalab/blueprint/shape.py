@@ -41,6 +41,7 @@ UNSEEN = re.compile(
     + "".join(chr((plane << 16) + end) for plane in range(1, 17) for end in (0xFFFE, 0xFFFF))
     + "]"
 )
+BREAKS = "\n\r\v\f\x85\u2028\u2029"
 MOST_ITEMS = 100_000  # keys and entries in all of a blueprint: what is read in a second
 MOST_FAULTS = 1_000  # that are looked at one by one
 MOST_TOLD = 20  # places in one message
@@ -72,13 +73,14 @@ def _finite(value: int | float) -> int | float:
 def _one_line(text: str) -> str:
     unseen = UNSEEN.search(text)
     if unseen:
-        raise ValueError(f"a name or value is one line that can be printed, without U+{ord(unseen[0]):04X}")
+        what = "a line break" if unseen[0] in BREAKS else "a character that cannot be shown"
+        raise ValueError(f"a name or value has {what}, U+{ord(unseen[0]):04X}")
     return text
 
 
 def _seen(text: str) -> str:
     """The text without what cannot be seen; what Word and Unicode use as line breaks becomes one."""
-    lines = re.sub("\r\n?|[\v\f\x85\u2028\u2029]", "\n", text).replace("\t", " ").split("\n")
+    lines = re.sub(f"\r\n|[{BREAKS}]", "\n", text).replace("\t", " ").split("\n")
     return "\n".join(UNSEEN.sub("", line) for line in lines)
 
 
@@ -99,11 +101,11 @@ When = Annotated[dict[Name, Name], Field(min_length=1), *Frozen]
 class _Refusing(Metaclass):
     """Lets what is built by a call be refused in the package's own words."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*args, **kwargs)
         except ValidationError as error:
-            raise refusal(error, f"this is no {cls.__name__}") from error
+            raise refusal(error, f"this is no {self.__name__}") from error
 
 
 class Value(BaseModel, metaclass=_Refusing):
