@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 else:
     Metaclass = type(BaseModel)  # only pydantic can name it
 
-JOINERS = "\u200c\u200d"  # unseen, and part of how Persian, Hindi and emoji are spelt
-# Controls, surrogates, what turns a line's direction or is not shown, and code points that are no characters.
+# Controls, surrogates, what turns a line's direction or is not shown, and code points that are no characters; but for
+# U+200C and U+200D, with which Persian, Hindi and emoji are spelt.
 UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufdd0-\ufdef"
     "\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f"
