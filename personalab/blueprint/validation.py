@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 
 from personalab.blueprint import intervals, moments
-from personalab.blueprint.conditionals import Lookup, interval, label, stated
+from personalab.blueprint.conditionals import interval, label, stated
 from personalab.blueprint.constraints import Apply, is_plain, names, normal, quoted
 from personalab.blueprint.display import percent
 from personalab.blueprint.intervals import reach, support
@@ -39,7 +39,7 @@ from personalab.blueprint.model import (
     SampledField,
     TextField,
 )
-from personalab.blueprint.reachable import MOST_CONFIGURATIONS, joint
+from personalab.blueprint.reachable import MOST_CONFIGURATIONS, Lookups, joint, lookups_of
 from personalab.blueprint.resolution import resolve
 from personalab.errors import BlueprintError, NotApplicableError, RequestError, nearest
 
@@ -127,7 +127,8 @@ def _findings(bp: Blueprint) -> tuple[Finding, ...]:
     if not any(finding.level == "error" for finding in found):
         found += [*_conditions(bp)]
     if not any(finding.level == "error" for finding in found):
-        found += [*_coverage(bp, [tree for _, tree in _applicable(bp).values()]), *_verdicts(bp)]
+        lookups = lookups_of(bp)
+        found += [*_coverage(lookups, [tree for _, tree in _applicable(bp).values()]), *_verdicts(bp, lookups)]
     level = ("error", "warning", "note")
     return tuple(sorted(found, key=lambda finding: level.index(finding.level)))
 
@@ -342,11 +343,11 @@ def _condition(bp: Blueprint, field: SampledField, path: str, name: str, text: s
             yield Finding("warning", path, reason, "correct the interval")
 
 
-def _coverage(bp: Blueprint, kept: Sequence[Apply]) -> Iterator[Finding]:
+def _coverage(lookups: Lookups, kept: Sequence[Apply]) -> Iterator[Finding]:
     """What holds for each parent configuration that somebody can have."""
-    for field in bp.sampled:
-        path, lookup = f"fields.{field.name}", Lookup(bp, field)
-        found = joint(bp, field.parents, kept, child=field)
+    for lookup in lookups.values():
+        field, path = lookup.field, f"fields.{lookup.field.name}"
+        found = joint(lookups, field.parents, kept, child=field)
         uncovered, lines, ties, impossible, shadowed = [], [], [], dict[str, str](), False
         for at, where in zip(found.configurations(), found.labels(field.parents), strict=True):
             branch = lookup.find(at)
@@ -401,7 +402,7 @@ def _applicable(bp: Blueprint) -> dict[str, tuple[Constraint, Apply]]:
     return found
 
 
-def _verdicts(bp: Blueprint) -> Iterator[Finding]:
+def _verdicts(bp: Blueprint, lookups: Lookups) -> Iterator[Finding]:
     """Judge every constraint that applies by what its fields can be."""
     for name, (constraint, tree) in _applicable(bp).items():
         path, ranges = f"constraints.{name}", {each: support(bp[each]) for each in names(tree)}
@@ -413,30 +414,30 @@ def _verdicts(bp: Blueprint) -> Iterator[Finding]:
             yield Finding("error", path, reason, "correct the constraint or the ranges")
         elif certain.min() > 0:
             yield Finding("note", path, f"{constraint} always holds, whatever is drawn", "it may be removed")
-        elif emptied := list(_emptied(bp, tree)):
+        elif emptied := list(_emptied(lookups, tree)):
             reason = f"{constraint} leaves nobody with {_some(emptied)}"
             yield Finding("warning", path, reason, "ease the constraint, or change the distribution there")
 
 
-def _emptied(bp: Blueprint, tree: Apply) -> Iterator[str]:
+def _emptied(lookups: Lookups, tree: Apply) -> Iterator[str]:
     """The values, and else the parent configurations, that nobody has any more because of a constraint."""
-    parents = {name: bp[name].parents for name in names(tree)}
-    wanted = [name for name in bp.order if name in parents or any(name in each for each in parents.values())]
-    before, after = joint(bp, wanted), joint(bp, wanted, [tree])
+    parents = {name: lookups[name].field.parents for name in names(tree)}
+    wanted = [name for name in lookups if name in parents or any(name in each for each in parents.values())]
+    before, after = joint(lookups, wanted), joint(lookups, wanted, [tree])
     if not (before.is_whole and after.is_whole):
         return
     gone = set[str]()
     for fields in [(name,) for name in wanted] + [each for each in parents.values() if len(each) > 1]:
-        if len(fields) == 1 and fields[0] in parents and isinstance(bp[fields[0]], NumericField):
+        if len(fields) == 1 and fields[0] in parents and isinstance(before.fields[fields[0]], NumericField):
             continue  # numbers that a constraint speaks of are what it is there to exclude
         lost = dict.fromkeys(before.labels(fields)).keys() - after.labels(fields)
         lost = {label for label in lost if gone.isdisjoint(label.split(", "))}
         gone |= lost
-        asked = _asked(bp[fields[0]]) if len(fields) == 1 else {}
+        asked = _asked(before.fields[fields[0]]) if len(fields) == 1 else {}
         yield from (label + asked.get(label, "") for label in dict.fromkeys(before.labels(fields)) if label in lost)
 
 
-def _asked(field: AnyField) -> dict[str, str]:
+def _asked(field: SampledField) -> dict[str, str]:
     """The share that a root's weights ask for, by the label of its value."""
     if not isinstance(field, CategoricalField) or field.parents or field.base is None:
         return {}

@@ -558,9 +558,8 @@ def test_a_group_that_a_constraint_empties_is_in_the_summary() -> None:
         for name, most in (("Gold", 20), ("Iron", 50))
     ]
     rule = {"name": "c", "lhs": "rank == 'Gold'", "op": "<=", "rhs": "hours >= 30"}
-    bp = Blueprint.from_dict(
-        {"domain": "d", "order": ["rank", "hours"], "fields": [rank, hours], "constraints": [rule]}
-    )
-    summary = report(sample(bp, 200, seed=1), bp).summary
-    assert "nobody has what the blueprint asks for: rank=Gold, 10 %" in summary
-    assert "leaves nobody with rank=Gold (10 % of the weights)" in str(report(sample(bp, 200, seed=1), bp))
+    data = {"domain": "d", "order": ["rank", "hours"], "fields": [rank, hours], "constraints": [rule]}
+    bp = Blueprint.from_dict(data)
+    rep = report(sample(bp, 200, seed=1), bp)
+    assert "nobody has what the blueprint asks for: rank=Gold, 10 %" in rep.summary
+    assert "leaves nobody with rank=Gold (10 % of the weights)" in str(rep)
