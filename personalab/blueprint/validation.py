@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import graphlib
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from personalab.blueprint.constraints import Apply, is_plain, names, normal, quo
 from personalab.blueprint.display import percent
 from personalab.blueprint.intervals import reach, support
 from personalab.blueprint.model import (
+    EXACT,
     AnyField,
     Blueprint,
     Categorical,
@@ -42,11 +44,13 @@ from personalab.blueprint.model import (
 from personalab.blueprint.reachable import MOST_CONFIGURATIONS, Lookups, joint, lookups_of
 from personalab.blueprint.resolution import resolve
 from personalab.errors import BlueprintError, NotApplicableError, RequestError
+from personalab.errors import quoted as brief
 
 Level = Literal["error", "warning", "note"]
 
-ROUNDING = 0.001  # by how much weights may miss 1 and still be renormalised
-EXACT = 1e-9  # by how much they may miss it without a word
+ROUNDING = 0.001  # by how much weights may miss 1 and still be scaled
+SCALED = 5e-4  # by how much they may miss it without a word, as shares of three digits do
+UNFIT = ("Cc", "Cs", "Zl", "Zp")  # controls, halves of characters, ends of lines and paragraphs (Unicode categories)
 WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
 FAULTS = ("contradictions", "doubles")  # of such texts, as a frame's attrs list who has them
 RESERVED = ("persona_id", *WRITTEN)
@@ -123,7 +127,7 @@ def validate(bp: Blueprint) -> tuple[Finding, ...]:
 
 @lru_cache(maxsize=64)  # a blueprint is looked at again by each step that is given it
 def _findings(bp: Blueprint) -> tuple[Finding, ...]:
-    found = [*_names(bp), *_structure(bp), *_distributions(bp), *_expressions(bp)]
+    found = [*_characters(bp), *_names(bp), *_structure(bp), *_distributions(bp), *_expressions(bp)]
     if not any(finding.level == "error" for finding in found):
         found += [*_conditions(bp)]
     if not any(finding.level == "error" for finding in found):
@@ -150,6 +154,31 @@ def demand_valid(bp: Blueprint) -> tuple[Finding, ...]:
             hint="mend what is named; personalab.validate lists it again",
         )
     return found
+
+
+def _characters(bp: Blueprint) -> Iterator[Finding]:
+    """Names and values are one line; no text has a character that neither files nor charts can hold."""
+    for path, text, is_line in _texts(bp):
+        bad = next(
+            (char for char in text if unicodedata.category(char) in UNFIT and (is_line or char not in "\n\t")), ""
+        )
+        if bad:
+            what = "a line break" if bad in "\n\r\v\f\x85\u2028\u2029" else "a character that cannot be shown"
+            yield Finding("error", path, f"{brief(text)} has {what}, U+{ord(bad):04X}", "type it again without it")
+
+
+def _texts(bp: Blueprint) -> Iterator[tuple[str, str, bool]]:
+    """Every text of a blueprint, where it stands, and whether it has to be one line."""
+    yield "domain", bp.domain, True
+    yield "rationale", bp.rationale, False
+    yield from (("sources", text, False) for text in bp.sources)
+    for field in bp.fields:
+        path = f"fields.{field.name}"
+        yield from ((path, field.name, True), (f"{path}.description", field.description, False))
+        if isinstance(field, CategoricalField):
+            yield from ((f"{path}.values", value, True) for value in field.values)
+    for constraint in bp.constraints:
+        yield from ((f"constraints.{constraint.name}", text, True) for text in (constraint.name, str(constraint)))
 
 
 def _names(bp: Blueprint) -> Iterator[Finding]:
@@ -227,9 +256,10 @@ def _distributions(bp: Blueprint) -> Iterator[Finding]:
             reason = "it has no distribution, so nobody can sample it"
             yield Finding("error", path, reason, f"add {field.kind!r} or conditionals")
         for where, distribution in _stated(field):
-            yield from (
-                _moments(where, distribution) if isinstance(distribution, Numeric) else _weights(where, distribution)
-            )
+            if isinstance(distribution, Numeric):
+                yield from _moments(where, distribution)
+            else:
+                yield from _weights(where, distribution)
         if isinstance(field, CategoricalField):
             yield from _values(field)
         elif len({numeric.integer for numeric in field.distributions}) > 1:
@@ -251,7 +281,7 @@ def _moments(path: str, numeric: Numeric) -> Iterator[Finding]:
         yield Finding("error", path, wrong, "change the moment named, or the range")
         return
     try:
-        moments.law(numeric)
+        moments.solve(numeric)
     except BlueprintError as error:
         yield Finding("error", path, str(error), "change the sd a little")
 
@@ -268,10 +298,11 @@ def _weights(path: str, table: Categorical) -> Iterator[Finding]:
         if not value.strip():
             yield Finding("error", path, f"a value is called {value!r}", "give it a name that can be read")
     total = sum(table.weights.values(), 0.0)
-    if abs(total - 1) > ROUNDING + EXACT:
+    missed = abs(total - 1) - EXACT
+    if missed > ROUNDING:
         yield Finding("error", path, f"the weights sum to {total:.6g}, not 1", "scale them to sum to 1")
-    elif abs(total - 1) > EXACT:
-        reason = f"the weights sum to {total:.6g}, not 1, and are renormalised"
+    elif missed > SCALED:
+        reason = f"the weights sum to {total:.6g}, not 1, and are scaled"
         yield Finding("warning", path, reason, "scale them to sum to 1")
 
 
@@ -348,7 +379,7 @@ def _coverage(lookups: Lookups, kept: Sequence[Apply]) -> Iterator[Finding]:
         found = joint(lookups, field.parents, kept, child=field)
         uncovered, lines, ties, impossible, shadowed = [], [], [], dict[str, str](), False
         for at, where in zip(found.configurations(), found.labels(field.parents), strict=True):
-            branch = lookup.branch(at)
+            branch = lookup.find(at)
             if branch is None:
                 uncovered.append(where)
             elif branch.origin == "interpolated":

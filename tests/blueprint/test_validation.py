@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personalab import Blueprint, validate
+from personalab import Blueprint, sample, validate
 from personalab.blueprint.reachable import MOST_CONFIGURATIONS
 from personalab.blueprint.validation import RESERVED, Finding, demand_valid
 from personalab.errors import BlueprintError
@@ -289,14 +289,35 @@ def test_bad_weights(weights: dict[str, float], reason: str) -> None:
     assert only(data).reason == reason
 
 
-@pytest.mark.parametrize("weight", [0.501, 0.499, 0.50000001])
-def test_sum_within_a_thousandth_is_renormalised(weight: float) -> None:
-    """A sum off by up to 0.001 is a warning that it is renormalised; thirds written out are not worth one."""
+@pytest.mark.parametrize(("weight", "says"), [(0.501, ["warning"]), (0.499, ["warning"]), (0.5005, []), (0.4995, [])])
+def test_sums_near_one_are_scaled(weight: float, says: list[str]) -> None:
+    """A sum off by up to 0.001 is scaled; up to 0.0005, as thirds or shares of three digits are, without a word."""
     data = players()
     data["fields"][0]["categorical"]["weights"] = {"NA": 0.5, "EUW": weight}
-    assert "are renormalised" in only(data, "warning").reason
-    data["fields"][0]["categorical"]["weights"] = dict.fromkeys("abc", 1 / 3)
-    assert found(data) == found(data, "warning") == []
+    assert [finding.level for finding in [*found(data), *found(data, "warning")]] == says
+    assert not any("sum to 1, not 1" in finding.reason for finding in found(data, "warning"))
+    assert sample(Blueprint.from_dict(data), 1000, seed=1)["region"].value_counts().min() >= 499
+
+
+@pytest.mark.parametrize("bad", ["\x0b", "\n", "\x00", "\u2028", "\ud800", "\x1b"])
+@pytest.mark.parametrize("place", ["name", "value", "description", "constraint", "domain"])
+def test_characters_that_cannot_be_shown_are_refused_with_their_place(bad: str, place: str) -> None:
+    """A control character or half of one is an error where it stands; line breaks are in names and values only."""
+    data, word = players(), f"a{bad}b"
+    field = data["fields"][0]
+    if place == "value":
+        field["categorical"]["weights"] = {word: 1.0}
+    elif place == "constraint":
+        data["constraints"] = [{"name": word, "lhs": "1", "op": "<", "rhs": "2"}]
+    elif place == "domain":
+        data["domain"] = word
+    else:
+        field[place] = word
+        data["order"] = [word if place == "name" and name == "region" else name for name in data["order"]]
+    errors = [finding for finding in found(data) if f"U+{ord(bad):04X}" in finding.reason]
+    assert bool(errors) is not (place == "description" and bad == "\n")
+    if errors and bad != "\ud800":
+        assert place == "domain" or errors[0].path.startswith(("fields.", "constraints."))
 
 
 @pytest.mark.parametrize(

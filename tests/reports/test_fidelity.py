@@ -126,14 +126,14 @@ def test_a_share_of_none_or_all_has_no_width(n: int) -> None:
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=30))
 def test_ks_of_a_continuous_law_equals_scipys(values: list[float]) -> None:
     """The distance to a solved law is the one-sample statistic."""
-    law = moments.law(Numeric(min=0, max=10, mean=4, sd=2))
+    law = moments.solve(Numeric(min=0, max=10, mean=4, sd=2))
     found = kolmogorov_smirnov(np.array(values), law)
     assert found == pytest.approx(stats.kstest(values, law.cdf).statistic, abs=1e-9)
 
 
 def test_ks_of_a_law_on_integers_sees_both_sides_of_a_step() -> None:
     """A population that has exactly the law's shares has KS 0; one piled on the top value misses all the rest."""
-    law = moments.law(Numeric(min=0, max=1, mean=0.5, sd=0.5, integer=True))
+    law = moments.solve(Numeric(min=0, max=1, mean=0.5, sd=0.5, integer=True))
     assert kolmogorov_smirnov(np.array([0.0, 1.0]), law) == pytest.approx(0, abs=1e-9)
     assert kolmogorov_smirnov(np.array([1.0, 1.0]), law) == pytest.approx(0.5)
 
