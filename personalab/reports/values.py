@@ -297,7 +297,7 @@ class Report:
     not_applicable : mapping of str to str
         What could not be judged, and why.
     findings : tuple of Finding
-        The linter's warnings and notes on the blueprint.
+        Validation's warnings and notes on the blueprint.
     diversity : Diversity or None
         Of the written texts, where at least two people have any.
     contradictions, doubles : tuple of str

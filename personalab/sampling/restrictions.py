@@ -32,7 +32,7 @@ class Restriction:
 def read_restrictions(bp: Blueprint) -> list[Restriction]:
     """The constraints that can be judged, in pieces where that makes intervals of them.
 
-    The others are the linter's to report.
+    The others are validation's to report.
     """
     read = []
     for constraint in bp.constraints:
