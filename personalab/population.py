@@ -172,7 +172,7 @@ def generate(
     seed: int | None = None,
     model: str | Model | None = None,
     method: Method | None = None,
-    rounding: Rounding = "nearest",
+    rounding: Rounding | None = None,
     max_tokens: int | None = None,
     max_cost: float | None = None,
     prices: tuple[float, float] | None = None,
@@ -196,8 +196,8 @@ def generate(
         it ``PERSONALAB_MODEL``; else an OpenAI key, an Ollama on this machine, the embedded model.
     method : {"balanced", "quota", "iid"}, optional
         How people are drawn, as for `sample`: ``"balanced"`` unless told otherwise.
-    rounding : {"nearest", "unbiased"}
-        How shares become counts, as for `sample`.
+    rounding : {"nearest", "unbiased"}, optional
+        How shares become counts, as for `sample`: right on average below 10 people, the closest from there on.
     max_tokens : int, optional
         The most tokens that may be used, of requests and answers together: the call that would pass it is not sent.
     max_cost : float, optional
@@ -238,7 +238,7 @@ class Call:
     grounding: str = "off"
     seed: int | None = None
     method: Method | None = None
-    rounding: Rounding = "nearest"
+    rounding: Rounding | None = None
     backend: Backend = "live"
 
     def __post_init__(self) -> None:
@@ -259,7 +259,7 @@ def check_call(
     grounding: str,
     seed: int | None = None,
     method: str | None = None,
-    rounding: str = "nearest",
+    rounding: str | None = None,
 ) -> None:
     """Refuse a call to `generate` that cannot be served, before any model is asked."""
     check_request(prompt, grounding)
@@ -274,7 +274,8 @@ def check_call(
         raise RequestError(f"seed is {seed!r}", hint=SEEDS)
     if method is not None:
         one_of("method", method, get_args(Method))
-    one_of("rounding", rounding, get_args(Rounding))
+    if rounding is not None:
+        one_of("rounding", rounding, get_args(Rounding))
 
 
 def _whole(what: str, value: Any, hint: str) -> int:

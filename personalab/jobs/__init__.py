@@ -53,7 +53,7 @@ def start(
     seed: int | None = None,
     model: str | Model | None = None,
     method: Method | None = None,
-    rounding: Rounding = "nearest",
+    rounding: Rounding | None = None,
     max_tokens: int | None = None,
     max_cost: float | None = None,
     prices: tuple[float, float] | None = None,

@@ -41,6 +41,7 @@ from personalab.errors import BlueprintError, NotApplicableError, some
 from personalab.frames import from_frame
 from personalab.reports.diversity import Diversity, diversity, joined
 from personalab.reports.fidelity import Floats, band, distance, expected_iid, kolmogorov_smirnov, limit, p_value
+from personalab.reports.interactions import worst_triple
 from personalab.reports.values import (
     Association,
     Cell,
@@ -126,6 +127,7 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
         ),
         constraints=verdicts,
         associations=tuple(_associations(bp, people, tied.values())),
+        interaction=worst_triple(bp, people, tied.values()),
         interpolated=FrozenDict({name: rows for name in drawn if (rows := _interpolated(drawn[name]))}),
         not_applicable=FrozenDict(absent | gaps | unjudged | silence),
         findings=findings,
