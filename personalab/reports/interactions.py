@@ -89,7 +89,7 @@ def _pooled(column: NDArray[np.generic]) -> Codes:
     while (end := int(np.searchsorted(upto, reached + least))) < len(upto) and 1 - upto[end] >= least:
         ends.append(end)
         reached = float(upto[end])
-    return np.searchsorted(ends, np.arange(len(upto)))[where.reshape(-1)]
+    return np.asarray(np.searchsorted(ends, np.arange(len(upto)))[where.reshape(-1)])
 
 
 def _contrasts(codes: Codes) -> Floats:
