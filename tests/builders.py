@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from personalab import Blueprint
-from personalab.blueprint.conditionals import branches
+from personalab.blueprint.conditionals import find_distributions
 from personalab.blueprint.model import Categorical, CategoricalField
 from personalab.frames import from_frame
 from personalab.reports.fidelity import distance, limit
-from personalab.reports.report import report, shares
+from personalab.reports.report import report
 
 
 def table(values: list[str], rng: np.random.Generator) -> dict[str, Any]:
@@ -89,9 +89,9 @@ def violations(frame: pd.DataFrame, bp: Blueprint) -> int:
 
 def margin(bp: Blueprint, field: CategoricalField, frame: pd.DataFrame) -> tuple[float, float]:
     """A child's distance from the margin that its parents' values imply, and the smallest possible."""
-    found, which = branches(bp, field, from_frame(bp, frame))
+    found, which = find_distributions(bp, field, from_frame(bp, frame))
     tables = [branch.distribution for branch in found if branch and isinstance(branch.distribution, Categorical)]
-    expected = np.array([shares(field, weights) for weights in tables])[which].mean(axis=0)
+    expected = np.array([field.shares(weights) for weights in tables])[which].mean(axis=0)
     achieved = np.bincount(frame[field.name].cat.codes, minlength=len(field.values)) / len(frame)
     return distance(expected, achieved), limit(expected, len(frame))
 

@@ -13,8 +13,7 @@ from typing import Any
 
 from personalab.blueprint import moments
 from personalab.blueprint.conditionals import interval
-from personalab.blueprint.model import Numeric, nearest
-from personalab.blueprint.validation import EXACT
+from personalab.blueprint.model import EXACT, Numeric, nearest
 from personalab.errors import BlueprintError
 
 Wire = dict[str, Any]
@@ -151,7 +150,7 @@ def _can_be_had(numeric: Wire) -> bool:
     if is_squeezed or 0 < sd < least or 0 < high - low < SMALLEST * max(abs(low), abs(high)):
         return False
     try:
-        moments.law(Numeric(**numeric))
+        moments.solve(Numeric(**numeric))
     except BlueprintError:
         return False
     return True

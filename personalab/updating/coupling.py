@@ -7,15 +7,13 @@ between the two, which is the least there can be (maximal coupling).
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from personalab.blueprint.grouping import Array, numbered
-from personalab.blueprint.moments import Law
-from personalab.sampling.assignment import by_share, members
-from personalab.sampling.configurations import Floats, Mask
-from personalab.sampling.draw import Draw
+from personalab.blueprint.moments import Distribution
+from personalab.sampling.assignment import Floats, assign_by_cdf, members
+from personalab.sampling.restrictions import Mask
+from personalab.sampling.strata import Strata
 
 ATTEMPTS = 1 << 12  # numbers drawn at once by those who leave
 ROUNDS = 64  # of attempts; then any number of the new law will do
@@ -37,22 +35,23 @@ def coupled(
     rest = (now - was).clip(0.0) + 1e-300 * now
     moving = np.flatnonzero(~stays)
     rest /= rest.sum(axis=1, keepdims=True)
-    codes[moving] = by_share(pair[moving], rng.random(len(moving)), rest, rng)
+    codes[moving] = assign_by_cdf(pair[moving], rng.random(len(moving)), rest, rng)
     return codes
 
 
-def coupled_numbers(draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
+def coupled_numbers(strata: Strata, earlier: Strata, old: Array, rng: np.random.Generator) -> tuple[Array, Mask]:
     """The same for numbers: who leaves draws until a number comes of which there is more now than before."""
-    rng, column, stuck = draw.rng, old.astype(np.int64 if draw.is_whole else np.float64), np.zeros(draw.n, dtype=bool)
-    (now, is_atom), (was, was_atom) = _mass(draw, old), _mass(earlier, old)
-    stays = draw.can_hold(old) & (is_atom == was_atom) & (now > 0) & (rng.random(draw.n) * was < now)
+    column = old.astype(np.int64 if strata.field.is_integer else np.float64)
+    stuck = np.zeros(strata.n, dtype=bool)
+    (now, is_atom), (was, was_atom) = _mass(strata, old), _mass(earlier, old)
+    stays = strata.can_hold(old) & (is_atom == was_atom) & (now > 0) & (rng.random(strata.n) * was < now)
     left = np.flatnonzero(~stays)
     for _ in range(ROUNDS):
         if not len(left):
             break
         rows = np.repeat(left, max(1, ATTEMPTS // len(left)))
-        tried = replace(draw.of(rows), is_hasty=True)
-        x, is_stuck = tried.at_share(rng.random(len(rows)))
+        tried = strata.of(rows)
+        x, is_stuck = tried.invert_cdf(rng.random(len(rows)), rng, is_hasty=True)
         (now, is_atom), (was, was_atom) = _mass(tried, x), _mass(earlier.of(rows), x)
         fits = is_stuck | (is_atom != was_atom) | (rng.random(len(rows)) * now >= was)
         column[rows], stuck[rows] = x, is_stuck  # in case nothing ever fits
@@ -62,27 +61,27 @@ def coupled_numbers(draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]
     return column, stuck
 
 
-def _mass(draw: Draw, x: Array) -> tuple[Floats, Mask]:
+def _mass(strata: Strata, x: Array) -> tuple[Floats, Mask]:
     """How likely each row's number is, or where there are no steps how dense; and whether there are steps."""
-    x, is_atom = x.astype(np.float64), np.ones(draw.n, dtype=bool)
-    if draw.choices is not None:
-        shares, place = draw.choices.shares, np.rint(x) - draw.least
+    x, is_atom = x.astype(np.float64), np.ones(strata.n, dtype=bool)
+    if strata.choices is not None:
+        shares, place = strata.choices.shares, np.rint(x) - strata.least
         inside = (place >= 0) & (place < shares.shape[1]) & (x == np.rint(x))
-        return inside * shares[draw.choices.case, np.where(inside, place, 0).astype(np.intp)], is_atom
-    mass = np.empty(draw.n)
-    for law, rows in zip(draw.laws, members(draw.branch_of, len(draw.laws)), strict=True):
+        return inside * shares[strata.choices.stratum, np.where(inside, place, 0).astype(np.intp)], is_atom
+    mass = np.empty(strata.n)
+    for law, rows in zip(strata.distributions, members(strata.conditional, len(strata.distributions)), strict=True):
         is_atom[rows] = law.is_discrete or law.is_integer
         mass[rows] = _density(law, x[rows])
-    if draw.windows is not None:
-        at = draw.windows.case
-        inside = (draw.windows.low[at] <= x) & (x <= draw.windows.high[at])
-        width, end = draw.windows.width[at], draw.windows.end[at]
+    if strata.windows is not None:
+        at = strata.windows.stratum
+        inside = (strata.windows.low[at] <= x) & (x <= strata.windows.high[at])
+        width, end = strata.windows.width[at], strata.windows.end[at]
         mass = np.where(inside, mass, 0.0) / np.where(width > 0, width, 1.0)
         mass, is_atom = np.where(width > 0, mass, x == end), is_atom | (width <= 0)
     return mass, is_atom
 
 
-def _density(law: Law, x: Floats) -> Floats:
+def _density(law: Distribution, x: Floats) -> Floats:
     """A law's density, or the probability of each number where only some occur."""
     if law.is_discrete or law.is_integer:
         before = law.cdf(x - 1 if law.is_integer else np.nextafter(x, -np.inf))

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from personalab.blueprint.grouping import Array, numbered
 from personalab.sampling.apportionment import Counts
-from personalab.sampling.assignment import by_rank, members
-from personalab.sampling.configurations import Floats, Mask
-from personalab.sampling.draw import Draw
+from personalab.sampling.assignment import Floats, Keys, assign_by_rank, members
+from personalab.sampling.restrictions import Mask
 
 SWAPS = 400  # of a leaver for one who stays, at most, to make the image better
 
@@ -61,8 +60,10 @@ class Moves:
         How many rows there should be.
     may : array of bool, shape (parts, places)
         Which places a part has.
-    draw : Draw
-        For keys and random numbers.
+    key : array of uint16 or uint32, shape (rows,)
+        Decides who of those who move gets which place.
+    rng : numpy.random.Generator
+        The source of chance.
     below : list of Cells
         Where the rows stand in the distributions of the fields below.
     """
@@ -73,7 +74,8 @@ class Moves:
     is_held: Mask
     counts: Counts
     may: Mask
-    draw: Draw
+    key: Keys
+    rng: np.random.Generator
     below: list[Cells]
 
     def codes(self) -> Array:
@@ -94,8 +96,7 @@ class Moves:
         free = np.flatnonzero(~stays)
         codes = np.where(stays, self.code, 0)
         missing = counts - np.bincount(cell[stays], minlength=parts * places).reshape(parts, places)
-        key = self.draw.key[free]
-        codes[free] = by_rank(self.part[free], key, missing, self.draw.rng)
+        codes[free] = assign_by_rank(self.part[free], self.key[free], missing, self.rng)
         return codes
 
     def _leavers(self, crowd: NDArray[np.intp], many: int, beyond: list[Floats]) -> NDArray[np.intp]:
@@ -104,7 +105,7 @@ class Moves:
         First a systematic sample along the cells, then swaps as long as they help. `beyond` are the leavers of each
         cell that earlier crowds had too many; it is carried on.
         """
-        rng, found = self.draw.rng, [each.leaving(crowd, many / len(crowd)) for each in self.below]
+        rng, found = self.rng, [each.leaving(crowd, many / len(crowd)) for each in self.below]
         cells = [own for own, _, _ in found]
         order = np.lexsort([rng.random(len(crowd)), *reversed(cells)])
         leaves = np.zeros(len(crowd), dtype=bool)

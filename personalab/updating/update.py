@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, cast, get_args
 
@@ -29,16 +29,17 @@ from numpy.typing import NDArray
 from personalab.blueprint import validation
 from personalab.blueprint.grouping import Array, numbered
 from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
-from personalab.blueprint.moments import Law
+from personalab.blueprint.moments import Distribution
 from personalab.errors import RequestError
 from personalab.frames import from_frame, to_frame
 from personalab.sampling.apportionment import Counts
 from personalab.sampling.arrays import keys
-from personalab.sampling.assignment import evenly, members, random_keys, stream
-from personalab.sampling.configurations import Floats, Mask, concerned, restrictions, sampled
-from personalab.sampling.draw import Choices, Draw, Method, Rounding
-from personalab.sampling.resampling import settled
+from personalab.sampling.assignment import Floats, Keys, members, random_keys, stratify, stream
+from personalab.sampling.draw import Method, Rounding, apportion, draw
+from personalab.sampling.resampling import resolve
+from personalab.sampling.restrictions import Mask, read_restrictions, sampled, select
 from personalab.sampling.sample import one_of, whole
+from personalab.sampling.strata import Choices, Strata
 from personalab.updating.coupling import coupled, coupled_numbers, pairs_of
 from personalab.updating.reassignment import Cells, Moves
 
@@ -126,19 +127,19 @@ class Change:
         """The columns under the edited blueprint."""
         names = [name for name in self.after.order if self.after[name].kind != "text"]
         spread = keys(names, self.n, self.seed) if self.method == "balanced" else {}
-        kept, origin = restrictions(self.after), self._origin
+        restrictions, origin = read_restrictions(self.after), self._origin
         columns: dict[str, Array] = {}
         for name in names:
             rng = stream(self.seed, f"{name}/update")
-            key: Any = spread[name] if spread else random_keys(self.n, rng)
-            keep = concerned(self.after, name, columns, kept)
-            field = sampled(self.after, name)
-            draw = Draw(self.after, field, columns, self.n, keep, self.method, self.rounding, key, rng)
+            key: Keys = spread[name] if spread else random_keys(self.n, rng)
+            own = select(self.after, name, columns, restrictions)
+            strata = Strata(self.after, sampled(self.after, name), columns, self.n, own)
             earlier = self._past.get(origin.get(name, ""))
-            if earlier is not None and self._is_untouched(draw, earlier, origin):
+            if earlier is not None and self._is_untouched(strata, earlier, origin):
                 columns[name] = self.old[earlier.field.name]
                 continue
-            columns = settled(draw, kept, partial(self._column, earlier))
+            column = partial(self._column, earlier, key, rng)
+            columns = resolve(strata, restrictions, column, rng, is_independent=self.method == "iid")
         return columns
 
     @cached_property
@@ -146,107 +147,113 @@ class Change:
         return origins(self.before, self.after)
 
     @cached_property
-    def _past(self) -> dict[str, Draw]:
-        """For each field the draw that its old column came from."""
-        was = restrictions(self.before)
-        no_key = np.zeros(self.n, dtype=np.uint16)  # nothing is drawn, only asked what might have been
-        past: dict[str, Draw] = {}
+    def _past(self) -> dict[str, Strata]:
+        """For each field what its old column was drawn from."""
+        was, past = read_restrictions(self.before), dict[str, Strata]()
         columns: dict[str, Array] = {}
         for name in (name for name in self.before.order if name in self.old):
-            keep, rng = concerned(self.before, name, columns, was), stream(self.seed, name)
-            field = sampled(self.before, name)
-            past[name] = Draw(self.before, field, dict(columns), self.n, keep, self.method, self.rounding, no_key, rng)
+            own = select(self.before, name, columns, was)
+            past[name] = Strata(self.before, sampled(self.before, name), dict(columns), self.n, own)
             columns[name] = self.old[name]
         return past
 
-    def _is_untouched(self, draw: Draw, earlier: Draw, origin: Mapping[str, str]) -> bool:
+    def _is_untouched(self, strata: Strata, earlier: Strata, origin: Mapping[str, str]) -> bool:
         """Whether neither the field nor anything that decides its values has changed."""
-        if not _is_same(draw.field, earlier.field, origin) or draw.keep != earlier.keep:
+        if not _is_same(strata.field, earlier.field, origin) or strata.restrictions != earlier.restrictions:
             return False
-        decides = {*draw.field.parents, *(name for each in draw.keep for name in each.fields if name in draw.columns)}
-        heirs = {name for each in draw.keep for name in each.fields if name not in draw.columns}
+        named = {name for each in strata.restrictions for name in each.fields}
+        decides, later = {*strata.field.parents, *named & set(strata.columns)}, named - set(strata.columns)
         return all(
-            name in origin and np.array_equal(draw.columns[name], self.old[origin[name]]) for name in decides
+            name in origin and np.array_equal(strata.columns[name], self.old[origin[name]]) for name in decides
         ) and all(
-            name in origin and _is_same(sampled(draw.bp, name), sampled(self.before, origin[name]), origin)
-            for name in heirs
+            name in origin and _is_same(sampled(strata.bp, name), sampled(self.before, origin[name]), origin)
+            for name in later
         )
 
-    def _column(self, earlier: Draw | None, draw: Draw) -> tuple[Array, Mask]:
+    def _column(
+        self, earlier: Strata | None, key: Keys, rng: np.random.Generator, strata: Strata
+    ) -> tuple[Array, Mask]:
         if earlier is None:
-            return draw.column()
+            return draw(strata, self.method, self.rounding, key, rng)
         old = self.old[earlier.field.name]
-        if isinstance(draw.field, CategoricalField):
-            return self._categories(draw, earlier, old)
-        return self._numbers(draw, earlier, old)
+        if isinstance(strata.field, CategoricalField):
+            return self._categories(strata, earlier, old, key, rng)
+        return self._numbers(strata, earlier, old, key, rng)
 
-    def _categories(self, draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
+    def _categories(
+        self, strata: Strata, earlier: Strata, old: Array, key: Keys, rng: np.random.Generator
+    ) -> tuple[Array, Mask]:
         """The codes of a categorical field: as many of each as quotas say, the fewest of them new."""
-        now, was, values = cast(Choices, draw.choices), cast(Choices, earlier.choices), _values(draw)
+        now, was, values = cast(Choices, strata.choices), cast(Choices, earlier.choices), _values(strata)
         new = _places(_values(earlier), values)
         code = new[old]
         previous = np.zeros((len(was.shares), len(values) + 1))
         previous[:, new] = was.shares
-        pair, law = pairs_of(now.case, now.shares, was.case, previous[:, :-1])
-        can_stay = (code >= 0) & (now.shares[now.case, code] > 0)
-        stuck = now.is_stuck[now.case]
+        pair, law = pairs_of(now.stratum, now.shares, was.stratum, previous[:, :-1])
+        can_stay = (code >= 0) & (now.shares[now.stratum, code] > 0)
+        stuck = now.is_stuck[now.stratum]
         if self.method == "iid":
-            return coupled(pair, law, code, can_stay, draw.rng), stuck
+            return coupled(pair, law, code, can_stay, rng), stuck
         is_held = can_stay & np.array([np.allclose(p, q, atol=1e-9) for p, q in law])[pair]
-        at = draw.situation[can_stay].astype(np.int64) * len(values) + code[can_stay]
-        toward = np.bincount(at, minlength=draw.situations * len(values)).reshape(draw.situations, len(values))
-        part, counts = replace(draw, toward=toward).quotas(now)
+        at = strata.configuration[can_stay].astype(np.int64) * len(values) + code[can_stay]
+        many = strata.configurations
+        toward = np.bincount(at, minlength=many * len(values)).reshape(many, len(values))
+        part, counts = apportion(strata, rng, rounding=self.rounding, toward=toward)
         may, (whose, first) = np.zeros(counts.shape, dtype=bool), np.unique(part, return_index=True)
-        may[whose] = now.shares[now.case[first]] > 0
-        moved = Moves(part, code, can_stay, is_held, counts, may, draw, self._below(draw, earlier))
+        may[whose] = now.shares[now.stratum[first]] > 0
+        moved = Moves(part, code, can_stay, is_held, counts, may, key, rng, self._below(strata, earlier))
         return moved.codes(), stuck
 
-    def _numbers(self, draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
+    def _numbers(
+        self, strata: Strata, earlier: Strata, old: Array, key: Keys, rng: np.random.Generator
+    ) -> tuple[Array, Mask]:
         """The values of a numeric field: slices of equal probability hold equally many, the fewest of them new."""
         if self.method == "iid":
-            return coupled_numbers(draw, earlier, old)
-        low, high, can_stay, is_same = _standing(draw, earlier, old)
-        part = draw.branch_of.astype(np.intp)
+            return coupled_numbers(strata, earlier, old, rng)
+        low, high, can_stay, is_same = _standing(strata, earlier, old)
+        part = strata.conditional.astype(np.intp)
         sizes = np.bincount(part, minlength=int(part.max()) + 1)
         crowd = np.where(sizes <= FEW, 1, np.maximum(CROWD, -(-sizes // SLICES)))
         slices = (sizes // crowd).clip(1)  # equally large but for a few, so that where the rest goes hardly matters
         # People of one value share out the stretch of probability that the value has.
         alike, _ = numbered([(part, len(sizes)), (np.unique(old, return_inverse=True)[1], len(old))], self.n)
-        among = evenly(alike, np.bincount(alike), draw.key, draw.rng)
+        among = stratify(alike, np.bincount(alike), key, rng)
         slice_ = np.where(can_stay, (low + among * (high - low)) * slices[part], -1).astype(np.int64)
         slice_ = np.minimum(slice_, slices[part] - 1)
         most = int(slices.max())
         there = np.bincount(part[can_stay] * most + slice_[can_stay], minlength=len(sizes) * most)
-        counts = _even(sizes, slices, there.reshape(len(sizes), most), draw.rng)
+        counts = _even(sizes, slices, there.reshape(len(sizes), most), rng)
         may = np.arange(most) < slices[:, None]
-        moved = Moves(part, slice_, can_stay, can_stay & is_same, counts, may, draw, self._below(draw, earlier)).codes()
+        moved = Moves(
+            part, slice_, can_stay, can_stay & is_same, counts, may, key, rng, self._below(strata, earlier)
+        ).codes()
         again = np.flatnonzero((moved != slice_) | ~can_stay)
-        column = np.where(can_stay, old, 0).astype(np.int64) if draw.is_whole else old.astype(np.float64)
+        column = np.where(can_stay, old, 0).astype(np.int64) if strata.field.is_integer else old.astype(np.float64)
         stuck = np.zeros(self.n, dtype=bool)
         if len(again):
-            u = (moved[again] + draw.rng.random(len(again))) / slices[part[again]]
-            column[again], stuck[again] = draw.of(again).at_share(u)
+            u = (moved[again] + rng.random(len(again))) / slices[part[again]]
+            column[again], stuck[again] = strata.of(again).invert_cdf(u, rng)
         return column, stuck
 
-    def _below(self, draw: Draw, earlier: Draw) -> list[Cells]:
+    def _below(self, strata: Strata, earlier: Strata) -> list[Cells]:
         """Where each row stands in the distribution of each field below.
 
         Rows of which another parent has changed already will be dealt anew there, and stand apart.
         """
-        now, found = {old: name for name, old in self._origin.items() if name in draw.columns}, []
+        now, found = {old: name for name, old in self._origin.items() if name in strata.columns}, []
         for child in self.before.sampled:
             if earlier.field.name in child.parents:
                 others = [_banded(self._past[name].field, self.old[name]) for name in child.parents]
                 is_new = np.zeros(self.n, dtype=bool)
                 for name in (name for name in child.parents if name in now):
-                    is_new |= self.has_changed(now[name], draw.columns[now[name]])
+                    is_new |= self.has_changed(now[name], strata.columns[now[name]])
                 group, member = numbered([*others, (is_new.astype(np.int8), 2)], self.n)
                 own, many = _banded(child, self.old[child.name])
                 cell, first = numbered([(group, len(member)), (own, many)], self.n)
                 there, sizes = np.bincount(cell), np.bincount(group)[group[first]]
                 asked, choices = there / sizes, self._past[child.name].choices
                 if isinstance(child, CategoricalField) and choices is not None:
-                    asked = np.where(is_new[first], asked, choices.shares[choices.case[first], own[first]])
+                    asked = np.where(is_new[first], asked, choices.shares[choices.stratum[first], own[first]])
                 found.append(Cells(cell, group[first], there / sizes, asked))
         return found
 
@@ -362,8 +369,8 @@ def _ids(key: str, value: Any) -> list[Any]:
     raise RequestError(f"attrs[{key!r}] is {value!r}", hint="it lists people's ids; drop it")
 
 
-def _values(draw: Draw) -> tuple[str, ...]:
-    return draw.field.values if isinstance(draw.field, CategoricalField) else ()
+def _values(strata: Strata) -> tuple[str, ...]:
+    return strata.field.values if isinstance(strata.field, CategoricalField) else ()
 
 
 def _places(values: tuple[str, ...], among: tuple[str, ...]) -> NDArray[np.intp]:
@@ -372,35 +379,39 @@ def _places(values: tuple[str, ...], among: tuple[str, ...]) -> NDArray[np.intp]
     return np.array([place.get(value, -1) for value in values], dtype=np.intp)
 
 
-def _standing(draw: Draw, earlier: Draw, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
+def _standing(strata: Strata, earlier: Strata, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
     """The stretch of probability that each old number has now, whether it may stay, and whether its law is the same."""
-    if draw.choices is not None:
-        return _standing_listed(draw, draw.choices, earlier, old)
-    x, upto, part = old.astype(float), np.empty(draw.n), draw.branch_of
-    for law, rows in zip(draw.laws, members(part, len(draw.laws)), strict=True):
+    if strata.choices is not None:
+        return _standing_listed(strata, strata.choices, earlier, old)
+    x, upto, part = old.astype(float), np.empty(strata.n), strata.conditional
+    for law, rows in zip(strata.distributions, members(part, len(strata.distributions)), strict=True):
         upto[rows] = law.cdf(x[rows])
-    if draw.windows is not None:
-        at = draw.windows.case
-        upto = ((upto - draw.windows.below[at]) / np.maximum(draw.windows.width[at], 1e-300)).clip(0, 1)
-    (bottom, top), (was_bottom, was_top) = _ends(draw), _ends(earlier)
-    can_stay = draw.can_hold(old) & (bottom <= x) & (x <= top) & ((x == np.rint(x)) | (not draw.is_whole))
-    pair, member = numbered([(part, len(draw.laws)), (earlier.branch_of, len(earlier.laws))], draw.n)
-    is_one = [_is_one(draw.laws[part[row]], earlier.laws[earlier.branch_of[row]]) for row in member]
+    if strata.windows is not None:
+        at = strata.windows.stratum
+        upto = ((upto - strata.windows.below[at]) / np.maximum(strata.windows.width[at], 1e-300)).clip(0, 1)
+    (bottom, top), (was_bottom, was_top) = _ends(strata), _ends(earlier)
+    can_stay = strata.can_hold(old) & (bottom <= x) & (x <= top) & ((x == np.rint(x)) | (not strata.field.is_integer))
+    pair, member = numbered(
+        [(part, len(strata.distributions)), (earlier.conditional, len(earlier.distributions))], strata.n
+    )
+    is_one = [
+        _is_one(strata.distributions[part[row]], earlier.distributions[earlier.conditional[row]]) for row in member
+    ]
     return upto, upto, can_stay, np.array(is_one)[pair] & (bottom == was_bottom) & (top == was_top)
 
 
-def _standing_listed(draw: Draw, now: Choices, earlier: Draw, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
+def _standing_listed(strata: Strata, now: Choices, earlier: Strata, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
     """The same where whole numbers are told apart one by one."""
-    place = np.rint(old.astype(float)).astype(np.int64) - draw.least
+    place = np.rint(old.astype(float)).astype(np.int64) - strata.least
     inside = (old == np.rint(old)) & (place >= 0) & (place < now.shares.shape[1])
     place = np.where(inside, place, 0)
-    share, upto = now.shares[now.case, place], np.cumsum(now.shares, axis=1)[now.case, place]
-    is_same, was = np.zeros(draw.n, dtype=bool), earlier.choices
+    share, upto = now.shares[now.stratum, place], np.cumsum(now.shares, axis=1)[now.stratum, place]
+    is_same, was = np.zeros(strata.n, dtype=bool), earlier.choices
     if was is not None:
-        tables = _overlap(now.shares, draw.least, was.shares, earlier.least)
-        pair, pairs = pairs_of(now.case, tables[0], was.case, tables[1])
+        tables = _overlap(now.shares, strata.least, was.shares, earlier.least)
+        pair, pairs = pairs_of(now.stratum, tables[0], was.stratum, tables[1])
         is_same = np.array([np.allclose(p, q, atol=1e-9) for p, q in pairs])[pair]
-    return upto - share, upto, draw.can_hold(old) & inside & (share > 0), is_same
+    return upto - share, upto, strata.can_hold(old) & inside & (share > 0), is_same
 
 
 def _overlap(shares: Floats, least: int, others: Floats, others_least: int) -> tuple[Floats, Floats]:
@@ -418,18 +429,18 @@ def _overlap(shares: Floats, least: int, others: Floats, others_least: int) -> t
     return made[0], made[1]
 
 
-def _is_one(law: Law, other: Law) -> bool:
+def _is_one(law: Distribution, other: Distribution) -> bool:
     """Whether two laws are one and the same."""
     return np.array_equal(law.points, other.points) and np.array_equal(law.cumulative, other.cumulative)
 
 
-def _ends(draw: Draw) -> tuple[Floats, Floats]:
+def _ends(strata: Strata) -> tuple[Floats, Floats]:
     """Between what numbers each row's law, and what constraints leave of it, lies."""
-    ends = np.array([law.points[[0, -1]] for law in draw.laws])[draw.branch_of]
-    if draw.windows is None:
+    ends = np.array([law.points[[0, -1]] for law in strata.distributions])[strata.conditional]
+    if strata.windows is None:
         return ends[:, 0], ends[:, 1]
-    at = draw.windows.case
-    return np.maximum(ends[:, 0], draw.windows.low[at]), np.minimum(ends[:, 1], draw.windows.high[at])
+    at = strata.windows.stratum
+    return np.maximum(ends[:, 0], strata.windows.low[at]), np.minimum(ends[:, 1], strata.windows.high[at])
 
 
 def _even(sizes: Counts, slices: Counts, there: Counts, rng: np.random.Generator) -> Counts:

@@ -18,14 +18,14 @@ from scipy import stats
 
 from personalab import Blueprint, sample, validate
 from personalab.blueprint.model import CategoricalField, Numeric, NumericField
-from personalab.blueprint.moments import law
+from personalab.blueprint.moments import solve
 from personalab.errors import BlueprintError, RequestError
 from personalab.frames import from_frame
 from personalab.reports.fidelity import distance
 from personalab.reports.report import report
-from personalab.sampling.configurations import restrictions
 from personalab.sampling.draw import Method, Rounding
-from personalab.sampling.sample import Plan
+from personalab.sampling.plan import Plan
+from personalab.sampling.restrictions import read_restrictions
 from tests.builders import (
     BOUNDS,
     PEOPLE,
@@ -88,7 +88,7 @@ def test_one_person_is_anybody() -> None:
     of = {side: frame["child"][frame["root"] == side].value_counts() for side in SIDES}
     assert stats.chisquare(of["r0"][["a", "b", "c"]], of["r0"].sum() * np.array(SIDES["r0"])).pvalue > 1e-3
     assert of["r1"]["b"] == 0
-    assert stats.kstest(frame["real"], law(Numeric(min=0, max=10, mean=4, sd=2)).cdf).pvalue > 1e-3
+    assert stats.kstest(frame["real"], solve(Numeric(min=0, max=10, mean=4, sd=2)).cdf).pvalue > 1e-3
     assert len(set(frame["whole"])) > 8
 
 
@@ -168,7 +168,9 @@ def ranks(counts: np.ndarray[Any, Any], shares: np.ndarray[Any, Any], rng: np.ra
 def test_independent_draws_are_told_apart_by_no_test(n: int, seeds: int) -> None:
     """Counts of roots, children and integers, KS tests of reals and of a pair are as chance has them over all seeds."""
     bp, rng, found = blueprint(*MIXED), np.random.default_rng(0), defaultdict[str, list[float]](list)
-    laws = {field.name: law(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric}
+    laws = {
+        field.name: solve(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric
+    }
     for seed in range(seeds):
         columns = Plan(bp, n, seed, "iid", "nearest").columns()
         root = columns["root"]
@@ -200,7 +202,9 @@ def test_independent_draws_under_rules_have_the_stated_laws_cut_to_what_is_allow
     )
     rules = ("whole <= x + 1", "real >= x / 2", "abs(far - x) >= 2", "(kind == 'a') <= (x > 5)")
     bp, rng, found = blueprint(*fields, rules=rules), np.random.default_rng(0), defaultdict[str, list[float]](list)
-    laws = {field.name: law(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric}
+    laws = {
+        field.name: solve(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric
+    }
     for seed in range(20):
         columns = Plan(bp, n, seed, "iid", "nearest").columns()
         x = columns["x"]
@@ -606,7 +610,7 @@ def kin(bp: Blueprint, *names: str) -> set[str]:
     while len(found) > before:
         before = len(found)
         found |= {field.name for field in bp.sampled if set(field.parents) & found}
-        for each in restrictions(bp):
+        for each in read_restrictions(bp):
             found |= each.fields if each.fields & found else set()
     return found
 
@@ -685,7 +689,7 @@ def test_the_last_field_can_be_removed_from_a_balanced_population() -> None:
 @pytest.mark.parametrize("method", get_args(Method))
 def test_a_chunk_is_a_slice_of_the_whole(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn alone, in any order, from a plan of its own; and roots are exact over all chunks."""
-    monkeypatch.setattr("personalab.sampling.sample.CHUNK", 1000)
+    monkeypatch.setattr("personalab.sampling.plan.CHUNK", 1000)
     bp, n = hard("years <= age - 16"), 3700
     frame = sample(bp, n, seed=6, method=method)
     assert frame.index[[0, -1]].tolist() == ["p_0001", "p_3700"]
@@ -705,7 +709,7 @@ def test_a_chunk_is_a_slice_of_the_whole(method: Method, monkeypatch: pytest.Mon
 
 def test_chunks_of_a_quota_population_are_as_unlike_as_chance_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over 300 seeds the p-values of χ² tests of chunks against a root's values are uniform."""
-    monkeypatch.setattr("personalab.sampling.sample.CHUNK", 500)
+    monkeypatch.setattr("personalab.sampling.plan.CHUNK", 500)
     share, p_values = np.array([0.55, 0.3, 0.15]), []
     bp = blueprint(choice("root", dict(zip("abc", share.tolist(), strict=True))))
     for seed in range(300):
