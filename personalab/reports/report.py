@@ -40,6 +40,7 @@ from personalab.frames import from_frame
 from personalab.reports.associations import associations
 from personalab.reports.diversity import Diversity, diversity, joined
 from personalab.reports.fidelity import Floats, band, chance, distance, kolmogorov_smirnov, limit, p_value
+from personalab.reports.interactions import worst_triple
 from personalab.reports.values import (
     Cell,
     Edge,
@@ -124,6 +125,7 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
         ),
         constraints=verdicts,
         associations=tuple(pairs),
+        interaction=worst_triple(bp, people, tied.values()),
         interpolated=FrozenDict({name: rows for name in drawn if (rows := _interpolated(drawn[name]))}),
         not_applicable=FrozenDict(absent | gaps | unjudged | silence | ({"associations": unseen} if unseen else {})),
         findings=findings,

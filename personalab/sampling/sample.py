@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 Engine = Literal["pandas", "dask"]
 
+FEW = 10  # people below whom the closest counts would be the same few values for every seed
 SMALL = 20_000  # rows up to which `balanced` is the default
 MOST_ROWS = 50_000_000  # rows of one frame in memory; 12 fields of as many take some 3 GB
 
@@ -54,7 +55,7 @@ def sample(  # numpydoc ignore=GL08
     *,
     seed: int | None = ...,
     method: Method | None = ...,
-    rounding: Rounding = ...,
+    rounding: Rounding | None = ...,
     engine: Literal["pandas"] = ...,
 ) -> pd.DataFrame: ...
 @overload
@@ -64,7 +65,7 @@ def sample(  # numpydoc ignore=GL08
     *,
     seed: int | None = ...,
     method: Method | None = ...,
-    rounding: Rounding = ...,
+    rounding: Rounding | None = ...,
     engine: Literal["dask"],
 ) -> dd.DataFrame: ...
 def sample(
@@ -73,7 +74,7 @@ def sample(
     *,
     seed: int | None = None,
     method: Method | None = None,
-    rounding: Rounding = "nearest",
+    rounding: Rounding | None = None,
     engine: Engine = "pandas",
 ) -> pd.DataFrame | dd.DataFrame:
     """Draw a population.
@@ -92,10 +93,11 @@ def sample(
         by chance, for panels that should look like their blueprint. ``"quota"``, the default beyond: the same counts,
         arranged by chance. ``"iid"``: independent draws, for whatever rests on sampling error, such as standard
         errors, power analyses and χ² tests.
-    rounding : {"nearest", "unbiased"}
-        How the shares of fields without parents become counts: the closest there are, so that of 10 people none has
-        a value of 3 %; or up or down at random so that each is right on average, for many small panels that will be
-        pooled. Without meaning for ``"iid"``.
+    rounding : {"nearest", "unbiased"}, optional
+        How the shares of fields without parents become counts. ``"nearest"``, the default from 10 people on: the
+        closest there are, so that of 10 people none has a value of 3 %. ``"unbiased"``, the default below: up or down
+        at random so that each is right on average, for small panels that differ from seed to seed or will be pooled;
+        one person alone is then an independent draw. Without meaning for ``"iid"``.
     engine : {"pandas", "dask"}
         Whether the rows come as one frame in memory, or as a ``dask.dataframe`` of the same rows, drawn where and
         when they are needed (needs the extra ``dask``).
@@ -143,7 +145,7 @@ def sample(
     n = whole("n", n, at_least=1)
     seed = secrets.randbits(32) if seed is None else whole("seed", seed, at_least=0)
     method = one_of("method", method or ("balanced" if n <= SMALL else "quota"), get_args(Method))
-    rounding = one_of("rounding", rounding, get_args(Rounding))
+    rounding = one_of("rounding", rounding or ("unbiased" if n < FEW else "nearest"), get_args(Rounding))
     demand_valid(bp)  # here and nowhere below: a plan is made of a blueprint that has been checked
     plan = Plan(bp, n, seed, method, rounding)
     if one_of("engine", engine, get_args(Engine)) == "dask":
