@@ -12,6 +12,7 @@ import pandas as pd
 from personalab.blueprint.model import Blueprint
 from personalab.errors import RequestError
 from personalab.sampling.sample import sample
+from personalab.updating.match import Renamed
 
 NOBODY = "say how many with n=, or draw them with Resample"
 MOST_STEPS = 200  # that are kept: each is named in every message
@@ -62,12 +63,15 @@ class Step:
         Where its people come from.
     gesture : int or str or None
         What it has in common with further commands that belong to it, such as the same drag of a slider.
+    renamed : mapping
+        What is called otherwise than in what the people are drawn from; as for `personalab.update`.
     """
 
     name: str
     blueprint: Blueprint | None
     source: Source
     gesture: int | str | None = None
+    renamed: Renamed = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
-"""Coupling: independent draws carried over to other distributions, changed as rarely as can be.
+"""Coupling: values carried over to other distributions one by one, changed as rarely as can be.
 
 A value that was drawn from p is kept with probability min(1, q/p), and replaced by one drawn from what q has more
 than p. The outcome is drawn from q, and differs from what was there with probability of the total variation distance
-between the two, which is the least there can be (maximal coupling).
+between the two, which is the least there can be (maximal coupling). So independent draws stay independent, and so
+numbers of every method are carried over; where sampling spreads numbers evenly, the random numbers that decide are
+spread evenly too.
 """
 
 from __future__ import annotations
@@ -13,40 +15,35 @@ import numpy as np
 
 from personalab.blueprint.grouping import Array, numbered
 from personalab.blueprint.moments import Law
-from personalab.sampling.assignment import by_share, members
+from personalab.sampling.assignment import by_share, evenly, members
 from personalab.sampling.configurations import Floats, Mask
 from personalab.sampling.draw import Draw
+from personalab.updating.reassignment import gain_share, keep_share
 
 ATTEMPTS = 1 << 12  # numbers drawn at once by those who leave
 ROUNDS = 64  # of attempts; then any number of the new law will do
+STRETCHES = 1 << 10  # of equal probability, into which the law of those who leave is divided
 
 
-def pairs_of(case: Array, shares: Floats, was: Array, previous: Floats) -> tuple[Array, list[tuple[Floats, Floats]]]:
-    """Number the pairs of distributions that rows have now and had before; and list them."""
-    pair, member = numbered([(case, len(shares)), (was, len(previous))], len(case))
-    return pair, [(shares[case[row]], previous[was[row]]) for row in member]
-
-
-def coupled(
-    pair: Array, laws: list[tuple[Floats, Floats]], code: Array, can_stay: Mask, rng: np.random.Generator
-) -> Array:
-    """Draw each row for itself from its new distribution so that it keeps its value as often as can be."""
-    now, was = (np.array(side) for side in zip(*laws, strict=True))
+def couple(pair: Array, code: Array, was: Floats, now: Floats, rng: np.random.Generator) -> Array:
+    """Draw each row's category for itself from its new distribution so that it keeps its own as often as can be."""
+    u, v = rng.random(len(code)), rng.random(len(code))
     codes = code.copy()
-    stays = can_stay & (rng.random(len(code)) * was[pair, code] < now[pair, code])
-    rest = (now - was).clip(0.0) + 1e-300 * now
-    moving = np.flatnonzero(~stays)
-    rest /= rest.sum(axis=1, keepdims=True)
-    codes[moving] = by_share(pair[moving], rng.random(len(moving)), rest, rng)
+    moving = np.flatnonzero((code < 0) | (u >= keep_share(was, now)[pair, code]))
+    codes[moving] = by_share(pair[moving], v[moving], gain_share(was, now), rng)
     return codes
 
 
-def coupled_numbers(draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
-    """The same for numbers: who leaves draws until a number comes of which there is more now than before."""
+def couple_numbers(draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask, Floats]:
+    """The same for numbers: the column, which rows have no value, and how early each row leaves in [0, 1]."""
     rng, column, stuck = draw.rng, old.astype(np.int64 if draw.is_whole else np.float64), np.zeros(draw.n, dtype=bool)
+    u = rng.random(draw.n) if draw.method == "iid" else spread(earlier.branch_of, old, rng)
     (now, is_atom), (was, was_atom) = _mass(draw, old), _mass(earlier, old)
-    stays = draw.can_hold(old) & (is_atom == was_atom) & (now > 0) & (rng.random(draw.n) * was < now)
-    left = np.flatnonzero(~stays)
+    stays = draw.can_hold(old) & (is_atom == was_atom) & (now > 0) & (u * was < now)
+    left, key = np.flatnonzero(~stays), rng.random(draw.n)
+    if draw.method != "iid" and draw.windows is None and earlier.windows is None and len(left):
+        column[left], stuck[left] = _stretched(draw.of(left), earlier.of(left), key[left])
+        left = left[:0]
     for _ in range(ROUNDS):
         if not len(left):
             break
@@ -59,7 +56,47 @@ def coupled_numbers(draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]
         served, first = np.unique(rows[fits], return_index=True)
         column[served], stuck[served] = x[fits][first], is_stuck[fits][first]
         left = np.setdiff1d(left, served)
-    return column, stuck
+    return column, stuck, np.where(stays, 0.0, 1.0 - u)
+
+
+def spread(part: Array, x: Array, rng: np.random.Generator) -> Floats:
+    """Random numbers that are even in every stretch of every part's values (Hammersley's points).
+
+    In the order of the values of a part, one with the other at random, each gets the next number of van der Corput.
+    """
+    order = np.lexsort((rng.random(len(x)), x, part))
+    size = np.bincount(part)
+    rank = np.empty(len(x), dtype=np.int64)
+    rank[order] = np.arange(len(x)) - np.repeat(np.cumsum(size) - size, size)
+    digits, u = rank, rng.random(len(size))[part]
+    for place in range(1, int(size.max()).bit_length() + 1):
+        u = u + (digits & 1) / 2**place
+        digits = digits >> 1
+    return np.asarray(u % 1.0)
+
+
+def _stretched(draw: Draw, earlier: Draw, key: Floats) -> tuple[Array, Mask]:
+    """New numbers for people who leave: evenly from what their new law has more than their old one."""
+    axes = [(draw.branch_of, len(draw.laws)), (earlier.branch_of, len(earlier.laws))]
+    pair, member = numbered(axes, draw.n)
+    ends = np.arange(STRETCHES + 1) / STRETCHES
+    new, old = draw.laws, earlier.laws
+    laws = [(new[draw.branch_of[row]], old[earlier.branch_of[row]]) for row in member]
+    gain = np.array([(1 / STRETCHES - np.diff(_mass_below(now, was, ends))).clip(1e-12) for now, was in laws])
+    upto = np.cumsum(gain / gain.sum(axis=1, keepdims=True), axis=1)
+    v = evenly(pair, np.bincount(pair), (key * 2**32).astype(np.uint32), draw.rng)
+    u = np.empty(draw.n)
+    for rows, own in zip(members(pair, len(member)), upto, strict=True):
+        u[rows] = np.interp(v[rows], np.concatenate([[0.0], own]), ends)
+    return draw.at_share(np.minimum(u, np.nextafter(1.0, 0.0)))
+
+
+def _mass_below(now: Law, was: Law, u: Floats) -> Floats:
+    """How much of an old law lies among the numbers below which a share `u` of the new one lies."""
+    if not now.is_discrete:
+        return was.cdf(now.ppf(u))
+    jumps = _density(was, now.points) * (was.is_discrete or was.is_integer)
+    return np.interp(u, np.append(0.0, now.cumulative), np.append(0.0, np.cumsum(jumps)))
 
 
 def _mass(draw: Draw, x: Array) -> tuple[Floats, Mask]:

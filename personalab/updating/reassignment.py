@@ -1,143 +1,265 @@
-"""Moves: who keeps a place in a table of quotas, and who gets another.
+"""Reassignment: people carried from one table of counts to another, as few of them as can be (transport).
 
-Places that are too full are left by as many as they are too full by, places that are too empty are filled by these.
-Who leaves is not left to chance: the leavers of a crowd are a small image of it, so that the distributions of the
-fields below stay right among those who remain.
+People of one parent configuration then and now form a *stratum*. Coupling says how many of a stratum may be expected to
+keep each value and to get it (`expect`); these expectations are fitted to the counts asked for and rounded. Who leaves
+a value is decided by an order that does not depend on how many do (`herd`): so the leavers of one edit are among those
+of a slightly larger one, and each first part of the order is a small image of all, which keeps other fields'
+distributions right among those who stay. Where the leavers go is decided by a second order, cut into stretches.
+
+People whose parents have changed are served one after the other (`reassign_in_turn`): each is coupled for itself, and
+among the values it may get, takes one that its configuration lacks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personalab.blueprint.grouping import Array, numbered
-from personalab.sampling.apportionment import Counts
+from personalab.sampling.apportionment import Counts, controlled, systematic
 from personalab.sampling.assignment import by_rank, members
 from personalab.sampling.configurations import Floats, Mask
-from personalab.sampling.draw import Draw
+from personalab.sampling.draw import CAREFUL
 
-SWAPS = 400  # of a leaver for one who stays, at most, to make the image better
+BLOCK = 1 << 10  # people who are put in order at once: the time this takes grows with its square
+ROUNDS = 100  # of fitting a table to its margins
+GOLDEN = (5**0.5 - 1) / 2  # whose multiples fill [0, 1) evenly, however many there are
+LACKING = 2.0  # how much more it counts that a configuration lacks a value than that a stratum does
 
 
-@dataclass(frozen=True)
-class Cells:
-    """Where rows stand in the distribution of a field below.
+def expect(there: Floats, size: Floats, was: Floats, now: Floats) -> Floats:
+    """How many of each stratum should have each value, if all are coupled; shape (strata, values).
 
-    Attributes
-    ----------
-    cell : array of int, shape (rows,)
-        Each row's cell: what its parents are, and what it is itself.
-    group : array of int, shape (cells,)
-        Which cells have the same parents.
-    there, asked : array of float, shape (cells,)
-        The share of its group that a cell has, and should have.
+    `there` are those who have the value, of `size` people, who had the distribution `was` and get `now`.
     """
-
-    cell: Array
-    group: Array
-    there: Floats
-    asked: Floats
-
-    def leaving(self, crowd: NDArray[np.intp], share: float) -> tuple[Array, NDArray[np.intp], Floats]:
-        """For each of a crowd its cell, newly numbered; these cells; and how many of each should leave."""
-        found, own = np.unique(self.cell[crowd], return_inverse=True)
-        sizes = np.bincount(self.group[self.cell[crowd]], minlength=int(self.group.max()) + 1)[self.group[found]]
-        return own, found, sizes * (self.there - (1 - share) * self.asked)[found]
+    kept = there * keep_share(was, now)
+    return np.asarray(kept + (size - kept.sum(axis=1))[:, None] * gain_share(was, now))
 
 
-@dataclass(frozen=True)
-class Moves:
-    """Who keeps their place in a table, and who gets another.
+def keep_share(was: Floats, now: Floats) -> Floats:
+    """The share of those with each value who may keep it."""
+    return np.divide(np.minimum(was, now), was, out=np.zeros_like(was), where=was > 0)
 
-    Attributes
+
+def gain_share(was: Floats, now: Floats) -> Floats:
+    """The distribution of what the others get: of what there is more now than before."""
+    gain = np.maximum(now - was, 0.0) + 1e-300 * now
+    return np.asarray(gain / gain.sum(axis=1, keepdims=True))
+
+
+def reassign(
+    part: Array,
+    pair: Array,
+    code: Array,
+    counts: Counts,
+    was: Floats,
+    now: Floats,
+    features: Sequence[tuple[Array, float]],
+    bonus: Floats,
+    rng: np.random.Generator,
+) -> tuple[Array, Floats]:
+    """Give each row a value so that there are as many as asked for, and the fewest change.
+
+    Parameters
     ----------
-    part, code : array of int, shape (rows,)
-        Where each row stands: its part, and its place there.
-    can_stay, is_held : array of bool, shape (rows,)
-        Whether the place may be kept, and whether it must be.
-    counts : array of int, shape (parts, places)
-        How many rows there should be.
-    may : array of bool, shape (parts, places)
-        Which places a part has.
-    draw : Draw
-        For keys and random numbers.
-    below : list of Cells
-        Where the rows stand in the distributions of the fields below.
+    part, pair, code : array of int, shape (rows,)
+        Each row's part, its pair of distributions, and the value it has; -1 where that is none any more.
+    counts : array of int, shape (parts, values)
+        How many rows of each part should have each value.
+    was, now : array of float, shape (pairs, values)
+        The distributions of each pair.
+    features : sequence of (array of int, float)
+        What else the rows have, and how much it weighs that leavers are an image of the others in it.
+    bonus : array of float, shape (rows,)
+        Who leaves rather, where others might as well: between 0 and 1.
+    rng : numpy.random.Generator
+        The source of chance.
+
+    Returns
+    -------
+    array of int, array of float
+        Each row's value, and where in the order of its like each leaver stands, in [0, 1]; 0 for who stays.
     """
-
-    part: Array
-    code: Array
-    can_stay: Mask
-    is_held: Mask
-    counts: Counts
-    may: Mask
-    draw: Draw
-    below: list[Cells]
-
-    def codes(self) -> Array:
-        """Each row's place afterwards."""
-        parts, places = self.counts.shape
-        cell = np.where(self.can_stay, self.part.astype(np.int64) * places + self.code, parts * places)
-        there = np.bincount(cell, minlength=parts * places + 1)[:-1].reshape(parts, places)
-        held = np.bincount(cell[self.is_held], minlength=parts * places).reshape(parts, places)
-        counts = lifted(self.counts, held, self.may)
-        stays, surplus = self.can_stay.copy(), (there - counts).clip(0).ravel()
-        loose = np.flatnonzero(self.can_stay & ~self.is_held & (surplus[np.minimum(cell, len(surplus) - 1)] > 0))
-        beyond = [np.zeros(len(each.there)) for each in self.below]
-        group, member = numbered([(cell[loose], parts * places)], len(loose))
-        for rows in members(group, len(member)):
+    parts, values = counts.shape
+    noise = np.minimum(bonus, 0.5) + 0.1 * rng.random(len(code))
+    second, codes, when = rng.random(len(code)), code.copy(), np.zeros(len(code))
+    is_held = is_same(was, now)[pair] & (code >= 0) & (now[pair, code] > 0)
+    held = np.bincount(part[is_held] * values + code[is_held], minlength=counts.size).reshape(counts.shape)
+    may = np.zeros(counts.shape, dtype=bool)
+    np.logical_or.at(may, part, now[pair] > 0)
+    counts = raise_quotas(counts, held, may) - held
+    loose = np.flatnonzero(~is_held)
+    if not len(loose):
+        return codes, when
+    stratum, first = numbered([(part[loose], parts), (pair[loose], len(now))], len(loose))
+    own, at = code[loose], loose[first]
+    cell = np.where(own >= 0, stratum.astype(np.int64) * values + own, len(first) * values)
+    there = np.bincount(cell, minlength=len(first) * values + 1)[:-1].reshape(-1, values)
+    table = round_strata(there, np.bincount(stratum), part[at], counts, was[pair[at]], now[pair[at]], rng)
+    surplus = (there - table).clip(0)
+    leaves = own < 0
+    for rows, many in zip(members(cell, surplus.size + 1), surplus.ravel().tolist(), strict=False):
+        if many:
             crowd = loose[rows]
-            if len(crowd):
-                stays[self._leavers(crowd, int(surplus[cell[crowd[0]]]), beyond)] = False
-        free = np.flatnonzero(~stays)
-        codes = np.where(stays, self.code, 0)
-        missing = counts - np.bincount(cell[stays], minlength=parts * places).reshape(parts, places)
-        key = self.draw.key[free]
-        codes[free] = by_rank(self.part[free], key, missing, self.draw.rng)
-        return codes
+            order = herd([(each[crowd], weight) for each, weight in features], noise[crowd], second[crowd], many)
+            leaves[rows[order]] = True
+            when[crowd[order]] = (np.arange(many) + 0.5) / len(crowd)
+            second[crowd[order]] = (second[crowd[order[0]]] + GOLDEN * np.arange(many)) % 1.0
+    going = loose[leaves]
+    key = (second[going] * 2**32).astype(np.uint32)
+    codes[going] = by_rank(stratum[leaves], key, table - (there - surplus), rng)
+    when[going] = np.maximum(when[going], 1e-9)
+    return codes, when
 
-    def _leavers(self, crowd: NDArray[np.intp], many: int, beyond: list[Floats]) -> NDArray[np.intp]:
-        """Choose so many of a crowd that the cells of every field below keep their proportions among the others.
 
-        First a systematic sample along the cells, then swaps as long as they help. `beyond` are the leavers of each
-        cell that earlier crowds had too many; it is carried on.
-        """
-        rng, found = self.draw.rng, [each.leaving(crowd, many / len(crowd)) for each in self.below]
-        cells = [own for own, _, _ in found]
-        order = np.lexsort([rng.random(len(crowd)), *reversed(cells)])
-        leaves = np.zeros(len(crowd), dtype=bool)
-        leaves[order[((np.arange(many) + rng.random()) * len(crowd) / many).astype(np.intp)]] = True
-        excess = [
-            before[places] + np.bincount(own[leaves], minlength=len(want)) - want
-            for before, (own, places, want) in zip(beyond, found, strict=True)
+def is_same(was: Floats, now: Floats) -> Mask:
+    """Which pairs of distributions are one and the same."""
+    return np.asarray((np.abs(was - now) <= 1e-9).all(axis=1))
+
+
+def round_strata(
+    there: Counts, size: Counts, part: Array, counts: Counts, was: Floats, now: Floats, rng: np.random.Generator
+) -> Counts:
+    """How many rows of each stratum get each value: coupled as nearly as the counts of its part allow."""
+    table = np.empty(there.shape, dtype=np.int64)
+    for rows in members(part, len(counts)):
+        if len(rows) == 1:
+            table[rows] = counts[part[rows]]
+        elif len(rows):
+            columns = counts[part[rows[0]]]
+            expected = expect(there[rows].astype(float), size[rows].astype(float), was[rows], now[rows])
+            fitted = fit_margins(expected + 1e-6 * now[rows], size[rows], columns)
+            is_small = fitted.size <= CAREFUL
+            rounded = controlled(fitted, rng) if is_small else systematic(fitted, rng, columns)
+            table[rows] = meet_columns(rounded, fitted, columns, now[rows] > 0)
+    return table
+
+
+def fit_margins(table: Floats, rows: Counts, columns: Counts) -> Floats:
+    """Iterative proportional fitting; the rows' sums are met exactly, the columns' as nearly as can be."""
+    for _ in range(ROUNDS):
+        sums = table.sum(axis=0)
+        if np.abs(sums - columns).max() <= 1e-9:
+            break
+        table = table * (columns / np.maximum(sums, 1e-300))
+        table = table * (rows / np.maximum(table.sum(axis=1), 1e-300))[:, None]
+    return table
+
+
+def meet_columns(table: Counts, expected: Floats, columns: Counts, may: Mask) -> Counts:
+    """Shift people inside strata until each value has its count, as far as strata may have it."""
+    table = table.copy()
+    while True:
+        gap = table.sum(axis=0) - columns
+        ways = [
+            (float((table - expected)[row, over] - (table - expected)[row, under]), int(row), over, under)
+            for over in np.flatnonzero(gap > 0)
+            for under in np.flatnonzero(gap < 0)
+            for row in np.flatnonzero((table[:, over] > 0) & may[:, under])
         ]
-        for _ in range(min(SWAPS, 4 * many) if cells and many < len(crowd) else 0):
-            score = np.sum([gap[own] for own, gap in zip(cells, excess, strict=True)], axis=0)
-            out = int(np.argmax(np.where(leaves, score, -np.inf)))
-            into = int(np.argmin(np.where(leaves, np.inf, score)))
-            apart = sum(int(own[out] != own[into]) for own in cells)
-            if score[out] - score[into] <= apart + 1e-9:
-                break
-            leaves[[out, into]] = False, True
-            for own, gap in zip(cells, excess, strict=True):
-                gap[own[out]] -= 1
-                gap[own[into]] += 1
-        for before, (_, places, _), gap in zip(beyond, found, excess, strict=True):
-            before[places] = gap
-        return crowd[leaves]
+        if not ways:
+            return table
+        _, row, over, under = max(ways)
+        table[row, over] -= 1
+        table[row, under] += 1
 
 
-def lifted(counts: Counts, held: Counts, may: Mask) -> Counts:
-    """Counts that leave room for those who are held, in the same parts and, as far as can be, the same places."""
+def herd(features: Sequence[tuple[Array, float]], bonus: Floats, key: Floats, many: int) -> NDArray[np.intp]:
+    """Put the first `many` people in an order of which every first part is an image of all.
+
+    Each next one is whoever has most of what is missing in the image so far (kernel herding, Welling 2009). Large
+    crowds are split into blocks at random, which take turns.
+    """
+    blocks = -(-len(key) // BLOCK)
+    mixed, order = np.argsort(key, kind="stable"), np.empty(many, dtype=np.intp)
+    for block in range(min(blocks, many)):
+        rows, place = mixed[block::blocks], order[block::blocks]
+        place[:] = rows[_herd_block([(each[rows], weight) for each, weight in features], bonus[rows], len(place))]
+    return order
+
+
+def _herd_block(features: Sequence[tuple[Array, float]], bonus: Floats, many: int) -> NDArray[np.intp]:
+    size, order = len(bonus), np.empty(many, dtype=np.intp)
+    cells = [(np.unique(each, return_inverse=True)[1].reshape(-1).astype(np.int32), w) for each, w in features]
+    gain = np.zeros(size)
+    for each, weight in cells:
+        gain += weight * np.bincount(each)[each] / size
+    stacked = np.array([each for each, _ in cells], dtype=np.int32).reshape(len(cells), size)
+    weights, score = np.array([weight for _, weight in cells]), bonus.copy()
+    for place in range(many):
+        score += gain
+        chosen = int(score.argmax())
+        order[place] = chosen
+        score -= weights @ (stacked == stacked[:, chosen, None])
+        score[chosen] = -np.inf
+    return order
+
+
+def reassign_in_turn(
+    rows: NDArray[np.intp], pair: Array, group: Array, code: Array, was: Floats, now: Floats, gap: Floats, u: Floats
+) -> Array:
+    """Couple rows one after the other, so that no configuration gets too many or too few of a value.
+
+    Parameters
+    ----------
+    rows : array of int
+        Whose turn it is, in order.
+    pair, group, code : array of int
+        Every row's pair of distributions, its configuration, and the value it has; -1 where that is none any more.
+    was, now : array of float, shape (pairs, values)
+        The distributions of each pair.
+    gap : array of float, shape (groups, values)
+        How many each configuration lacks without these rows; changed in place.
+    u : array of float
+        Every row's random number.
+
+    Returns
+    -------
+    array of int
+        The values of these rows.
+    """
+    keep, gain = keep_share(was, now), gain_share(was, now)
+    missing, total = np.zeros(now.shape), gap.sum(axis=0)
+    codes = np.empty(len(rows), dtype=code.dtype)
+    for place, (row, at, here, own) in enumerate(
+        zip(rows.tolist(), pair[rows].tolist(), group[rows].tolist(), code[rows].tolist(), strict=True)
+    ):
+        wants, lacks = missing[at], gap[here]
+        stays = float(keep[at, own]) if own >= 0 else 0.0
+        lacks += now[at]
+        total += now[at]
+        if stays >= 1:
+            chosen = own
+            wants[own] += 1
+        else:
+            wants += (1 - stays) * gain[at]
+            may = gain[at] > 0
+            if own >= 0:
+                wants[own] += stays
+                may[own] = stays > 0
+            score = np.where(may, wants + LACKING * lacks + total / LACKING, 0.0)
+            upto = np.cumsum(np.maximum(score, 0.0))
+            chosen = int(np.searchsorted(upto, u[row] * upto[-1], side="right")) if upto[-1] > 0 else int(
+                np.argmax(np.where(may, score, -np.inf))
+            )
+        wants[chosen] -= 1
+        lacks[chosen] -= 1
+        total[chosen] -= 1
+        codes[place] = chosen
+    return codes
+
+
+def raise_quotas(counts: Counts, held: Counts, may: Mask) -> Counts:
+    """Counts that leave room for those who are held, in the same parts and, as far as can be, the same values."""
     raised, total = np.maximum(counts, held), counts.sum(axis=0)
-    # What the held take too much is taken from other places of their part,
+    # What the held take too much is taken from other values of their part,
     for part in np.flatnonzero(raised.sum(axis=1) > counts.sum(axis=1)):
         for _ in range(int(raised[part].sum() - counts[part].sum())):
             beyond = np.where(raised[part] > held[part], raised.sum(axis=0) - total + 1e-3 * raised[part], -np.inf)
             raised[part, int(np.argmax(beyond))] -= 1
-    # and made up for in other parts, so that each place keeps its total.
+    # and made up for in other parts, so that each value keeps its total.
     for _ in range(len(total)):
         gap = raised.sum(axis=0) - total
         over, under = int(np.argmax(gap)), int(np.argmin(gap))

@@ -23,8 +23,8 @@ from personalab.edits import add_field, remove_field, rename_field
 from personalab.errors import BlueprintError, PersonalabError, RequestError
 from personalab.reports.fidelity import distance
 from personalab.reports.report import report
-from personalab.updating.reassignment import lifted
-from personalab.updating.update import origins
+from personalab.updating.reassignment import raise_quotas as lifted
+
 from tests.builders import (
     BOUNDS,
     PEOPLE,
