@@ -12,7 +12,10 @@ among the values it may get, takes one that its configuration lacks.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +29,46 @@ from personalab.sampling.draw import CAREFUL
 BLOCK = 1 << 10  # people who are put in order at once: the time this takes grows with its square
 ROUNDS = 100  # of fitting a table to its margins
 GOLDEN = (5**0.5 - 1) / 2  # whose multiples fill [0, 1) evenly, however many there are
-LACKING = 2.0  # how much more it counts that a configuration lacks a value than that a stratum does
+LACKING = 10.0  # how much more it counts that a configuration lacks a value than that a stratum does,
+TOTAL = 2.0  # and that all configurations together do
+BELOW = 4.0  # how much more a child's distribution counts than another field's
+
+SHARP = 3  # power by which a value that is lacked more is preferred
+
+
+@dataclass(frozen=True)
+class Image:
+    """What else rows have, in which those who leave should be an image of all: a field, or a child's distribution.
+
+    Attributes
+    ----------
+    cell : array of int, shape (rows,)
+        Each row's cell.
+    group : array of int, shape (cells,)
+        Which cells are of one parent configuration.
+    asked : array of float, shape (cells,)
+        The share of its group that a cell should have.
+    weight : float
+        How much it counts beside other images.
+    is_below : bool
+        Whether this is the distribution of a child.
+    """
+
+    cell: Array
+    group: Array
+    asked: Floats
+    weight: float = 1.0
+    is_below: bool = False
+
+    def counted(self) -> tuple[Counts, Counts]:
+        """How many rows each cell, and each group, has."""
+        there = np.bincount(self.cell, minlength=len(self.group))
+        return there, np.bincount(self.group, weights=there).astype(np.int64)
+
+    def excess(self) -> Floats:
+        """How many rows each row's cell has too many."""
+        there, size = self.counted()
+        return np.asarray((there - self.asked * size[self.group])[self.cell])
 
 
 def expect(there: Floats, size: Floats, was: Floats, now: Floats) -> Floats:
@@ -56,7 +98,7 @@ def reassign(
     counts: Counts,
     was: Floats,
     now: Floats,
-    features: Sequence[tuple[Array, float]],
+    images: Sequence[Image],
     bonus: Floats,
     rng: np.random.Generator,
 ) -> tuple[Array, Floats]:
@@ -70,8 +112,8 @@ def reassign(
         How many rows of each part should have each value.
     was, now : array of float, shape (pairs, values)
         The distributions of each pair.
-    features : sequence of (array of int, float)
-        What else the rows have, and how much it weighs that leavers are an image of the others in it.
+    images : sequence of Image
+        What else the rows have.
     bonus : array of float, shape (rows,)
         Who leaves rather, where others might as well: between 0 and 1.
     rng : numpy.random.Generator
@@ -83,7 +125,9 @@ def reassign(
         Each row's value, and where in the order of its like each leaver stands, in [0, 1]; 0 for who stays.
     """
     parts, values = counts.shape
-    noise = np.minimum(bonus, 0.5) + 0.1 * rng.random(len(code))
+    start = bonus + 0.1 * rng.random(len(code)) + sum(image.weight * image.excess() for image in images)
+    cells, weights = np.array([image.cell for image in images], dtype=np.int32), np.array([i.weight for i in images])
+    cells = cells.reshape(len(images), len(code))
     second, codes, when = rng.random(len(code)), code.copy(), np.zeros(len(code))
     is_held = is_same(was, now)[pair] & (code >= 0) & (now[pair, code] > 0)
     held = np.bincount(part[is_held] * values + code[is_held], minlength=counts.size).reshape(counts.shape)
@@ -103,7 +147,7 @@ def reassign(
     for rows, many in zip(members(cell, surplus.size + 1), surplus.ravel().tolist(), strict=False):
         if many:
             crowd = loose[rows]
-            order = herd([(each[crowd], weight) for each, weight in features], noise[crowd], second[crowd], many)
+            order = herd(cells[:, crowd], weights, start[crowd], second[crowd], many)
             leaves[rows[order]] = True
             when[crowd[order]] = (np.arange(many) + 0.5) / len(crowd)
             second[crowd[order]] = (second[crowd[order[0]]] + GOLDEN * np.arange(many)) % 1.0
@@ -166,39 +210,54 @@ def meet_columns(table: Counts, expected: Floats, columns: Counts, may: Mask) ->
         table[row, under] += 1
 
 
-def herd(features: Sequence[tuple[Array, float]], bonus: Floats, key: Floats, many: int) -> NDArray[np.intp]:
+def herd(cells: Array, weights: Floats, start: Floats, key: Floats, many: int) -> NDArray[np.intp]:
     """Put the first `many` people in an order of which every first part is an image of all.
 
     Each next one is whoever has most of what is missing in the image so far (kernel herding, Welling 2009). Large
     crowds are split into blocks at random, which take turns.
+
+    Parameters
+    ----------
+    cells : array of int, shape (images, people)
+        Each person's cell in each image.
+    weights : array of float, shape (images,)
+        How much each image counts.
+    start, key : array of float, shape (people,)
+        Who is preferred, and what decides the blocks.
+    many : int
+        How many are to be put in order.
+
+    Returns
+    -------
+    array of int
+        People, as positions.
     """
     blocks = -(-len(key) // BLOCK)
     mixed, order = np.argsort(key, kind="stable"), np.empty(many, dtype=np.intp)
     for block in range(min(blocks, many)):
-        rows, place = mixed[block::blocks], order[block::blocks]
-        place[:] = rows[_herd_block([(each[rows], weight) for each, weight in features], bonus[rows], len(place))]
-    return order
-
-
-def _herd_block(features: Sequence[tuple[Array, float]], bonus: Floats, many: int) -> NDArray[np.intp]:
-    size, order = len(bonus), np.empty(many, dtype=np.intp)
-    cells = [(np.unique(each, return_inverse=True)[1].reshape(-1).astype(np.int32), w) for each, w in features]
-    gain = np.zeros(size)
-    for each, weight in cells:
-        gain += weight * np.bincount(each)[each] / size
-    stacked = np.array([each for each, _ in cells], dtype=np.int32).reshape(len(cells), size)
-    weights, score = np.array([weight for _, weight in cells]), bonus.copy()
-    for place in range(many):
-        score += gain
-        chosen = int(score.argmax())
-        order[place] = chosen
-        score -= weights @ (stacked == stacked[:, chosen, None])
-        score[chosen] = -np.inf
+        rows = mixed[block::blocks]
+        own, score, place = cells[:, rows], start[rows] / blocks, order[block::blocks]
+        counts = [np.unique(each, return_inverse=True, return_counts=True)[1:] for each in own]
+        gain = np.sum([w * size[at.reshape(-1)] for w, (at, size) in zip(weights, counts, strict=True)], axis=0)
+        for turn in range(len(place)):
+            score += gain / len(rows)
+            chosen = int(score.argmax())
+            place[turn] = rows[chosen]
+            score -= weights @ (own == own[:, chosen, None])
+            score[chosen] = -np.inf
     return order
 
 
 def reassign_in_turn(
-    rows: NDArray[np.intp], pair: Array, group: Array, code: Array, was: Floats, now: Floats, gap: Floats, u: Floats
+    rows: NDArray[np.intp],
+    pair: Array,
+    group: Array,
+    code: Array,
+    was: Floats,
+    now: Floats,
+    gap: Floats,
+    images: Sequence[Image],
+    u: Floats,
 ) -> Array:
     """Couple rows one after the other, so that no configuration gets too many or too few of a value.
 
@@ -211,7 +270,9 @@ def reassign_in_turn(
     was, now : array of float, shape (pairs, values)
         The distributions of each pair.
     gap : array of float, shape (groups, values)
-        How many each configuration lacks without these rows; changed in place.
+        How many each configuration lacks without these rows.
+    images : sequence of Image
+        The distributions of children, which should stay as they are among those who keep their value.
     u : array of float
         Every row's random number.
 
@@ -220,35 +281,46 @@ def reassign_in_turn(
     array of int
         The values of these rows.
     """
-    keep, gain = keep_share(was, now), gain_share(was, now)
-    missing, total = np.zeros(now.shape), gap.sum(axis=0)
-    codes = np.empty(len(rows), dtype=code.dtype)
-    for place, (row, at, here, own) in enumerate(
-        zip(rows.tolist(), pair[rows].tolist(), group[rows].tolist(), code[rows].tolist(), strict=True)
-    ):
-        wants, lacks = missing[at], gap[here]
-        stays = float(keep[at, own]) if own >= 0 else 0.0
-        lacks += now[at]
-        total += now[at]
-        if stays >= 1:
-            chosen = own
-            wants[own] += 1
-        else:
-            wants += (1 - stays) * gain[at]
-            may = gain[at] > 0
-            if own >= 0:
+    keep, shares = keep_share(was, now).tolist(), now.tolist()
+    gains = [[(value, share) for value, share in enumerate(own) if share] for own in gain_share(was, now).tolist()]
+    missing, lacking, gone = np.zeros(now.shape).tolist(), gap.tolist(), was.tolist()
+    # Of all configurations together those who change are taken away one by one too: an edit a little larger, which adds
+    # to their end, then decides nothing else for the first of them.
+    total = gap.sum(axis=0) + was[pair[rows]].sum(axis=0)
+    total = (total - np.bincount(code[rows][code[rows] >= 0], minlength=len(total))).tolist()
+    below = [(*(each.tolist() for each in (*i.counted(), i.cell[rows], i.group, i.asked)),) for i in images]
+    codes = []
+    for turn, (at, here, own, toss) in enumerate(zip(*(each[rows].tolist() for each in (pair, group, code, u)), strict=True)):
+        wants, lacks, stays = missing[at], lacking[here], keep[at][own] if own >= 0 else 0.0
+        for value, share in enumerate(shares[at]):
+            lacks[value] += share
+            total[value] += share - gone[at][value]
+        if own >= 0:
+            total[own] += 1
+        chosen = own
+        if stays < 1:
+            for value, share in gains[at]:
+                wants[value] += (1 - stays) * share
+            may = [value for value, _ in gains[at] if value != own]
+            if stays > 0:
                 wants[own] += stays
-                may[own] = stays > 0
-            score = np.where(may, wants + LACKING * lacks + total / LACKING, 0.0)
-            upto = np.cumsum(np.maximum(score, 0.0))
-            chosen = int(np.searchsorted(upto, u[row] * upto[-1], side="right")) if upto[-1] > 0 else int(
-                np.argmax(np.where(may, score, -np.inf))
-            )
-        wants[chosen] -= 1
+                may.append(own)
+            score = [wants[value] + LACKING * lacks[value] + TOTAL * total[value] for value in may]
+            if stays > 0:
+                for there, size, cell, groups, asked in below:
+                    score[-1] -= BELOW * (there[cell[turn]] - asked[cell[turn]] * size[groups[cell[turn]]])
+            upto = list(itertools.accumulate(max(each, 0.0) ** SHARP for each in score))
+            place = bisect.bisect(upto, toss * upto[-1]) if upto[-1] > 0 else score.index(max(score))
+            chosen = may[place]
+            wants[chosen] -= 1
+            if chosen != own:
+                for there, size, cell, groups, _ in below:
+                    there[cell[turn]] -= 1
+                    size[groups[cell[turn]]] -= 1
         lacks[chosen] -= 1
         total[chosen] -= 1
-        codes[place] = chosen
-    return codes
+        codes.append(chosen)
+    return np.array(codes, dtype=code.dtype)
 
 
 def raise_quotas(counts: Counts, held: Counts, may: Mask) -> Counts:

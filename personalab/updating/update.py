@@ -39,10 +39,9 @@ from personalab.sampling.sample import one_of, whole
 from personalab.sampling.sobol import stream
 from personalab.updating.coupling import couple, couple_numbers
 from personalab.updating.match import Match, Renamed, places, values_of
-from personalab.updating.reassignment import is_same, reassign, reassign_in_turn
+from personalab.updating.reassignment import BELOW, Image, is_same, reassign, reassign_in_turn
 
 BANDS = 8  # of a number, when leavers are made an image of those they leave
-BELOW = 4.0  # how much more a child's distribution counts there than another field's
 
 
 def update(
@@ -167,6 +166,15 @@ class Change:
             columns[name] = self.old[name]
         return past
 
+    @cached_property
+    def _above(self) -> Mapping[str, set[str]]:
+        """For each old field those that it descends from."""
+        above: dict[str, set[str]] = {"": set()}
+        for name in self._past:
+            parents = self.match.before[name].parents
+            above[name] = set(parents).union(*(above[parent] for parent in parents))
+        return above
+
     def _is_untouched(self, draw: Draw, earlier: Draw) -> bool:
         """Whether neither the field nor anything that decides its values has changed, not even a name or an order."""
         spoken = {name for each in draw.keep for name in each.fields} | set(draw.field.parents)
@@ -214,9 +222,9 @@ class Change:
             part, quotas = self._quotas(some, to)
             counts = np.zeros((len(quotas), now.shape[1]), dtype=np.int64)
             counts[:, to] = quotas
-            features = [(each[rows], weight) for each, weight in self._features(draw, earlier)]
+            images = [replace(image, cell=image.cell[rows]) for image in self._images(draw, earlier)]
             bonus = 0.5 * self.match.differing(self.old, draw.columns)[rows] if draw.columns else np.zeros(self.n)
-            codes[rows], when[rows] = reassign(part, pair[rows], place[rows], counts, was, now, features, bonus, rng)
+            codes[rows], when[rows] = reassign(part, pair[rows], place[rows], counts, was, now, images, bonus, rng)
         turn = np.flatnonzero(is_moved & ~is_held)
         if len(turn):
             when[turn] = np.max([self.when.get(name, when)[turn] for name in draw.columns], axis=0)
@@ -224,8 +232,9 @@ class Change:
             gap = np.zeros((draw.situations, now.shape[1]))
             np.add.at(gap, group[settled_], now[pair[settled_]])
             np.add.at(gap, (group[settled_], codes[settled_]), -1.0)
+            below = [image for image in self._images(draw, earlier) if image.is_below]
             turn = turn[np.lexsort((u[turn], when[turn]))]
-            codes[turn] = reassign_in_turn(turn, pair, group, place, was, now, gap, u)
+            codes[turn] = reassign_in_turn(turn, pair, group, place, was, now, gap, below, u)
         self.when[draw.field.name] = when
         return codes
 
@@ -243,32 +252,37 @@ class Change:
         """Which rows have another value than before in a parent that the field has or had."""
         parents = {*draw.field.parents, *(self.match.now.get(name, "") for name in earlier.field.parents)}
         moved = np.zeros(self.n, dtype=bool)
+        if any(earlier.field.name in self._above[self.match.origin.get(name, "")] for name in draw.columns):
+            return moved  # what came before was decided by this very field, and tells rows apart by it
         for name in parents & set(draw.columns) & set(self.match.origin):
             moved |= self.match.has_changed(name, self.old, draw.columns[name])
         return moved
 
-    def _features(self, draw: Draw, earlier: Draw) -> list[tuple[Array, float]]:
+    def _images(self, draw: Draw, earlier: Draw) -> list[Image]:
         """What else people are: every other field as far as it is known, and where they stand in those below."""
-        found: list[tuple[Array, float]] = []
+        found: list[Image] = []
         for name, column in draw.columns.items():
-            found.append((_banded(sampled(self.match.after, name), column)[0], 1.0))
-        for name, column in self.old.items():
-            if name == earlier.field.name or self.match.now.get(name) in draw.columns:
-                continue
-            field = sampled(self.match.before, name)
-            axes = [_banded(field, column)]
-            weight = 1.0
-            if earlier.field.name in field.parents:
-                weight = BELOW
-                others = [parent for parent in field.parents if parent != earlier.field.name]
-                axes += [_banded(sampled(self.match.before, parent), self.old[parent]) for parent in others]
-                is_new = np.zeros(self.n, dtype=np.int8)
-                for now in (self.match.now.get(parent) for parent in others):
-                    if now in draw.columns:
-                        is_new |= self.match.has_changed(now, self.old, draw.columns[now])
-                axes.append((is_new, 2))
-            found.append((numbered(axes, self.n)[0], weight))
+            cell, cells = _banded(sampled(self.match.after, name), column)
+            found.append(Image(cell, np.zeros(cells, dtype=np.int8), np.bincount(cell, minlength=cells) / self.n, 1.0))
+        for name in self.old:
+            if name != earlier.field.name and self.match.now.get(name) not in draw.columns:
+                found.append(self._image(name, draw, is_below=earlier.field.name in self.match.before[name].parents))
         return found
+
+    def _image(self, name: str, draw: Draw, *, is_below: bool) -> Image:
+        """Where people stand in an old field's distribution; those whose parents have changed stand apart."""
+        field, choices = sampled(self.match.before, name), self._past[name].choices
+        own, *axes = [_banded(sampled(self.match.before, each), self.old[each]) for each in (name, *field.parents)]
+        is_new = np.zeros(self.n, dtype=np.int8)
+        for now in (self.match.now.get(parent) for parent in field.parents):
+            if now in draw.columns:
+                is_new |= self.match.has_changed(now, self.old, draw.columns[now])
+        group, groups = numbered([*axes, (is_new, 2)], self.n)
+        cell, first = numbered([(group, len(groups)), own], self.n)
+        asked = np.bincount(cell) / np.bincount(group)[group[first]]
+        if is_below and isinstance(field, CategoricalField) and choices is not None:
+            asked = np.where(is_new[first], asked, choices.shares[choices.case[first], own[0][first]])
+        return Image(cell, group[first], asked, BELOW if is_below else 1.0, is_below)
 
 
 def _is_alike(one: Any, other: Any) -> bool:
