@@ -224,7 +224,7 @@ def _infer(args: argparse.Namespace) -> int:
 
 
 def _sample(args: argparse.Namespace) -> int:
-    from personalab.blueprint.model import write_whole
+    from personalab.blueprint.files import write_whole
     from personalab.sampling.sample import sample
 
     bp = Blueprint.load(args.blueprint)

@@ -4,6 +4,7 @@
 
     PersonalabError
     ├── RequestError     the call itself cannot be served: a wrong argument, count or grounding
+    │   └── UnknownFieldError    a field that a blueprint does not have; also a KeyError
     ├── BlueprintError   a blueprint that cannot be read, or cannot be sampled
     │   └── NotApplicableError   a constraint that compares what has no common scale
     └── ProviderError    the model, or the way to it, did not give what was needed
@@ -108,6 +109,12 @@ class PersonalabError(Exception):
 
 class RequestError(PersonalabError, ValueError):
     """The call cannot be served as it was made: a wrong argument, file, folder or setting."""
+
+
+class UnknownFieldError(RequestError, KeyError):
+    """A name that is no field of the blueprint; a KeyError too, as Python has it for names looked up in brackets."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message as a repr
 
 
 class BlueprintError(PersonalabError, ValueError):

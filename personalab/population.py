@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import pandas as pd
 
 from personalab import charts, llm
-from personalab.blueprint.model import Blueprint, write_whole
-from personalab.charts.pages import cards_in_text
+from personalab.blueprint.files import write_whole
+from personalab.blueprint.model import Blueprint
+from personalab.charts.html import cards_in_text
 from personalab.errors import BlueprintError, ProviderError, RequestError
 from personalab.inference import check_request, infer_with
 from personalab.llm import Budget

@@ -13,7 +13,7 @@ from personalab.blueprint.conditionals import branches
 from personalab.blueprint.model import Categorical, CategoricalField
 from personalab.frames import from_frame
 from personalab.reports.fidelity import distance, limit
-from personalab.reports.report import report, shares
+from personalab.reports.report import report
 
 
 def table(values: list[str], rng: np.random.Generator) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def margin(bp: Blueprint, field: CategoricalField, frame: pd.DataFrame) -> tuple
     """A child's distance from the margin that its parents' values imply, and the smallest possible."""
     found, which = branches(bp, field, from_frame(bp, frame))
     tables = [branch.distribution for branch in found if branch and isinstance(branch.distribution, Categorical)]
-    expected = np.array([shares(field, weights) for weights in tables])[which].mean(axis=0)
+    expected = np.array([field.shares(weights) for weights in tables])[which].mean(axis=0)
     achieved = np.bincount(frame[field.name].cat.codes, minlength=len(field.values)) / len(frame)
     return distance(expected, achieved), limit(expected, len(frame))
 

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any
+from xml.etree import ElementTree
 
 import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 
 from personalab import charts
 from personalab.blueprint.model import Blueprint, Categorical, Numeric
-from personalab.charts import graph, ink
-from personalab.charts.ink import as_svg
+from personalab.charts import style
+from personalab.charts.dependencies import COLOURS, SHAPES
+from personalab.charts.style import as_svg
 from personalab.errors import RequestError
 from personalab.reports.report import report
 from personalab.sampling.sample import sample
+from tests.hostile import HOSTILE, SENTINEL
 
 EVIL = "<script>alert('x')</script>"
 
@@ -143,7 +148,7 @@ def test_a_field_may_be_called_like_a_word_of_javascript() -> None:
     frame = people()[["hours"]].rename(columns={"hours": "constructor"})
     field = places()["hours"].model_dump(mode="json", exclude_none=True) | {"name": "constructor"}
     bp = Blueprint.from_dict({"domain": "races", "order": ["constructor"], "fields": [field]})
-    assert ">constructor<" in as_svg(charts.numerics(report(frame, bp)))
+    assert ">constructor" in as_svg(charts.numerics(report(frame, bp)))
 
 
 def test_a_chart_of_numbers_has_requested_and_achieved_moments() -> None:
@@ -284,10 +289,10 @@ def over(colour: str, ground: str, alpha: float) -> str:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_marks_and_text_stand_out_in_both_themes(theme: str) -> None:
     """Marks have a contrast of 3, text one of 4.5, also on the deepest colour that is written on."""
-    paper, text = ink.PAPER[theme]
-    marks = (ink.BAND, ink.OUTSIDE, ink.MORE, ink.LESS, *graph.COLOURS.values())
+    paper, text = style.PAPER[theme]
+    marks = (style.BAND, style.OUTSIDE, style.MORE, style.LESS, *COLOURS.values())
     assert [colour for colour in marks if contrast(colour, paper) < 3] == []
-    grounds = [paper, *(over(colour, paper, ink.FULL) for colour in (ink.MORE, ink.LESS))]
+    grounds = [paper, *(over(colour, paper, style.FULL) for colour in (style.MORE, style.LESS))]
     assert [ground for ground in grounds if contrast(text, ground) < 4.5] == []
 
 
@@ -306,7 +311,7 @@ def test_a_picture_has_room_for_wider_letters() -> None:
     chart = charts.marginals(report(people(), places()))
     measured = re.search(r'width="(\d+)"', as_svg(chart)).group(1)  # type: ignore[union-attr]
     pictured = re.search(r'width="(\d+)"', chart._repr_mimebundle_()["image/svg+xml"]).group(1)  # type: ignore[union-attr]
-    assert int(pictured) >= int(measured) + 0.1 * (ink.LABEL + 5.5 * ink.LONGEST)  # 5.5 pixels a letter
+    assert int(pictured) >= int(measured) + 0.1 * (style.LABEL + 5.5 * style.LONGEST)  # 5.5 pixels a letter
 
 
 def test_a_long_caption_is_broken_into_lines() -> None:
@@ -314,7 +319,7 @@ def test_a_long_caption_is_broken_into_lines() -> None:
     bp = places()
     rule = {"name": "far", "lhs": "age", "op": "<=", "rhs": " + ".join(["10"] * 40)}
     chart = charts.diff(bp, bp.replace(constraints=[rule]))
-    assert max(map(len, chart.title.subtitle)) <= ink.LONGEST
+    assert max(map(len, chart.title.subtitle)) <= style.LONGEST
     assert rule["rhs"] in chart.description
 
 
@@ -323,7 +328,7 @@ def test_fifty_names_do_not_overlap() -> None:
     bp = town(50)
     chart = charts.crossed(sample(bp, 300, seed=1), bp, "district", by="age").to_dict()
     axis = chart["layer"][0]["encoding"]["x"]["axis"]
-    assert axis["labelFontSize"] <= ink.WIDTH / 50
+    assert axis["labelFontSize"] <= style.WIDTH / 50
     assert axis["labelAngle"] == -90
 
 
@@ -423,7 +428,7 @@ def test_what_lies_behind_has_an_edge_that_stands_out() -> None:
     """Whatever other marks shine through has a line of the full colour around it."""
     for name, chart in drawn_of(3).items():
         pale = [mark for mark, _ in marks_of(chart.to_dict()) if mark.get("fillOpacity", 1) < 1]
-        assert [mark for mark in pale if mark.get("stroke") != ink.BAND] == [], name
+        assert [mark for mark in pale if mark.get("stroke") != style.BAND] == [], name
         opaque = [mark for mark, _ in marks_of(chart.to_dict()) if mark["type"] != "text"]
         assert [mark for mark in opaque if mark.get("opacity", 1) < 1] == [], name
 
@@ -514,7 +519,7 @@ def test_a_parent_stands_to_the_left_of_its_child() -> None:
     assert all(at[parent]["x"] < at[field.name]["x"] for field in bp.fields for parent in field.parents)
     lines = [row["what"] for rows in chart.to_dict()["datasets"].values() for row in rows if row.get("at") == 0]
     assert sorted(lines) == ["age → way", "cap: income <= age + 40", "district → way", "way → story"]
-    assert len(set(graph.SHAPES.values())) == 3
+    assert len(set(SHAPES.values())) == 3
 
 
 def test_fields_do_not_cover_each_other() -> None:
@@ -562,7 +567,7 @@ def test_equal_blueprints_differ_in_nothing() -> None:
 
 
 def test_a_diff_lists_what_no_arrow_shows() -> None:
-    """New and removed fields, parents, cases and constraints each have a sentence."""
+    """New and removed fields, parents, conditionals and constraints each have a sentence."""
     before = town(3, [{"name": "cap", "lhs": "income", "op": "<=", "rhs": "age"}])
     data = town().to_dict()
     data["fields"] = [field for field in data["fields"] if field["name"] != "income"]
@@ -573,21 +578,150 @@ def test_a_diff_lists_what_no_arrow_shows() -> None:
     listed = charts.diff(before, Blueprint.from_dict(data)).title.subtitle
     for sentence in (
         "new field: hat", "removed field: income", "parents of way: district, age → district",
-        "way, removed case: age=60..", "constraint cap: income <= age → none", "order: changed",
+        "way, removed conditional: age=60..", "constraint cap: income <= age → none", "order: changed",
     ):  # fmt: skip
         assert sentence in listed
 
 
-def test_hostile_text_stays_text_in_every_chart() -> None:
-    """Names of values and domains come out of the drawing escaped."""
-    bp = places(domain=EVIL).replace("mood", weights={EVIL: 0.5, "calm": 0.5})
-    frame = people().assign(mood=EVIL)
-    drawn = [
-        charts.marginals(report(frame, bp)),
-        charts.crossed(frame, bp, "mood", by="place"),
-        charts.dependencies(bp),
+def named(names: Sequence[str], values: Sequence[str] = ("v0", "v1", "v2")) -> Iterator[tuple[str, Any]]:
+    """One of every chart, of a blueprint with these six names, of which the domain's is first, and values."""
+    domain, district, age, income, way, cap = names
+    total = len(values) * (len(values) + 1) / 2
+    weights = {value: (at + 1) / total for at, value in enumerate(values)}
+    number = {"min": 0, "max": 90, "mean": 30, "sd": 12}
+    child = {"kind": "categorical", "parents": [district, age], "categorical": {"weights": weights}}
+    fields = [
+        {"name": district, "kind": "categorical", "categorical": {"weights": weights}, "description": values[0]},
+        {"name": age, "kind": "numeric", "numeric": number | {"integer": True}},
+        {"name": income, "kind": "numeric", "numeric": number},
+        {"name": way, **child, "conditionals": [{"when": {district: values[0]}, "categorical": {"weights": weights}}]},
+        {"name": "story", "kind": "text"},
     ]
-    drawn.append(charts.diff(places(), bp))
-    for chart in drawn:
-        assert "<script" not in as_svg(chart)
-        assert chart.description
+    rule = {"name": cap, "lhs": "1", "op": "<=", "rhs": "2"}
+    data = {"domain": domain, "order": [district, age, income, way], "fields": fields, "constraints": [rule]}
+    bp = Blueprint.from_dict(data)
+    columns = {district: np.resize(values, 200), age: np.arange(200) % 60, income: np.arange(200) % 9.5, way: values[0]}
+    frame = pd.DataFrame(columns | {"story": [f"tale {i // 2} of {i % 5}" for i in range(200)]})
+    frame.index = pd.Index([f"{values[i % len(values)]} {i}" for i in range(200)])
+    after = bp.replace(age, mean=45).replace(district, weights=dict.fromkeys(values, 1 / len(values)))
+    rep = report(frame, bp)
+    yield "marginals", charts.marginals(rep)
+    yield "numerics", charts.numerics(rep)
+    yield "one of the numerics", charts.numerics(rep, age)
+    for field, by in [(way, district), (way, age), (age, district), (income, age)]:
+        yield f"{names.index(field)} by {names.index(by)}", charts.crossed(frame, bp, field, by=by)
+    yield "conditionals", charts.conditionals(frame, bp, way)
+    yield "dependencies", charts.dependencies(bp)
+    yield "diversity", charts.diversity(frame, bp)
+    yield "diff", charts.diff(bp, after)
+    yield "renamed", charts.diff(bp, after.replace(domain=names[-1], sources=list(values)))
+
+
+TAME = ("domain", "district", "age", "income", "way", "cap")
+LITERAL = ("values", "domain", "title", "text", "subtitle", "description")  # where Vega takes a text as it is
+
+
+def strings_of(vega: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """All strings of a specification of Vega, with the key they stand under; where a signal stands, with its name."""
+    if isinstance(vega, dict):
+        for name, part in vega.items():
+            yield "key", name
+            yield from strings_of(part, key if key == "values" else name)
+    elif isinstance(vega, list):
+        for part in vega:
+            yield from strings_of(part, key)
+    elif isinstance(vega, str):
+        yield key, vega
+
+
+@cache
+def tame() -> dict[str, set[str]]:
+    """Every string but the literal ones that a chart of harmless names has in Vega, its expressions among them."""
+    short, long = named(TAME), named(TAME, [f"v{i}" * 50 for i in range(3)])  # the axes of long names stand upright
+    both = [(name, grammar_of(vl_convert.vegalite_to_vega(chart.to_dict()))) for name, chart in (*short, *long)]
+    return {name: set().union(*(found for each, found in both if each == name)) for name, _ in both}
+
+
+def grammar_of(vega: dict[str, Any]) -> set[str]:
+    """The strings that are no data, without the names that Altair makes of the data."""
+    found = {text for key, text in strings_of(vega) if key not in LITERAL}
+    return {re.sub("data-[0-9a-f]{32}", "data", text) for text in found}
+
+
+@pytest.mark.parametrize("at", range(0, len(HOSTILE), 6))
+def test_no_name_becomes_part_of_an_expression(at: int) -> None:
+    """Whatever the names and values, Vega's expressions and keys are those of harmless ones, and it draws."""
+    first, *others = (HOSTILE * 2)[at : at + 6]
+    for name, chart in named([*others, first], [first, *others]):
+        vega = vl_convert.vegalite_to_vega(chart.to_dict())
+        assert grammar_of(vega) <= tame()[name], name
+        drawing = vl_convert.vega_to_svg(vega)
+        ElementTree.fromstring(drawing)
+        assert SENTINEL not in drawing, name
+
+
+def test_a_chart_of_all_hostile_values_draws_each() -> None:
+    """None is lost or merged with another, and none computes."""
+    drawn = dict(named(TAME, HOSTILE))
+    cells = [row for row in rows_of(drawn["marginals"], "value") if row["field"] == "district"]
+    assert [row["value"] for row in cells] == list(HOSTILE)
+    texts = "".join(element.text or "" for element in ElementTree.fromstring(as_svg(drawn["marginals"])).iter())
+    assert [value for value in HOSTILE if value[:20] not in texts] == []
+
+
+@pytest.mark.parametrize("sign", ["\0", "\x0b", "\x1b", "\ufffe", "\uffff", "\ud800"])
+def test_what_no_drawing_can_hold_is_shown_as_a_picture_of_it(sign: str) -> None:
+    """No chart has a control character, which would end the process, or half a character."""
+    frame = pd.DataFrame({"story": ["sings at night", "sings at night"]})
+    frame.index = pd.Index([f"a{sign}b", f"c{sign}"], dtype=object)
+    for chart in (charts.diversity(frame, town()), alt.Chart(alt.Data(values=[{"x": f"a{sign}b"}])).mark_text()):
+        drawing = chart._repr_mimebundle_()["image/svg+xml"]
+        assert sign not in drawing + json.dumps(chart._repr_mimebundle_(), ensure_ascii=False)
+        ElementTree.fromstring(drawing)
+    assert as_svg(charts.diversity(frame, town())).count("<svg") == 1
+
+
+def test_no_chart_has_too_many_marks_to_draw() -> None:
+    """Of thousands of values those that matter are drawn, and the caption says so; Altair would refuse them all."""
+    bp = Blueprint.from_dict(
+        {"domain": "crowded", "order": list("abcdef"), "fields": [wide(name) for name in "abcdef"]}
+    )
+    frame = pd.DataFrame({name: [f"{name}{i % 900}" for i in range(2000)] for name in "abcdef"})
+    after = bp
+    for name in "abcdef":
+        after = after.replace(name, weights={f"{name}{i}": i + 1 for i in range(900)})
+    drawn = [
+        charts.marginals(report(frame, bp)), charts.crossed(frame, bp, "a", by="b"), charts.diff(bp, after),
+        charts.conditionals(frame, bp, "f"),
+    ]  # fmt: skip
+    told = ["1,000 of 4,500 shares", "2,500 of 810,000 cells", "1,000 of 5,400 of these", "100 of 900 columns"]
+    for chart, sentence in zip(drawn, told, strict=True):
+        assert sum(len(rows) for rows in chart.to_dict()["datasets"].values()) <= 5000
+        assert any(line.startswith(f"{sentence} are drawn") for line in chart.title.subtitle), chart.title.subtitle
+
+
+def wide(name: str) -> dict[str, Any]:
+    """A field of 900 values; the last one depends on the first."""
+    field = {
+        "name": name,
+        "kind": "categorical",
+        "categorical": {"weights": {f"{name}{i}": 1 / 900 for i in range(900)}},
+    }
+    return field | ({"parents": ["a"]} if name == "f" else {})
+
+
+def test_a_graph_of_hundreds_of_fields_draws_those_with_the_most_neighbours() -> None:
+    """Arrows become straighter as there are more of them, and the caption says what is left out."""
+    names = [f"f{i}" for i in range(150)]
+    fields = [
+        {
+            "name": name,
+            "kind": "categorical",
+            "categorical": {"weights": {"a": 1}},
+            "parents": names[max(0, at - 8) : at],
+        }
+        for at, name in enumerate(names)
+    ]
+    chart = charts.dependencies(Blueprint.from_dict({"domain": "long", "order": names, "fields": fields}))
+    assert max(len(rows) for rows in chart.to_dict()["datasets"].values()) <= 5000
+    assert "100 of 150 fields are drawn: those with the most neighbours" in chart.title.subtitle

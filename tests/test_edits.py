@@ -286,8 +286,8 @@ def test_a_renamed_value_is_renamed_everywhere(nurses: Blueprint) -> None:
     bp = bp.replace("ward", description="staff nurse")
     after = edits.apply(bp, "rename_value", {"field": "seniority", "value": "staff nurse", "to": "o'er"})
     assert after["ward"] == bp["ward"]
-    assert (after.constraints[0].lhs, after.constraints[0].rhs) == ('seniority == "o\'er"', 'ward != "staff nurse"')
-    assert wire(after).replace("o'er", "staff nurse") == wire(bp).replace("'staff nurse'", '\\"staff nurse\\"')
+    assert str(after.constraints[0]) == "(seniority == 'o\\'er') <= (ward != 'staff nurse')"
+    assert wire(after.replace(constraints=())).replace("o'er", "staff nurse") == wire(bp.replace(constraints=()))
     back = edits.apply(after, "rename_value", {"field": "seniority", "value": "o'er", "to": "staff nurse"})
     assert wire(back.replace(constraints=())) == wire(bp.replace(constraints=()))
 
@@ -373,22 +373,24 @@ def test_a_renamed_field_is_renamed_everywhere_but_in_prose(nurses: Blueprint) -
 
 
 def test_only_names_are_renamed_in_a_constraint() -> None:
-    """Quoted values, longer names and functions that are spelt alike stay; so do spaces and accents before."""
+    """Quoted values, longer names and functions that are spelt alike stay; there and back is the identity."""
     names = {"max": 0.5, "maxi": 0.5}
     fields = (choice("größe", names), number("max", 0, 9, 5, 2), number("maxi", 0, 9, 5, 2))
-    bp = blueprint(*fields, rules=("(größe == 'max') * max( max,maxi ) <= max  + 9",))
+    bp = blueprint(*fields, rules=("(größe == 'max') * max(max, maxi) <= max + 9",))
     after = edits.apply(bp, "rename_field", {"field": "max", "to": "m"})
-    assert str(after.constraints[0]) == "(größe == 'max') * max( m,maxi ) <= m  + 9"
+    assert str(after.constraints[0]) == "(größe == 'max') * max(m, maxi) <= m + 9"
     assert wire(edits.rename_field(after, field="m", to="max")) == wire(bp)
 
 
-def test_a_name_that_no_expression_can_hold_is_refused_where_one_must() -> None:
-    """It is fine for a field that no constraint speaks of."""
-    bp = blueprint(number("age", 0, 90, 40, 9), number("pay", 0, 90, 40, 9), rules=("age >= 18",))
-    assert edits.apply(bp, "rename_field", {"field": "pay", "to": "pay a week"}).order == ("age", "pay a week")
-    for name in ("age in years", "if", "None", "a-b"):
-        with pytest.raises(RequestError, match="the constraint 'rule_0' speaks of 'age'"):
-            edits.apply(bp, "rename_field", {"field": "age", "to": name})
+@pytest.mark.parametrize("name", ["age in years", "if", "None", "age-1", "m²", "`", "a\\b", "and"])
+def test_a_field_may_get_any_name(name: str) -> None:
+    """Where a constraint speaks of it the name is quoted, if it is no plain word; there and back is the identity."""
+    bp = blueprint(number("age", 0, 90, 40, 9), number("pay", 0, 90, 40, 9), rules=("min(age, pay) >= age - 10",))
+    after = edits.apply(bp, "rename_field", {"field": "age", "to": name})
+    assert edits.dependents(after, name)[1] == ("rule_0",)
+    assert wire(edits.rename_field(after, field=name, to="age")) == wire(bp)
+    again = edits.apply(after, "add_constraint", {"name": "same", "text": str(after.constraints[0])})
+    assert again.constraints[1].model_copy(update={"name": "rule_0"}) == after.constraints[0]
 
 
 @pytest.mark.parametrize(
@@ -535,7 +537,8 @@ def test_prose_is_stored_as_written(league: Blueprint) -> None:
         ("tier!='<= high'", ("tier", "!=", "'<= high'")),
         ("(age < 60)", ("age", "<", "60")),
         ("age <\n60", ("age", "<", "60")),
-        ("((age - 1) * 2 <= (hours))", ("(age - 1) * 2", "<=", "(hours)")),
+        ("((age - 1) * 2 <= (hours))", ("(age - 1) * 2", "<=", "hours")),
+        ("18<=age<60", ("18 <= age", "<", "60")),
         ("(tier == 'low') <= (hours <= 10)", ("(tier == 'low')", "<=", "(hours <= 10)")),
         ("tier == 'ä' < (age > 3)", None),
     ],
@@ -544,19 +547,19 @@ def test_a_constraint_is_split_where_it_compares(text: str, parts: tuple[str, ..
     """Whatever stands in quotes or brackets."""
     bp = edits.add_value(workers(), field="tier", value="<= high")
     if parts is None:
-        with pytest.raises(RequestError, match="more than once"):
+        with pytest.raises(BlueprintError, match="more than once"):
             edits.comparison(bp, "r", text)
     else:
         rule = edits.comparison(bp, "r", text)
         assert (rule.lhs, rule.op, rule.rhs) == parts
-        assert edits.comparison(bp, "r", edits.typed(rule)) == rule
+        assert edits.comparison(bp, "r", str(rule)) == rule
 
 
 def test_constraints_come_change_and_go() -> None:
     """Each at its place; a new name alone leaves the text to the letter."""
     bp = workers("(age >= 20) <= (hours <= 41)")
     bp = bp.replace(constraints=[{"name": "r", "lhs": "(age >= 20)", "op": "<=", "rhs": "hours <= 41"}])
-    text = edits.typed(bp.constraints[0])
+    text = str(bp.constraints[0])
     renamed = edits.apply(bp, "change_constraint", {"name": "r", "to_name": "s", "text": text})
     assert renamed.constraints[0] == bp.constraints[0].model_copy(update={"name": "s"})
     more = edits.apply(bp, "add_constraint", {"name": "adult", "text": "age>=21"})
@@ -569,18 +572,20 @@ def test_constraints_come_change_and_go() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("age = 18", "is not a comparison"),
-        ("18 <= age <= 60", "compares more than once"),
+        ("age = 18", "cannot be read from '='"),
+        ("18 <= age == 60", "compares more than once"),
         ("age >= 18 and age < 60", "compares more than once"),
         ("age + 1", "compares nothing"),
-        ("", "is not a comparison"),
-        ("age is 18", "compares nothing"),
-        ("age >= 18 # adults", "holds a comment"),
+        ("", "ends too early"),
+        ("age is 18", "cannot be read from 'is'"),
+        ("age >= 18 # adults", "cannot be read from '#'"),
         ("agee >= 18", "'agee' is no field, did you mean 'age'"),
         ("tier == 'hihg'", "did you mean 'high'"),
-        ("age ** 2 > 4", "holds BinOp"),
-        ("__import__('os').system('x') == 0", "holds Call"),
-        ("tier >= 'low'", "is asked of a category"),
+        ("age ** 2 > 4", "cannot be read from '*'"),
+        ("__import__('os').system('x') == 0", "cannot be read from '.'"),
+        ("tier >= low", "'low' is a value of 'tier': quote it"),
+        ("tier >= 3", "'tier' is one"),
+        ("(18 <= age) <= 50", "is worth 1 or 0"),
         ("age > 90", "can never hold"),
         ("1" * 500 + " < age", "too long"),
     ],
@@ -594,7 +599,7 @@ def test_a_constraint_that_means_nothing_is_refused(text: str, reason: str) -> N
 @pytest.mark.parametrize(("text", "hint"), [("age = 18", "=="), ("age ≥ 18", ">="), ("(age", "age >= 18")])
 def test_a_slip_in_a_constraint_is_answered_by_how_to_write_it(text: str, hint: str) -> None:
     """The hint shows the sign that is meant, or an example."""
-    with pytest.raises(RequestError) as error:
+    with pytest.raises(BlueprintError) as error:
         edits.comparison(workers(), "r", text)
     assert hint in error.value.__notes__[0]
 
@@ -603,7 +608,7 @@ def test_a_value_that_a_constraint_has_no_room_for_is_refused() -> None:
     """An expression has a greatest length."""
     bp = blueprint(choice("side", {"head": 0.5, "tail": 0.5}), rules=("side != 'tail'",))
     with pytest.raises(RequestError, match="'rule_0' has no room"):
-        edits.apply(bp, "rename_value", {"field": "side", "value": "tail", "to": "x" * 300})
+        edits.apply(bp, "rename_value", {"field": "side", "value": "tail", "to": "x" * 500})
 
 
 def test_constraints_have_names_of_their_own() -> None:

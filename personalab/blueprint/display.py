@@ -17,6 +17,8 @@ from unicodedata import bidirectional
 
 import numpy as np
 
+from personalab.blueprint.constraints import printed
+
 if TYPE_CHECKING:
     from jinja2 import Template
 
@@ -183,7 +185,7 @@ def _summary(blueprint: Wire) -> str:
 
 
 def _rule(rule: Wire) -> str:
-    return f"{rule['lhs']} {rule['op']} {rule['rhs']}"
+    return printed(rule["lhs"], rule["op"], rule["rhs"])
 
 
 def _line(field: Wire) -> str:

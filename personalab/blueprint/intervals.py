@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from personalab.blueprint.constraints import Apply, Name, Node, Number, Text, comparison, names
-from personalab.blueprint.model import AnyField, Blueprint, CategoricalField, Constraint, NumericField, nearest
-from personalab.errors import BlueprintError, NotApplicableError
+from personalab.blueprint.constraints import Apply, Level, Name, Node, Number, Text, names, parts
+from personalab.blueprint.model import AnyField, CategoricalField, NumericField
+from personalab.errors import NotApplicableError
 
 MOST_VALUES = 2001  # of one field that a constraint is tried on
 
@@ -37,33 +37,6 @@ class Categories:
 Columns = Mapping[str, Interval | Categories]
 
 
-def resolve(constraint: Constraint, bp: Blueprint) -> Apply:
-    """Read a constraint as a tree that has a meaning in a blueprint.
-
-    Parameters
-    ----------
-    constraint : Constraint
-        The constraint.
-    bp : Blueprint
-        Whose fields it names.
-
-    Returns
-    -------
-    Apply
-        The comparison of both sides, ready to be evaluated.
-
-    Raises
-    ------
-    BlueprintError
-        If it cannot be read, names an unknown field, or a category value that its field does not have.
-    NotApplicableError
-        If it compares or computes with what cannot be: a text field, or a category as if it were a number.
-    """
-    tree = comparison(constraint)
-    check(tree, bp)
-    return tree
-
-
 def support(field: AnyField) -> Interval | Categories:
     """What may be assumed of a field that is not drawn yet: its whole range, or its values with a share above 0."""
     if isinstance(field, CategoricalField):
@@ -77,7 +50,8 @@ def support(field: AnyField) -> Interval | Categories:
 
 def reach(field: NumericField) -> tuple[float, float]:
     """The least and the greatest number that any distribution of a field allows."""
-    return min(d.min for d in field.distributions), max(d.max for d in field.distributions)
+    ends = [(each.min, each.max) for each in field.distributions] or [(-math.inf, math.inf)]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def spread(field: AnyField) -> Interval | Categories:
@@ -94,7 +68,7 @@ def spread(field: AnyField) -> Interval | Categories:
 
 
 def pieces(node: Apply) -> list[Apply]:
-    """Comparisons that hold together where one does: ``abs(x) <= y`` is ``x <= y`` and ``-x <= y``.
+    """Comparisons that hold together where a tree does: ``abs(x) <= y`` is ``x <= y`` and ``-x <= y``.
 
     So each side of ``max(…) <= y``, ``min(…) >= y`` and ``abs(…) <= y`` comes to stand alone, which leaves intervals
     where the whole does not.
@@ -104,6 +78,8 @@ def pieces(node: Apply) -> list[Apply]:
     >>> [piece.args[0] for piece in pieces(Apply("<=", (Apply("max", (Name("a"), Name("b"))), Number(3.0))))]
     [Name(field='a'), Name(field='b')]
     """
+    if node.op == "and":
+        return [piece for part in parts(node) for piece in pieces(part)]
     left, right = node.args
     if node.op in (">", ">="):
         return pieces(Apply({">": "<", ">=": "<="}[node.op], (right, left)))
@@ -116,51 +92,13 @@ def pieces(node: Apply) -> list[Apply]:
     return [node]
 
 
-def check(node: Node, bp: Blueprint) -> str:
-    """Make sure that a tree has a meaning in a blueprint.
-
-    Parameters
-    ----------
-    node : Node
-        The tree.
-    bp : Blueprint
-        Whose fields it names.
-
-    Returns
-    -------
-    str
-        ``"number"`` or ``"category"``, what the tree yields.
-
-    Raises
-    ------
-    BlueprintError
-        If it names an unknown field, or a category value that its field does not have.
-    NotApplicableError
-        If it compares or computes with what cannot be: a text field, or a category as if it were a number.
-    """
-    if isinstance(node, Number):
-        return "number"
-    if isinstance(node, Text):
-        return "category"
-    if isinstance(node, Name):
-        return _check_name(node.field, bp)
-    kinds = [check(arg, bp) for arg in node.args]
-    if node.op in ("==", "!=") and kinds == ["category", "category"]:
-        _check_values(node, bp)
-    elif "category" in kinds:
-        raise NotApplicableError(
-            f"{node.op!r} is asked of a category; only == and != compare one, with another category"
-        )
-    return "number"
-
-
 def evaluate(node: Node, columns: Columns) -> Interval:
     """The least and the greatest value that a tree can have, row by row.
 
     Parameters
     ----------
     node : Node
-        A tree that `check` accepts.
+        A tree, as from `resolve`.
     columns : mapping of str to Interval or Categories
         What is known of each field named.
 
@@ -187,6 +125,8 @@ def evaluate(node: Node, columns: Columns) -> Interval:
         return np.asarray(low, dtype=float), np.asarray(high, dtype=float)  # whole numbers would overflow silently
     if isinstance(node, Text):
         raise NotApplicableError(f"{node.value!r} is a category, not a number")
+    if isinstance(node, Level):
+        return _levels(node, columns)
     if node.op in ("==", "!=") and any(_is_category(arg, columns) for arg in node.args):
         return _same_category(node, columns)
     args = [evaluate(arg, columns) for arg in node.args]
@@ -244,33 +184,6 @@ def bounds(node: Apply, field: str, columns: Columns) -> Interval | None:
     return np.where(empty, np.inf, bottom), np.where(empty, -np.inf, top)
 
 
-def _check_name(name: str, bp: Blueprint) -> str:
-    try:
-        field = bp[name]
-    except KeyError:
-        close = nearest(name, (f.name for f in bp.fields))
-        raise BlueprintError(f"{name!r} is no field" + (f", did you mean {close!r}?" if close else "")) from None
-    if isinstance(field, NumericField):
-        return "number"
-    if isinstance(field, CategoricalField):
-        return "category"
-    raise NotApplicableError(f"{name!r} is a text field, which has no value to compare")
-
-
-def _check_values(node: Apply, bp: Blueprint) -> None:
-    fields = [bp[arg.field] for arg in node.args if isinstance(arg, Name)]
-    if not fields:
-        raise NotApplicableError("two quoted values are compared with each other, not with a field")
-    for arg in node.args:
-        legal = fields[0].values if isinstance(fields[0], CategoricalField) else ()
-        if isinstance(arg, Text) and arg.value not in legal:
-            close = nearest(arg.value, legal)
-            raise BlueprintError(
-                f"{arg.value!r} is no value of {fields[0].name!r}"
-                + (f", did you mean {close!r}?" if close else f", which has {list(legal)}")
-            )
-
-
 def _is_category(node: Node, columns: Columns) -> bool:
     return isinstance(node, Text) or (isinstance(node, Name) and isinstance(columns[node.field], Categories))
 
@@ -286,6 +199,16 @@ def _same_category(node: Apply, columns: Columns) -> Interval:
     # Not drawn yet: both answers stay open, unless the values named can never meet.
     meet = 1.0 if set(left[0]) & set(right[0]) else 0.0
     return (0.0, meet) if node.op == "==" else (1 - meet, 1.0)
+
+
+def _levels(node: Level, columns: Columns) -> Interval:
+    """The positions of a category in its order: of each row where drawn, else the least and the greatest."""
+    known = cast(Categories, columns[node.field])
+    at = np.array([node.order.index(value) for value in known.values], dtype=float)
+    if known.codes is None:
+        return at.min(initial=math.inf), at.max(initial=-math.inf)
+    drawn = np.where(np.asarray(known.codes) >= 0, at[known.codes], math.nan)
+    return drawn, drawn
 
 
 def _labels(node: Node, columns: Columns) -> tuple[tuple[str, ...], Array | None]:
@@ -406,6 +329,7 @@ def _worth(truth: Any) -> Array:
 
 _OPERATIONS: dict[str, Any] = {
     "+": _add, "-": _subtract, "*": _multiply, "/": _divide, "abs": _absolute, "min": _least, "max": _greatest,
+    "and": _least,
     "<": _less, "<=": _less_equal, ">": lambda a, b: _less(b, a), ">=": lambda a, b: _less_equal(b, a),
     "==": _equal, "!=": _unequal,
 }  # fmt: skip

@@ -17,16 +17,17 @@ returns a new one, so the blueprint a report speaks of cannot change under it.
 from __future__ import annotations
 
 import difflib
-import json
+import math
 import os
 import reprlib
 import sys
 from collections.abc import Mapping
 from functools import cached_property
-from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -41,8 +42,16 @@ from pydantic import (
     model_serializer,
 )
 
-from personalab.blueprint import display
-from personalab.errors import BlueprintError, RequestError
+from personalab.blueprint import files
+from personalab.blueprint.constraints import printed
+from personalab.errors import BlueprintError, UnknownFieldError, quoted, some
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as Metaclass
+else:
+    Metaclass = type(BaseModel)
+
+EXACT = 1e-9  # by how much weights may miss a sum of 1 and still be taken for exact
 
 
 class FrozenDict(dict[Any, Any]):
@@ -75,7 +84,17 @@ Weights = Annotated[dict[str, Number], *Frozen]
 When = Annotated[dict[str, str], Field(min_length=1), *Frozen]
 
 
-class Value(BaseModel):
+class _Refusing(Metaclass):
+    """Says what is wrong with a value that is made by a call in this package's words, not in pydantic's."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except ValidationError as error:
+            raise BlueprintError(_sentences(error, self.__name__), hint="correct the places named") from error
+
+
+class Value(BaseModel, metaclass=_Refusing):
     """Base of everything in a blueprint: frozen, closed, and silent about keys that were not given."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,7 +105,7 @@ class Value(BaseModel):
 
 
 class Categorical(Value):
-    """A table of weights over named values.
+    """A table of weights over named values, whose order counts: tables that list the same weights otherwise differ.
 
     Attributes
     ----------
@@ -95,6 +114,12 @@ class Categorical(Value):
     """
 
     weights: Weights
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Categorical) and list(self.weights.items()) == list(other.weights.items())
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.weights.items()))
 
 
 class Numeric(Value):
@@ -167,6 +192,7 @@ class CategoricalField(Value):
     categorical: Categorical | None = None
     ordered_values: tuple[str, ...] | None = None
     conditionals: tuple[CategoricalConditional, ...] = ()
+    is_integer: ClassVar[bool] = False
 
     @property
     def base(self) -> Categorical | None:
@@ -179,6 +205,30 @@ class CategoricalField(Value):
         tables = [self.categorical, *(rule.categorical for rule in self.conditionals)]
         named = (value for table in tables if table for value in table.weights)
         return tuple(dict.fromkeys([*(self.ordered_values or ()), *named]))
+
+    def shares(self, table: Categorical | None = None) -> NDArray[np.float64]:
+        """Put a table of weights in the field's order.
+
+        Parameters
+        ----------
+        table : Categorical, optional
+            One of the field's distributions, by default the base.
+
+        Returns
+        -------
+        array of float
+            A share for every value of the field; they sum to 1.
+
+        Examples
+        --------
+        >>> rank = CategoricalField(name="rank", categorical={"weights": {"Gold": 0.4, "Silver": 0.6}})
+        >>> rank.shares(Categorical(weights={"Silver": 1.0})).tolist()
+        [0.0, 1.0]
+        """
+        stated = (table or self.base or Categorical(weights={})).weights
+        weights = np.array([stated.get(value, 0) for value in self.values], dtype=float)
+        total = math.fsum(weights)
+        return weights if abs(total - 1) <= EXACT else weights / total
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy the field as pydantic does, but find its values anew."""
@@ -248,8 +298,14 @@ class Constraint(Value):
     name : str
         How reports call the rule.
     lhs, op, rhs : str
-        Two expressions and the comparison between them (``< <= > >= == !=``). Expressions may use numbers, field
-        names, quoted category values, ``+ - * /``, comparisons and ``min max abs``; they are parsed, never run.
+        Two expressions and the comparison between them (``< <= > >= == !=``). Expressions may use numbers, names of
+        fields (in backticks where they are no plain words), quoted category values, ``+ - * /``, comparisons,
+        ``and`` and ``min max abs``; they are parsed, never run.
+
+    Examples
+    --------
+    >>> print(Constraint(name="young", lhs="rank == 'Gold'", op="<=", rhs="`age at entry` < 30"))
+    (rank == 'Gold') <= (`age at entry` < 30)
     """
 
     name: str
@@ -258,7 +314,7 @@ class Constraint(Value):
     rhs: str
 
     def __str__(self) -> str:
-        return f"{self.lhs} {self.op} {self.rhs}"
+        return printed(self.lhs, self.op, self.rhs)
 
 
 AnyField = Annotated[CategoricalField | NumericField | TextField, Field(discriminator="kind")]
@@ -339,7 +395,7 @@ class Blueprint(Value):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise BlueprintError(_sentences(error), hint="correct the places named") from error
+            raise BlueprintError(_sentences(error, cls.__name__), hint="correct the places named") from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -358,19 +414,12 @@ class Blueprint(Value):
         Raises
         ------
         BlueprintError
-            If the file does not hold a blueprint, or names a key twice.
+            If the file does not hold a blueprint, names a key twice, or has a YAML alias.
         RequestError
-            If the ending is another, or there is no such file.
+            If the ending is another, there is no such file, it is a pipe, a folder or a device, or it has more than
+            5 MB of JSON or 0.5 MB of YAML.
         """
-        path = Path(path)
-        parse = _PARSERS[format_of(path)]
-        try:
-            data = parse(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RequestError(f"{str(path)!r} cannot be read: {error.strerror}", hint="check the path") from error
-        except (ValueError, RecursionError) as error:
-            raise BlueprintError(f"{path.name} is not a readable file of its kind: {error}") from error
-        return cls.from_dict(data)
+        return cls.from_dict(files.load_data(path))
 
     def to_dict(self) -> dict[str, Any]:
         """Put the blueprint in its wire form.
@@ -388,9 +437,9 @@ class Blueprint(Value):
         Returns
         -------
         str
-            YAML 1.2, which `load` reads back to an equal blueprint.
+            YAML, which `load` reads back to an equal blueprint, and readers of YAML 1.1 and 1.2 alike.
         """
-        return _write_yaml(self.to_dict())
+        return files.to_yaml(self.to_dict())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the blueprint as ``.json`` or ``.yaml``, replacing the file in one step.
@@ -410,16 +459,13 @@ class Blueprint(Value):
         RequestError
             If the ending is another, or the place cannot be written to.
         """
-        path = Path(path)
-        return write_whole(path, _WRITERS[format_of(path)](self.to_dict()))
+        return files.save_data(path, self.to_dict())
 
     def __getitem__(self, name: str) -> CategoricalField | NumericField | TextField:
         for field in self.fields:
             if field.name == name:
                 return field
-        error = KeyError(f"{name!r} is no field of {self.domain!r}")
-        error.add_note(f"→ one of {[field.name for field in self.fields]}")
-        raise error
+        raise _unknown(name, [field.name for field in self.fields])
 
     @property
     def sampled(self) -> tuple[SampledField, ...]:
@@ -479,7 +525,8 @@ class Blueprint(Value):
         -------
         tuple of Change
             In reading order; fields and constraints are matched by name, and conditionals by their condition, so a
-            moved field changes nothing but the order. Empty if the two are equal.
+            moved field changes nothing but the order; values that stand in another order are a change of their table.
+            Empty if the two are equal.
         """
         return tuple(_changes("", _by_name(other.to_dict()), _by_name(self.to_dict())))
 
@@ -490,32 +537,10 @@ class Blueprint(Value):
     __str__ = __repr__
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from personalab.blueprint import display  # a value is no picture until a notebook asks for one
+
         data = self.to_dict()
         return {"text/plain": display.in_text(data), "text/html": display.in_html(data)}
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write `text` to `path` so that a reader sees the old file or the new one, never half of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:  # a ValueError of a path with characters that no path has
-        message = f"{str(path)!r} cannot be written: {getattr(error, 'strerror', error)}"
-        raise RequestError(message, hint="name a place that can be made and written to") from error
-    return path
-
-
-def format_of(path: Path) -> str:
-    """The format that a file's ending names, ``json`` or ``yaml``; RequestError for any other."""
-    known = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
-    if path.suffix.lower() not in known:
-        raise RequestError(f"{path.name!r} is neither JSON nor YAML by its ending", hint="name it .json, .yaml or .yml")
-    return known[path.suffix.lower()]
 
 
 def nearest(word: str, among: Any) -> str | None:
@@ -532,7 +557,13 @@ def _named(fields: list[dict[str, Any]], name: str) -> dict[str, Any]:
     for field in fields:
         if field["name"] == name:
             return field
-    raise RequestError(f"{name!r} is no field of this blueprint", hint=f"one of {[f['name'] for f in fields]}")
+    raise _unknown(name, [field["name"] for field in fields])
+
+
+def _unknown(name: Any, names: list[str]) -> UnknownFieldError:
+    close = nearest(str(name), names)
+    hint = f"did you mean {close!r}?" if close else f"one of {some([repr(each) for each in names], 12)}"
+    return UnknownFieldError(f"{quoted(name)} is no field of this blueprint", hint=hint)
 
 
 def _plain(value: Any) -> Any:
@@ -557,15 +588,19 @@ def _by_condition(conditionals: list[dict[str, Any]]) -> dict[str, Any] | list[d
 
 
 def _changes(path: str, before: Any, after: Any) -> list[Change]:
-    if before == after:
+    if before == after and not isinstance(before, dict):
         return []
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return [Change(path=path, before=before, after=after)]
     keys = dict.fromkeys([*before, *after])
-    return [change for key in keys for change in _changes(f"{path}.{key}".lstrip("."), before.get(key), after.get(key))]
+    was, now = ([key for key in keys_of if key in before and key in after] for keys_of in (before, after))
+    moved = [Change(path=path, before=was, after=now)] if path.endswith(".weights") and was != now else []
+    return moved + [
+        change for key in keys for change in _changes(f"{path}.{key}".lstrip("."), before.get(key), after.get(key))
+    ]
 
 
-def _sentences(error: ValidationError) -> str:
+def _sentences(error: ValidationError, what: str) -> str:
     """Put a validation error as one line a place: its path, and what is wrong there."""
     lines: dict[str, str] = {}
     problems = error.errors(include_url=False)
@@ -582,7 +617,8 @@ def _sentences(error: ValidationError) -> str:
         else:  # a number is refused once as an integer and once as a float; the last word is the wider one
             reason = problem["msg"].removeprefix("Value error, ")
             lines[path] = f"{path}: {reason[:1].lower()}{reason[1:]}, got {reprlib.repr(problem['input']):.60}"
-    return "this is not a blueprint:\n  " + "\n  ".join(lines.values())
+    wanted = "blueprint" if what == "Blueprint" else what
+    return f"this is not a {wanted}:\n  " + "\n  ".join(lines.values())
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
@@ -591,47 +627,3 @@ def _path(loc: tuple[int | str, ...]) -> str:
         loc = loc[:2] + loc[3:]
     steps = [step for step in loc if step not in ("int", "float", "[key]")]
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".") or "top level"
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    seen: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in seen:
-            raise ValueError(f"the key {key!r} stands twice in one object")
-        seen[key] = value
-    return seen
-
-
-def _parse_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_unique_keys)
-
-
-def _parse_yaml(text: str) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(str(error)) from error
-
-
-def _write_json(data: dict[str, Any]) -> str:
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-
-
-def _write_yaml(data: dict[str, Any]) -> str:
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # the stubs call it None
-    yaml.allow_unicode = True
-    yaml.width = 100
-    out = StringIO()
-    yaml.dump(data, out)
-    return out.getvalue()
-
-
-_PARSERS = {"json": _parse_json, "yaml": _parse_yaml}
-_WRITERS = {"json": _write_json, "yaml": _write_yaml}

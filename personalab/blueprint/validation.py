@@ -24,6 +24,7 @@ from personalab.blueprint.conditionals import Branch, Lookup, interval, label, s
 from personalab.blueprint.constraints import Apply, names
 from personalab.blueprint.intervals import Categories, Interval, reach, support
 from personalab.blueprint.model import (
+    EXACT,
     AnyField,
     Blueprint,
     Categorical,
@@ -34,12 +35,12 @@ from personalab.blueprint.model import (
     TextField,
     nearest,
 )
+from personalab.blueprint.resolution import resolve
 from personalab.errors import BlueprintError, NotApplicableError, RequestError
 
 Level = Literal["error", "warning", "note"]
 
 ROUNDING = 0.001  # by how much weights may miss 1 and still be renormalised
-EXACT = 1e-9  # by how much they may miss it without a word
 MOST_COMBINATIONS = 20_000  # of parent values that are looked at one by one
 WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
 FAULTS = ("contradictions", "doubles")  # of such texts, as a frame's attrs list who has them
@@ -447,7 +448,7 @@ def _expressions(bp: Blueprint) -> Iterator[Finding]:
     for constraint in bp.constraints:
         path = f"constraints.{constraint.name}"
         try:
-            intervals.resolve(constraint, bp)
+            resolve(constraint, bp)
         except NotApplicableError as error:
             yield Finding(
                 "warning",
@@ -464,7 +465,7 @@ def _verdicts(bp: Blueprint) -> Iterator[Finding]:
     for constraint in bp.constraints:
         path = f"constraints.{constraint.name}"
         try:
-            tree = intervals.resolve(constraint, bp)
+            tree = resolve(constraint, bp)
         except NotApplicableError:
             continue
         ranges = {name: support(bp[name]) for name in names(tree)}

@@ -20,14 +20,15 @@ Nothing is said by colour alone: what is marked has another shape or an outline 
 around it, and marks are mid-tones, so that one chart reads in light and dark.
 """
 
-from personalab.charts.changes import diff
-from personalab.charts.crossing import crossed
-from personalab.charts.given import conditionals
-from personalab.charts.graph import dependencies
-from personalab.charts.ink import offline
-from personalab.charts.likeness import diversity
-from personalab.charts.pages import cards, in_words, page
-from personalab.charts.shares import marginals, numerics
+from personalab.charts.conditionals import conditionals
+from personalab.charts.crossed import crossed
+from personalab.charts.dependencies import dependencies
+from personalab.charts.diff import diff
+from personalab.charts.diversity import diversity
+from personalab.charts.html import cards, in_words, page
+from personalab.charts.marginals import marginals
+from personalab.charts.numerics import numerics
+from personalab.charts.style import offline
 
 __all__ = [
     "cards",

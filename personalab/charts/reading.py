@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
-from personalab.blueprint import constraints
+from personalab.blueprint.constraints import names
 from personalab.blueprint.model import Blueprint, Constraint, SampledField
+from personalab.blueprint.resolution import tree_of
 from personalab.errors import BlueprintError, RequestError
 from personalab.frames import read_column
 
@@ -34,9 +35,9 @@ def column(frame: pd.DataFrame, field: SampledField) -> Array:
     return read_column(field, frame[field.name])
 
 
-def spoken_of(constraint: Constraint) -> frozenset[str]:
-    """The fields that a constraint names; none where it cannot be read, which is the linter's to say."""
+def spoken_of(bp: Blueprint, constraint: Constraint) -> frozenset[str]:
+    """The fields that a constraint names; none where it cannot be read, which validation says."""
     try:
-        return constraints.names(constraints.comparison(constraint))
+        return names(tree_of(constraint, bp))
     except BlueprintError:
         return frozenset()

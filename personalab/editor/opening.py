@@ -7,7 +7,8 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from personalab.blueprint.model import Blueprint, format_of
+from personalab.blueprint.files import format_of
+from personalab.blueprint.model import Blueprint
 from personalab.blueprint.validation import demand_valid
 from personalab.editor.history import History, Source, Step, is_same
 from personalab.errors import RequestError

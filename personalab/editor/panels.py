@@ -17,9 +17,8 @@ from personalab.blueprint import moments
 from personalab.blueprint.conditionals import Branch, branches
 from personalab.blueprint.grouping import Array, Columns
 from personalab.blueprint.model import Blueprint, Categorical, CategoricalField, Numeric, NumericField
-from personalab.charts.shares import outside_told
+from personalab.charts.marginals import outside_told
 from personalab.reports.values import Edge, Marginal, Moments, Report
-from personalab.sampling.draw import shares
 from personalab.writing.similarity import ROUNDING_ERROR
 
 Floats = NDArray[np.float64]
@@ -81,7 +80,7 @@ def _root(found: Marginal) -> Panel:
 
 def _child(bp: Blueprint, field: CategoricalField, columns: Columns, edge: Edge) -> Panel:
     found, index = branches(bp, field, columns)
-    tables = np.array([shares(field, _held(each, Categorical)) for each in found])
+    tables = np.array([field.shares(_held(each, Categorical)) for each in found])
     sizes, n = np.bincount(index, minlength=len(found)), len(index)
     requested = sizes @ tables / n
     spread = WIDTH * np.sqrt(sizes @ (tables * (1 - tables))) / n

@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 
 from personalab import edits, llm
-from personalab.blueprint.intervals import resolve
 from personalab.blueprint.model import Blueprint, Constraint
+from personalab.blueprint.resolution import resolve
 from personalab.blueprint.validation import demand_valid
 from personalab.editor.background import Home, Work
 from personalab.editor.history import NOBODY, History, Step, is_same, same_gesture

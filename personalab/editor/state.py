@@ -18,7 +18,7 @@ from personalab.blueprint.conditionals import Distribution
 from personalab.blueprint.display import positional
 from personalab.blueprint.model import AnyField, Blueprint, Categorical, CategoricalField, Change, Numeric, TextField
 from personalab.blueprint.validation import WRITTEN, validate
-from personalab.charts.pages import card
+from personalab.charts.html import card
 from personalab.editor.panels import caption, curve
 from personalab.editor.people import People
 from personalab.errors import PersonalabError, RequestError
@@ -80,7 +80,7 @@ def described(bp: Blueprint | None, start: Blueprint | None) -> State:
         "notes": list(bp.notes or ()),
         "names": [field.name for field in bp.fields],
         "fields": {field.name: _field(bp, field, _is_changed(field, past.get(field.name))) for field in bp.fields},
-        "constraints": [{"name": each.name, "text": edits.typed(each), "broken": None} for each in bp.constraints],
+        "constraints": [{"name": each.name, "text": str(each), "broken": None} for each in bp.constraints],
         "diff": changes(bp, start),
         "warnings": [
             {"path": each.path, "reason": each.reason, "fix": each.fix}

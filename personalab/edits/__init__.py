@@ -30,7 +30,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from personalab.blueprint import validation
 from personalab.blueprint.conditionals import label
 from personalab.blueprint.model import Blueprint, nearest
-from personalab.edits.constraints import add_constraint, change_constraint, comparison, remove_constraint, typed
+from personalab.edits.constraints import add_constraint, change_constraint, comparison, remove_constraint
 from personalab.edits.distributions import (
     add_base,
     add_row,
@@ -205,5 +205,5 @@ __all__ = [
     "EDITS", "Row", "about", "add_base", "add_constraint", "add_field", "add_row", "add_value", "apply", "barred",
     "change_constraint", "change_when", "comparison", "dependents", "describe", "duplicate_field", "move_field",
     "move_value", "remove_base", "remove_constraint", "remove_field", "remove_row", "remove_value", "rename_field",
-    "rename_value", "rows", "set_numeric", "set_ordered", "set_parents", "set_weights", "step", "typed",
+    "rename_value", "rows", "set_numeric", "set_ordered", "set_parents", "set_weights", "step",
 ]  # fmt: skip

@@ -11,8 +11,7 @@ from typing import Any
 
 from personalab.blueprint import moments
 from personalab.blueprint.conditionals import Lookup, label
-from personalab.blueprint.model import Blueprint, Number, Numeric
-from personalab.blueprint.validation import EXACT
+from personalab.blueprint.model import EXACT, Blueprint, Number, Numeric
 from personalab.edits.mixture import holding, mixture
 from personalab.edits.wire import (
     When,

@@ -57,7 +57,7 @@ def rename_field(bp: Blueprint, *, field: str, to: str) -> Blueprint:
         each["parents"] = [names.get(name, name) for name in each["parents"]]
         for rule in each["conditionals"]:
             rule["when"] = {names.get(name, name): value for name, value in rule["when"].items()}
-    data["constraints"] = [renamed(rule, field, to) for rule in data["constraints"]]
+    data["constraints"] = [renamed(bp, rule, field, to) for rule in bp.constraints]
     return read(data)
 
 
@@ -74,7 +74,7 @@ def remove_field(bp: Blueprint, *, field: str) -> Blueprint:
             _orphan(bp, child, [name for name in child["parents"] if name != field])
     data["fields"] = [each for each in data["fields"] if each["name"] != field]
     data["order"] = [name for name in data["order"] if name != field]
-    speaking = {rule.name for rule in bp.constraints if speaks_of(rule, field)}
+    speaking = {rule.name for rule in bp.constraints if speaks_of(bp, rule, field)}
     data["constraints"] = [rule for rule in data["constraints"] if rule["name"] not in speaking]
     return with_base(read(data), bp)
 

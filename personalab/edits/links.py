@@ -25,7 +25,7 @@ def dependents(bp: Blueprint, name: str) -> tuple[tuple[str, ...], tuple[str, ..
     """
     found(bp, name)
     children = tuple(field.name for field in bp.fields if name in field.parents)
-    return children, tuple(rule.name for rule in bp.constraints if speaks_of(rule, name))
+    return children, tuple(rule.name for rule in bp.constraints if speaks_of(bp, rule, name))
 
 
 def barred(bp: Blueprint, name: str) -> dict[str, str]:

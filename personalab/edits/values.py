@@ -43,7 +43,7 @@ def rename_value(bp: Blueprint, *, field: str, value: str, to: str) -> Blueprint
         for rule in each["conditionals"]:
             if rule["when"].get(field) == value:
                 rule["when"][field] = to
-    data["constraints"] = [revalued(rule, field, value, to) for rule in data["constraints"]]
+    data["constraints"] = [revalued(bp, rule, field, value, to) for rule in bp.constraints]
     return read(data)
 
 
@@ -56,7 +56,7 @@ def remove_value(bp: Blueprint, *, field: str, value: str) -> Blueprint:
     values = _demand_value(bp, field, value)
     if len(values) == 1:
         raise RequestError(f"{value!r} is the only value of {field!r}", hint="add another first, or remove the field")
-    speaking = [rule.name for rule in bp.constraints if quotes(rule, field, value)]
+    speaking = [rule.name for rule in bp.constraints if quotes(bp, rule, field, value)]
     if speaking:
         what = "constraint" if len(speaking) == 1 else "constraints"
         names = ", ".join(map(repr, speaking))

@@ -19,6 +19,7 @@ from personalab.inference.draft import Draft, conversation, wire
 from personalab.inference.repair import lacks, repaired
 from personalab.inference.stages import infer_in_stages
 from personalab.llm import Budget
+from personalab.llm.fencing import fenced
 from personalab.llm.progress import Watch, bar
 
 if TYPE_CHECKING:
@@ -147,10 +148,12 @@ def findings(data: dict[str, Any]) -> list[str]:
 
 
 def _correction(draft: Draft, faults: list[str]) -> list[dict[str, str]]:
-    listed = "\n".join(f"- {fault}" for fault in faults)
     return [
         {"role": "assistant", "content": json.dumps(draft.model_dump(), ensure_ascii=False)},
-        {"role": "user", "content": f"This draft has faults:\n{listed}\nWrite the whole blueprint again without them."},
+        {
+            "role": "user",
+            "content": f"This draft has faults:\n{fenced(*faults)}\nWrite the whole blueprint again without them.",
+        },
     ]
 
 

@@ -13,8 +13,7 @@ from typing import Any
 
 from personalab.blueprint import moments
 from personalab.blueprint.conditionals import interval
-from personalab.blueprint.model import Numeric, nearest
-from personalab.blueprint.validation import EXACT
+from personalab.blueprint.model import EXACT, Numeric, nearest
 from personalab.errors import BlueprintError
 
 Wire = dict[str, Any]

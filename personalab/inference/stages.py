@@ -24,9 +24,10 @@ from pydantic import AfterValidator, BaseModel, Field, create_model
 from personalab.blueprint.validation import RESERVED
 from personalab.errors import ProviderError
 from personalab.inference.distributions import feasible
-from personalab.inference.draft import tidy
+from personalab.inference.draft import asked
 from personalab.inference.repair import BACKSTORY, NAME, ROOTS, slug
 from personalab.llm import Connection
+from personalab.llm.fencing import NOTICE, fenced, tidy
 
 T = TypeVar("T", bound=BaseModel)
 Messages = list[dict[str, str]]
@@ -79,12 +80,12 @@ class Outline(BaseModel):
     quantity: Quantity
 
 
-GUIDE = """\
+GUIDE = f"""\
 You describe populations for a statistician. Given a population, name the attributes and quantities that tell its
 members apart, in the words of their own world. An attribute has 3 to 6 short values that exclude each other and fit
 every member; nothing in it may contradict the population. The quantity is a count or an amount that members have much
 or little of, with its lowest and highest believable value. Attributes and quantity are about different things, and
-none is about age, which is given by the youngest and the oldest member. Answer in JSON."""
+none is about age, which is given by the youngest and the oldest member. {NOTICE} Answer in JSON."""
 
 EXAMPLES = (
     (
@@ -148,8 +149,8 @@ async def infer_in_stages(prompt: str, connection: Connection) -> dict[str, Any]
     ProviderError
         If a piece did not come out right in any of the attempts; ``answer`` holds the last one.
     """
-    shown = [turn for example, answer in EXAMPLES for turn in (_user(f"Population: {example}"), _assistant(answer))]
-    talk = [{"role": "system", "content": GUIDE}, *shown, _user(f"Population: {prompt}")]
+    shown = [turn for example, answer in EXAMPLES for turn in (_user(asked(example)), _assistant(answer))]
+    talk = [{"role": "system", "content": GUIDE}, *shown, _user(asked(prompt))]
     outline = await _outline(connection, talk)
     talk.append(_assistant(outline.model_dump()))
     fields = [await _categorical(connection, talk, attribute) for attribute in outline.attributes]
@@ -210,8 +211,8 @@ async def _categorical(connection: Connection, talk: Messages, attribute: Attrib
     value: Any = (Literal[tuple(attribute.values)], ...)
     form = create_model("Frequency", most_common=value, next=value, rarest=value)
     question = _user(
-        f"In the real world, which {attribute.name} ({attribute.description}) do most members have, which is next, "
-        "and which is the rarest?"
+        "In the real world, which value of this attribute do most members have, which is next, and which is the "
+        f"rarest?\n{fenced(_named(attribute))}"
     )
     filled: Any = await _piece(connection, [*talk, question], form, "frequency", lambda _: None)
     # A value named twice keeps the likelier of its places.
@@ -253,15 +254,16 @@ async def _numeric(
 ) -> dict[str, Any]:
     names: Any = Literal[tuple(attribute.name for attribute in attributes)]
     choice: Any = create_model("Parent", depends_on=(names, ...))
-    question = _user(f"Which attribute does {quantity.name} ({quantity.description}) depend on most?")
+    question = _user(f"Which attribute does this quantity depend on most?\n{fenced(_named(quantity))}")
     chosen: Any = await _piece(connection, [*talk, question], choice, "parent", lambda _: None)
     parent = next(attribute for attribute in attributes if attribute.name == chosen.depends_on)
     lowest, highest = sorted((quantity.lowest, quantity.highest))
     number: Any = (int, Field(ge=lowest, le=highest))
     form = _form("Ranges", parent.values, create_model("Range", low=number, typical=number, high=number))
     question = _user(
-        f"For each {parent.name}: what is a low, a typical and a high {quantity.name} in {quantity.unit}, "
-        f"between {lowest} and {highest}? Nine of ten members lie between low and high."
+        "For each value of this attribute: what is a low, a typical and a high number of this quantity, between "
+        f"{lowest} and {highest}? Nine of ten members lie between low and high.\n"
+        f"{fenced(_named(parent), f'{_named(quantity)}, in {quantity.unit}')}"
     )
     filled = await _piece(connection, [*talk, question], form, "ranges", lambda _: None)
     return {
@@ -326,6 +328,10 @@ def _sound(outline: Outline) -> list[Attribute]:
         if name and is_own and len(named) > 1:
             sound[name] = attribute.model_copy(update={"values": list(reversed(named.values()))})
     return list(sound.values())
+
+
+def _named(field: Attribute | Quantity) -> str:
+    return f"{field.name}: {field.description}"
 
 
 def _quantity_fault(quantity: Quantity) -> str | None:

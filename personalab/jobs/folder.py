@@ -28,7 +28,8 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from personalab.blueprint.model import Blueprint, write_whole
+from personalab.blueprint.files import write_whole
+from personalab.blueprint.model import Blueprint
 from personalab.errors import Category, RequestError
 from personalab.jobs.owner import SILENCE, Owner, here
 from personalab.llm import Budget, Count

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from personalab.errors import ProviderError
+from personalab.llm.fencing import fenced
 from personalab.llm.forms import unwrapped
 
 if TYPE_CHECKING:
@@ -75,19 +76,19 @@ async def _reasked(
     """Let instructor find again what is wrong with the first answer, and show it to the model."""
     from instructor.core.exceptions import InstructorRetryException
 
-    answers = [first]
+    answers, given = [first], [dict(each) for each in messages]
     known = iter(answers)
 
     async def completed(*, messages: list[Any], **_instructors: Any) -> Any:
         answer = next(known, None)
         if answer is None:
-            answer = unwrapped(await create([dict(message) for message in messages]))
+            answer = unwrapped(await create([*given, *map(_corrected, messages[len(given) :])]))
             answers.append(answer)
         return _completion(answer, name)
 
     try:
         await _instructor(completed)(
-            response_model=_wrapped(type_), messages=[dict(each) for each in messages], max_retries=reasks, strict=False
+            response_model=_wrapped(type_), messages=[*given], max_retries=reasks, strict=False
         )
     except InstructorRetryException as error:
         cause = error.__cause__
@@ -96,6 +97,14 @@ async def _reasked(
         raise (cause or error) from (cause and cause.__cause__)  # what `create` raised, as it was
     # instructor validates into a subclass it makes; the caller gets the type that was asked for
     return type_.model_validate_json(answers[-1])
+
+
+def _corrected(message: Mapping[str, str]) -> dict[str, str]:
+    """A message of instructor's; what its first line tells of repeats the answer's words."""
+    if message["role"] != "user":
+        return dict(message)
+    head, _, mistakes = message["content"].partition("\n")
+    return {"role": "user", "content": f"{head}\n{fenced(*mistakes.splitlines())}"}
 
 
 def _completion(content: str, model: str) -> Any:

@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from personalab.blueprint.model import write_whole
+from personalab.blueprint.files import write_whole
 from personalab.errors import ProviderError
 from personalab.llm import replies
 from personalab.llm.endpoint import answer as answer_in

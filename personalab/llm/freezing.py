@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personalab.blueprint.model import write_whole
+from personalab.blueprint.files import write_whole
 from personalab.errors import RequestError
 from personalab.llm.replies import current
 from personalab.llm.segments import SUFFIX

@@ -23,11 +23,10 @@ from personalab.blueprint import moments
 from personalab.blueprint.conditionals import Branch, branches
 from personalab.blueprint.constraints import names
 from personalab.blueprint.grouping import Array, Columns
-from personalab.blueprint.intervals import Categories, Interval, evaluate, holds, resolve, support
+from personalab.blueprint.intervals import Categories, Interval, evaluate, holds, support
 from personalab.blueprint.model import (
     AnyField,
     Blueprint,
-    Categorical,
     CategoricalField,
     Constraint,
     FrozenDict,
@@ -35,6 +34,7 @@ from personalab.blueprint.model import (
     NumericField,
     SampledField,
 )
+from personalab.blueprint.resolution import resolve
 from personalab.blueprint.validation import demand_valid
 from personalab.errors import BlueprintError, NotApplicableError, some
 from personalab.frames import from_frame
@@ -50,7 +50,6 @@ from personalab.reports.values import (
     Report,
     Verdict,
 )
-from personalab.sampling.draw import shares
 from personalab.writing.similarity import ROUNDING_ERROR
 
 KS_EXPECTED = math.sqrt(math.pi / 2) * math.log(2)  # of √n · KS, the mean of Kolmogorov's distribution
@@ -165,7 +164,7 @@ def _in_order(found: list[Branch], index: NDArray[np.intp], parents: list[Array]
 
 def _marginal(field: CategoricalField, column: Array, *, is_random: bool) -> Marginal:
     n = len(column)
-    requested = shares(field, field.categorical or Categorical(weights={}))
+    requested = field.shares()
     achieved = np.bincount(column, minlength=len(requested)) / n
     found = distance(requested, achieved)
     rows = zip(
@@ -187,7 +186,7 @@ def _edge(field: CategoricalField, people: Columns, drawn: Drawn, tied: Mapping[
     codes, size, n = people[field.name], len(field.values), len(index)
     counts = np.bincount(index * size + codes, minlength=len(found) * size).reshape(len(found), size)
     groups = counts.sum(axis=1)
-    requested = np.array([shares(field, branch.distribution) for branch in found])  # type: ignore[arg-type]
+    requested = np.array([field.shares(branch.distribution) for branch in found])  # type: ignore[arg-type]
     achieved = counts / groups[:, None]
 
     def mean(values: Iterable[float]) -> float:

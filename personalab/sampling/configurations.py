@@ -1,9 +1,9 @@
-"""Situations: what decides one field's distribution, row by row, and in which rows it is the same.
+"""Parent configurations and strata: which rows are alike in all that decides one field's distribution.
 
-Rows that are alike in a field's parents form a *situation*; situations with one and the same distribution form a
-*branch*. Constraints may tell rows of one situation apart: rows that are alike also in what these speak of form a
-*case*. There are few of each, however many the rows, and what follows from a distribution or a constraint is worked
-out for each of these once.
+Rows that are alike in a field's parents have one *parent configuration*, and so one conditional distribution.
+Constraints may tell rows of one configuration apart: rows that are alike also in what these speak of form a *stratum*.
+There are few of each, however many the rows, and what follows from a distribution or a constraint is worked out for
+each of these once.
 """
 
 from __future__ import annotations
@@ -13,101 +13,40 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from personalab.blueprint import intervals, moments
-from personalab.blueprint.conditionals import Branch, Lookup, axis, branches, situations, values_at
-from personalab.blueprint.constraints import Apply, names
+from personalab.blueprint.conditionals import Branch, Lookup, axis, situations, values_at
 from personalab.blueprint.grouping import Array, Columns, combined, numbered, smallest
-from personalab.blueprint.intervals import Categories, Interval
-from personalab.blueprint.model import Blueprint, CategoricalField, Numeric, NumericField, SampledField
-from personalab.errors import BlueprintError, NotApplicableError
+from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
+from personalab.errors import BlueprintError
+from personalab.sampling.restrictions import Restriction, sampled
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-
-MOST_CELLS = 1 << 20  # of cases and values that are laid out as a table
-CROWD = 64  # rows a situation, or a case, above which it is worth looking at all that can be
+CROWDED = 64  # rows a configuration, or a stratum, above which it is worth looking at all that can be
 FEW_NUMBERS = 1 << 12  # whole numbers a field may have to be told apart one by one
 
 
-@dataclass(frozen=True)
-class Restriction:
-    """A constraint ready to be kept: its name and text for messages, its tree, and the fields it speaks of."""
-
-    name: str
-    text: str
-    tree: Apply
-    fields: frozenset[str]
-
-
-def restrictions(bp: Blueprint) -> list[Restriction]:
-    """The constraints that can be judged, in pieces where that makes intervals of them.
-
-    The others are the linter's to report.
-    """
-    kept = []
-    for constraint in bp.constraints:
-        try:
-            tree = intervals.resolve(constraint, bp)
-        except NotApplicableError:
-            continue
-        pieces = intervals.pieces(tree)
-        kept += [Restriction(constraint.name, str(constraint), piece, names(piece)) for piece in pieces]
-    return kept
-
-
-def concerned(bp: Blueprint, name: str, drawn: Columns, kept: Sequence[Restriction]) -> list[Restriction]:
-    """Those that a field can break: they speak of it, or of a field still to be drawn that depends on it."""
-    children = {field.name for field in bp.sampled if name in field.parents and field.name not in drawn}
-    return [each for each in kept if name in each.fields or each.fields & children]
-
-
-def held_by(bp: Blueprint, columns: Columns, n: int, kept: Sequence[Restriction]) -> Mask:
-    """Which of `n` rows hold every constraint whose fields are all drawn."""
-    fine = np.ones(n, dtype=bool)
-    for each in kept:
-        if each.fields <= set(columns):
-            known = {name: drawn(sampled(bp, name), columns[name]) for name in each.fields}
-            fine &= intervals.holds(each.tree, known, n)
-    return fine
-
-
-def drawn(field: SampledField, column: Array) -> Interval | Categories:
-    """A column as constraints see it."""
-    if isinstance(field, CategoricalField):
-        return Categories(field.values, column)
-    values = column.astype(float, copy=False)
-    return values, values
-
-
-def sampled(bp: Blueprint, name: str) -> SampledField:
-    """A field that is drawn, not written."""
-    return cast(SampledField, bp[name])
-
-
 class Found(NamedTuple):
-    """Each row's situation, each situation's branch, and the branches."""
+    """Each row's parent configuration, the number of each one's conditional distribution, and these distributions."""
 
-    situation: Array
-    branch: NDArray[np.intp]
-    branches: list[Branch]
+    configuration: Array
+    number: NDArray[np.intp]
+    conditionals: list[Branch]
 
 
-class Views(NamedTuple):
-    """What tells cases apart, with how many there are of each; one row for each case; and each case's situation."""
+class Layout(NamedTuple):
+    """What tells strata apart, with how many there are of each; one row a stratum; and each one's configuration."""
 
     axes: list[tuple[Array, int]]
-    rows: Situations
-    home: Array
+    rows: Configurations
+    configuration: Array
 
 
 @dataclass(frozen=True)
-class Situations:
-    """What decides one field's distribution in each of `n` rows.
+class Configurations:
+    """Which of `n` rows are alike in all that decides one field's distribution.
 
     Attributes
     ----------
@@ -117,7 +56,7 @@ class Situations:
         The fields drawn so far.
     n : int
         How many rows.
-    keep : sequence of Restriction
+    restrictions : sequence of Restriction
         The constraints that the field can break.
     """
 
@@ -125,101 +64,103 @@ class Situations:
     field: SampledField
     columns: Columns
     n: int
-    keep: Sequence[Restriction]
+    restrictions: Sequence[Restriction]
 
-    def demand(self, stuck: Mask) -> None:
-        """Raise for rows that no value can serve, naming the constraints and the rows' situation."""
-        if not stuck.any():
-            return
-        named = {name for each in self.keep for name in each.fields if name in self.columns} | set(self.field.parents)
-        rows = values_at(self.bp, sorted(named), self.columns, np.flatnonzero(stuck)[:1])
-        at = ", ".join(f"{name}={_plain(value)}" for row in rows for name, value in row.items())
-        texts = "; ".join(f"{each.name} ({each.text})" for each in self.keep)
-        raise BlueprintError(
-            f"{int(stuck.sum())} of {len(stuck)} rows leave {self.field.name!r} no value that keeps {texts}"
-            + (f", for example where {at}" if at else ""),
-            hint="widen the field's range there, or ease the constraint",
-        )
+    def of(self, rows: NDArray[np.intp]) -> Self:
+        """The same for some of the rows, or for some of them many times."""
+        kept = {*self.field.parents, *self._involved} & set(self.columns)
+        return replace(self, columns={name: self.columns[name][rows] for name in kept}, n=len(rows))
 
     @cached_property
     def found(self) -> Found:
-        """Each row's situation, each situation's branch, and the branches."""
+        """Each row's parent configuration, and the conditional distribution that holds in each."""
         if not self.field.parents:
             root = Lookup(self.bp, self.field).branch({})
             if root is None:
-                raise BlueprintError(
-                    f"no distribution of {self.field.name!r} is stated", hint="add a base distribution"
-                )
+                raise self._unstated()
             return Found(np.zeros(self.n, dtype=np.int8), np.zeros(1, dtype=np.intp), [root])
-        situation, places = self._places()
-        lookup, number = Lookup(self.bp, self.field), dict[Branch, int]()
-        found = [lookup.branch(at) for at in places]
-        if None in found:
-            at = np.intersect1d([place for place, each in enumerate(found) if each is None], situation)
+        configuration, parents = self._parents()
+        lookup, numbers = Lookup(self.bp, self.field), dict[Branch, int]()
+        held = [lookup.branch(at) for at in parents]
+        if None in held:
+            at = np.intersect1d([place for place, each in enumerate(held) if each is None], configuration)
             if len(at):
-                raise BlueprintError(
-                    f"no distribution of {self.field.name!r} is stated for {places[at[0]]}",
-                    hint="add a base distribution",
-                )
-        of = [0 if each is None else number.setdefault(each, len(number)) for each in found]
-        return Found(situation, np.array(of, dtype=np.intp), list(number))
+                raise self._unstated(f" for {parents[at[0]]}")
+        number = [0 if each is None else numbers.setdefault(each, len(numbers)) for each in held]
+        return Found(configuration, np.array(number, dtype=np.intp), list(numbers))
 
-    def _places(self) -> tuple[Array, list[dict[str, Any]]]:
-        """Each row's situation, and the parents' values in each: those that occur, or all where rows are many."""
-        parents = [self.bp[name] for name in self.field.parents]
+    def _unstated(self, where: str = "") -> BlueprintError:
+        text = f"no distribution of {self.field.name!r} is stated{where}"
+        return BlueprintError(text, hint="add a base distribution")
+
+    def _parents(self) -> tuple[Array, list[dict[str, Any]]]:
+        """Each row's configuration, and the parents' values in each: those that occur, or all where rows are many."""
+        names, parents = self.field.parents, [self.bp[name] for name in self.field.parents]
         lists = [parent.values for parent in parents if isinstance(parent, CategoricalField)]
-        if self._has_all_places:
-            axes = [(self.columns[name], len(values)) for name, values in zip(self.field.parents, lists, strict=True)]
-            return combined(axes), [dict(zip(self.field.parents, at, strict=True)) for at in itertools.product(*lists)]
-        situation, member = situations(self.bp, self.field, self.columns)
-        return situation, values_at(self.bp, self.field.parents, self.columns, member)
+        if self._has_all:
+            axes = [(self.columns[name], len(values)) for name, values in zip(names, lists, strict=True)]
+            return combined(axes), [dict(zip(names, at, strict=True)) for at in itertools.product(*lists)]
+        configuration, member = situations(self.bp, self.field, self.columns)
+        return configuration, values_at(self.bp, names, self.columns, member)
+
+    @property
+    def configuration(self) -> Array:
+        """Each row's parent configuration."""
+        return self.found.configuration
+
+    @property
+    def configurations(self) -> int:
+        """How many parent configurations there are."""
+        return len(self.found.number)
+
+    @property
+    def conditionals(self) -> list[Branch]:
+        """The conditional distributions that hold in some configuration."""
+        return self.found.conditionals
 
     @cached_property
-    def branch_of(self) -> Array:
-        """Each row's branch."""
-        situation, branch, found = self.found
-        return situation if len(found) == len(branch) else np.take(branch, situation, mode="clip")
+    def conditional(self) -> Array:
+        """The number of each row's conditional distribution."""
+        configuration, number, conditionals = self.found
+        return configuration if len(conditionals) == len(number) else np.take(number, configuration, mode="clip")
 
     @cached_property
-    def case(self) -> Array:
-        """Each row's case: rows of one case are alike also in what the constraints speak of."""
-        return combined(self.views.axes)
+    def stratum(self) -> Array:
+        """Each row's stratum: rows of one are alike also in what the constraints speak of."""
+        return combined(self.layout.axes)
 
     @cached_property
-    def views(self) -> Views:
-        """What tells cases apart, one row for each, and the situation of each.
+    def layout(self) -> Layout:
+        """What tells strata apart, one row for each, and the configuration of each.
 
-        Where the constraints speak of real numbers every row is a case of its own.
+        Where the constraints speak of real numbers every row is a stratum of its own.
         """
-        situation, branch, _ = self.found
-        if not (self.keep and self._involved):
-            return Views([(situation, len(branch))], replace(self, columns={}, n=len(branch)), np.arange(len(branch)))
-        others = sorted(self._involved - set(self.field.parents) if self._has_all_places else self._involved)
+        configuration, many = self.configuration, self.configurations
+        if not (self.restrictions and self._involved):
+            return Layout([(configuration, many)], replace(self, columns={}, n=many), np.arange(many))
+        others = sorted(self._involved - set(self.field.parents) if self._has_all else self._involved)
         found = {name: self._exactly(name) for name in others}
-        sizes = [len(branch), *(size for _, size, _ in found.values())]
+        sizes = [many, *(size for _, size, _ in found.values())]
         if 0 in sizes:
-            return Views([(np.arange(self.n), self.n)], self, situation)
-        axes = [(situation, len(branch)), *((codes, size) for codes, size, _ in found.values())]
+            return Layout([(np.arange(self.n), self.n)], self, configuration)
+        axes = [(configuration, many), *((codes, size) for codes, size, _ in found.values())]
         firsts = [first for _, _, first in found.values() if first is not None]
-        if not self._has_all_places or len(firsts) < len(found) or CROWD * math.prod(sizes) > self.n:
-            case, member = numbered(axes, self.n)
-            return Views([(case, len(member))], self.of(member), situation[member])
+        if not self._has_all or len(firsts) < len(found) or CROWDED * math.prod(sizes) > self.n:
+            stratum, member = numbered(axes, self.n)
+            return Layout([(stratum, len(member))], self.of(member), configuration[member])
         # All that can be, rather than what there is: then nothing need be looked for among many rows.
         home, *codes = np.unravel_index(np.arange(math.prod(sizes)), sizes)
         columns = {name: code + first for name, code, first in zip(found, codes, firsts, strict=True)}
         lists = [len(self.bp[name].values) for name in self.field.parents]  # type: ignore[union-attr]
         columns |= dict(zip(self.field.parents, np.unravel_index(home, lists), strict=True)) if lists else {}
-        return Views(axes, replace(self, columns=columns, n=len(home)), home)
+        return Layout(axes, replace(self, columns=columns, n=len(home)), home)
 
     @cached_property
-    def _has_all_places(self) -> bool:
-        """Whether situations are all combinations of the parents' values, rather than those that occur."""
-        sizes = [
-            len(parent.values)
-            for parent in map(self.bp.__getitem__, self.field.parents)
-            if parent.kind == "categorical"
-        ]
-        return len(sizes) == len(self.field.parents) and (not sizes or CROWD * math.prod(sizes) <= self.n)
+    def _has_all(self) -> bool:
+        """Whether configurations are all combinations of the parents' values, rather than those that occur."""
+        parents = [self.bp[name] for name in self.field.parents]
+        sizes = [len(parent.values) for parent in parents if isinstance(parent, CategoricalField)]
+        return len(sizes) == len(parents) and (not sizes or CROWDED * math.prod(sizes) <= self.n)
 
     def _exactly(self, name: str) -> tuple[Array, int, int | None]:
         """Number the values of a field drawn before, as far as what is to be decided depends on them.
@@ -230,96 +171,27 @@ class Situations:
         field, column = sampled(self.bp, name), self.columns[name]
         if isinstance(field, CategoricalField):
             return column, len(field.values), 0
-        if not any(name in each.fields for each in self.keep):
-            axes = [axis(self.bp, heir, name, column) for heir in self._undrawn if name in heir.parents]
+        if not any(name in each.fields for each in self.restrictions):
+            axes = [axis(self.bp, later, name, column) for later in self._undrawn if name in later.parents]
             return combined(axes), math.prod(size for _, size in axes), None
         least, most = (int(column.min()), int(column.max())) if len(column) else (0, 0)
         if column.dtype.kind != "i" or most - least >= FEW_NUMBERS:
             return column, 0, None
         return (column - least).astype(smallest(most - least + 1)), most - least + 1, least
 
-    @property
-    def situation(self) -> Array:
-        """Each row's situation."""
-        return self.found.situation
-
-    @property
-    def situations(self) -> int:
-        """How many situations there are."""
-        return len(self.found.branch)
-
-    def of(self, rows: NDArray[np.intp]) -> Self:
-        """The same for some of the rows, or for some of them many times."""
-        kept = {*self.field.parents, *self._involved} & set(self.columns)
-        return replace(self, columns={name: self.columns[name][rows] for name in kept}, n=len(rows))
-
-    def allowed(self, values: Array) -> Mask:
-        """Which of these values leave every constraint that speaks of the field able to hold, row by row."""
-        if not self.keep:
-            return np.ones((self.n, len(values)), dtype=bool)
-        if self.n * len(values) <= MOST_CELLS:
-            many = self.of(np.repeat(np.arange(self.n), len(values)))
-            return many.can_hold(np.tile(values, self.n)).reshape(self.n, len(values))
-        return np.column_stack([self.can_hold(np.full(self.n, value)) for value in values])
-
-    def can_hold(self, values: Array) -> Mask:
-        """Whether every constraint holds, or still can, where the field has these values, or codes of values."""
-        if not self.keep:
-            return np.ones(len(values), dtype=bool)
-        tried = dict(self.columns) | {self.field.name: values}
-        known = dict(self._others) | {self.field.name: self._known(self.field.name, tried)}
-        for heir in self._undrawn:
-            if self.field.name in heir.parents:
-                known[heir.name] = self._known(heir.name, tried)
-        possible = np.ones(len(values), dtype=bool)
-        for each in self.keep:
-            possible &= intervals.holds(each.tree, known, len(values))
-        return possible
-
     @cached_property
     def _involved(self) -> set[str]:
         """The fields drawn before that decide what the constraints leave this one."""
-        spoken = {name for each in self.keep for name in each.fields}
-        return {name for name in spoken | {p for heir in self._undrawn for p in heir.parents} if name in self.columns}
+        deciding = self._spoken_of | {parent for later in self._undrawn for parent in later.parents}
+        return deciding & set(self.columns)
+
+    @cached_property
+    def _spoken_of(self) -> set[str]:
+        """The fields that the constraints speak of."""
+        return {name for each in self.restrictions for name in each.fields}
 
     @cached_property
     def _undrawn(self) -> list[SampledField]:
         """The other fields that the constraints speak of and that are still to be drawn."""
-        spoken = {name for each in self.keep for name in each.fields} - {self.field.name}
-        return [sampled(self.bp, name) for name in sorted(spoken) if name not in self.columns]
-
-    @cached_property
-    def _others(self) -> dict[str, Interval | Categories]:
-        """What is known of the other fields that the constraints speak of, whatever this field becomes."""
-        spoken = {name for each in self.keep for name in each.fields}
-        return {name: self._known(name, self.columns) for name in spoken - {self.field.name}}
-
-    def _known(self, name: str, columns: Columns) -> Interval | Categories:
-        """What is known of a field: its column where drawn, else all that its parents, or nothing, leave open."""
-        field = sampled(self.bp, name)
-        if name in columns:
-            return drawn(field, columns[name])
-        if isinstance(field, NumericField) and field.parents and set(field.parents) <= set(columns):
-            found, which = branches(self.bp, field, columns)
-            reach = np.array([law_of(each).points[[0, -1]] if each else (-np.inf, np.inf) for each in found])
-            return reach[which, 0], reach[which, 1]
-        return intervals.support(field)
-
-    def bounds(self) -> tuple[Floats, Floats]:
-        """The interval that every linear constraint leaves the field, row by row."""
-        low, high = np.full(self.n, -np.inf), np.full(self.n, np.inf)
-        for each in self.keep:
-            if self.field.name in each.fields:
-                window = intervals.bounds(each.tree, self.field.name, self._others)
-                if window is not None:
-                    low, high = np.maximum(low, window[0]), np.minimum(high, window[1])
-        return low, high
-
-
-def law_of(branch: Branch) -> moments.Law:
-    """The solved law of a numeric field's branch."""
-    return moments.law(cast(Numeric, branch.distribution))
-
-
-def _plain(value: str | float) -> str | int | float:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+        others = sorted(self._spoken_of - {self.field.name} - set(self.columns))
+        return [sampled(self.bp, name) for name in others]

@@ -24,17 +24,16 @@ p_0000017   head
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from personalab.blueprint.grouping import Array
-from personalab.blueprint.model import Blueprint
 from personalab.errors import RequestError
 from personalab.frames import persona_ids
 from personalab.sampling.apportionment import Counts
+from personalab.sampling.plan import Plan
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -42,22 +41,7 @@ if TYPE_CHECKING:
 MOST = 999_999_999  # rows of a population; numpy's hypergeometric draws, which split the counts, go no further
 
 
-class _Plan(Protocol):
-    """What is needed of a `personalab.sampling.sample.Plan`."""
-
-    @property
-    def bp(self) -> Blueprint: ...
-    @property
-    def n(self) -> int: ...
-    @property
-    def quotas(self) -> Sequence[Mapping[str, Counts]]: ...
-    def alone(self) -> Self: ...
-    def rows(self, chunk: int) -> range: ...
-    def chunk(self, number: int, quotas: Mapping[str, Counts]) -> dict[str, Array]: ...
-    def frame(self, columns: Mapping[str, Array], rows: range) -> pd.DataFrame: ...
-
-
-def lazily(plan: _Plan) -> dd.DataFrame:
+def lazily(plan: Plan) -> dd.DataFrame:
     """Return a plan's rows as a ``dask.dataframe`` of one partition a chunk.
 
     Parameters
@@ -105,6 +89,6 @@ def lazily(plan: _Plan) -> dd.DataFrame:
     return frame
 
 
-def _drawn(number: int, quotas: Mapping[str, Counts], plan: _Plan) -> pd.DataFrame:
+def _drawn(number: int, quotas: Mapping[str, Counts], plan: Plan) -> pd.DataFrame:
     """The rows of one chunk."""
     return plan.frame(plan.chunk(number, quotas), plan.rows(number))

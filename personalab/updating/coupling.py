@@ -9,15 +9,13 @@ spread evenly too.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from personalab.blueprint.grouping import Array, numbered
 from personalab.blueprint.moments import Law
-from personalab.sampling.assignment import by_share, evenly, members
-from personalab.sampling.configurations import Floats, Mask
-from personalab.sampling.draw import Draw
+from personalab.sampling.assignment import Floats, by_share, evenly, members
+from personalab.sampling.restrictions import Mask
+from personalab.sampling.strata import Strata
 from personalab.updating.reassignment import gain_share, keep_share
 
 ATTEMPTS = 1 << 12  # numbers drawn at once by those who leave
@@ -34,22 +32,24 @@ def couple(pair: Array, code: Array, was: Floats, now: Floats, rng: np.random.Ge
     return codes
 
 
-def couple_numbers(draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask, Floats]:
+def couple_numbers(
+    strata: Strata, earlier: Strata, old: Array, rng: np.random.Generator, *, is_independent: bool
+) -> tuple[Array, Mask, Floats]:
     """The same for numbers: the column, which rows have no value, and how early each row leaves in [0, 1]."""
-    rng, column, stuck = draw.rng, old.astype(np.int64 if draw.is_whole else np.float64), np.zeros(draw.n, dtype=bool)
-    u = rng.random(draw.n) if draw.method == "iid" else spread(earlier.branch_of, old, rng)
-    (now, is_atom), (was, was_atom) = _mass(draw, old), _mass(earlier, old)
-    stays = draw.can_hold(old) & (is_atom == was_atom) & (now > 0) & (u * was < now)
-    left, key = np.flatnonzero(~stays), rng.random(draw.n)
-    if draw.method != "iid" and draw.windows is None and earlier.windows is None and len(left):
-        column[left], stuck[left] = _stretched(draw.of(left), earlier.of(left), key[left])
+    column, stuck = old.astype(np.int64 if strata.field.is_integer else np.float64), np.zeros(strata.n, dtype=bool)
+    u = rng.random(strata.n) if is_independent else spread(earlier.conditional, old, rng)
+    (now, is_atom), (was, was_atom) = _mass(strata, old), _mass(earlier, old)
+    stays = strata.can_hold(old) & (is_atom == was_atom) & (now > 0) & (u * was < now)
+    left, key = np.flatnonzero(~stays), rng.random(strata.n)
+    if not is_independent and strata.windows is None and earlier.windows is None and len(left):
+        column[left], stuck[left] = _stretched(strata.of(left), earlier.of(left), key[left], rng)
         left = left[:0]
     for _ in range(ROUNDS):
         if not len(left):
             break
         rows = np.repeat(left, max(1, ATTEMPTS // len(left)))
-        tried = replace(draw.of(rows), is_hasty=True)
-        x, is_stuck = tried.at_share(rng.random(len(rows)))
+        tried = strata.of(rows)
+        x, is_stuck = tried.invert_cdf(rng.random(len(rows)), rng, is_hasty=True)
         (now, is_atom), (was, was_atom) = _mass(tried, x), _mass(earlier.of(rows), x)
         fits = is_stuck | (is_atom != was_atom) | (rng.random(len(rows)) * now >= was)
         column[rows], stuck[rows] = x, is_stuck  # in case nothing ever fits
@@ -75,20 +75,19 @@ def spread(part: Array, x: Array, rng: np.random.Generator) -> Floats:
     return np.asarray(u % 1.0)
 
 
-def _stretched(draw: Draw, earlier: Draw, key: Floats) -> tuple[Array, Mask]:
+def _stretched(strata: Strata, earlier: Strata, key: Floats, rng: np.random.Generator) -> tuple[Array, Mask]:
     """New numbers for people who leave: evenly from what their new law has more than their old one."""
-    axes = [(draw.branch_of, len(draw.laws)), (earlier.branch_of, len(earlier.laws))]
-    pair, member = numbered(axes, draw.n)
+    new, old = strata.distributions, earlier.distributions
+    pair, member = numbered([(strata.conditional, len(new)), (earlier.conditional, len(old))], strata.n)
     ends = np.arange(STRETCHES + 1) / STRETCHES
-    new, old = draw.laws, earlier.laws
-    laws = [(new[draw.branch_of[row]], old[earlier.branch_of[row]]) for row in member]
+    laws = [(new[strata.conditional[row]], old[earlier.conditional[row]]) for row in member]
     gain = np.array([(1 / STRETCHES - np.diff(_mass_below(now, was, ends))).clip(1e-12) for now, was in laws])
     upto = np.cumsum(gain / gain.sum(axis=1, keepdims=True), axis=1)
-    v = evenly(pair, np.bincount(pair), (key * 2**32).astype(np.uint32), draw.rng)
-    u = np.empty(draw.n)
+    v = evenly(pair, np.bincount(pair), (key * 2**32).astype(np.uint32), rng)
+    u = np.empty(strata.n)
     for rows, own in zip(members(pair, len(member)), upto, strict=True):
         u[rows] = np.interp(v[rows], np.concatenate([[0.0], own]), ends)
-    return draw.at_share(np.minimum(u, np.nextafter(1.0, 0.0)))
+    return strata.invert_cdf(np.minimum(u, np.nextafter(1.0, 0.0)), rng)
 
 
 def _mass_below(now: Law, was: Law, u: Floats) -> Floats:
@@ -99,21 +98,21 @@ def _mass_below(now: Law, was: Law, u: Floats) -> Floats:
     return np.interp(u, np.append(0.0, now.cumulative), np.append(0.0, np.cumsum(jumps)))
 
 
-def _mass(draw: Draw, x: Array) -> tuple[Floats, Mask]:
+def _mass(strata: Strata, x: Array) -> tuple[Floats, Mask]:
     """How likely each row's number is, or where there are no steps how dense; and whether there are steps."""
-    x, is_atom = x.astype(np.float64), np.ones(draw.n, dtype=bool)
-    if draw.choices is not None:
-        shares, place = draw.choices.shares, np.rint(x) - draw.least
+    x, is_atom = x.astype(np.float64), np.ones(strata.n, dtype=bool)
+    if strata.choices is not None:
+        shares, place = strata.choices.shares, np.rint(x) - strata.least
         inside = (place >= 0) & (place < shares.shape[1]) & (x == np.rint(x))
-        return inside * shares[draw.choices.case, np.where(inside, place, 0).astype(np.intp)], is_atom
-    mass = np.empty(draw.n)
-    for law, rows in zip(draw.laws, members(draw.branch_of, len(draw.laws)), strict=True):
+        return inside * shares[strata.choices.stratum, np.where(inside, place, 0).astype(np.intp)], is_atom
+    mass = np.empty(strata.n)
+    for law, rows in zip(strata.distributions, members(strata.conditional, len(strata.distributions)), strict=True):
         is_atom[rows] = law.is_discrete or law.is_integer
         mass[rows] = _density(law, x[rows])
-    if draw.windows is not None:
-        at = draw.windows.case
-        inside = (draw.windows.low[at] <= x) & (x <= draw.windows.high[at])
-        width, end = draw.windows.width[at], draw.windows.end[at]
+    if strata.windows is not None:
+        at = strata.windows.stratum
+        inside = (strata.windows.low[at] <= x) & (x <= strata.windows.high[at])
+        width, end = strata.windows.width[at], strata.windows.end[at]
         mass = np.where(inside, mass, 0.0) / np.where(width > 0, width, 1.0)
         mass, is_atom = np.where(width > 0, mass, x == end), is_atom | (width <= 0)
     return mass, is_atom

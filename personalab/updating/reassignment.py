@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from personalab.blueprint.grouping import Array, numbered
 from personalab.sampling.apportionment import Counts, controlled, systematic
-from personalab.sampling.assignment import by_rank, members
-from personalab.sampling.configurations import Floats, Mask
+from personalab.sampling.assignment import Floats, by_rank, members
 from personalab.sampling.draw import CAREFUL
+from personalab.sampling.restrictions import Mask
 
 BLOCK = 1 << 10  # people who are put in order at once: the time this takes grows with its square
 ROUNDS = 100  # of fitting a table to its margins

@@ -31,12 +31,13 @@ from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
 from personalab.errors import RequestError
 from personalab.frames import from_frame, to_frame
 from personalab.sampling.apportionment import Counts
-from personalab.sampling.assignment import random_keys
-from personalab.sampling.configurations import Floats, Mask, concerned, restrictions, sampled
-from personalab.sampling.draw import Choices, Draw, Method, Rounding, rounded
-from personalab.sampling.resampling import settled
+from personalab.sampling.assignment import Floats, random_keys
+from personalab.sampling.draw import Method, Rounding, apportion, draw, rounded
+from personalab.sampling.resampling import resolve
+from personalab.sampling.restrictions import Mask, read_restrictions, sampled, select
 from personalab.sampling.sample import one_of, whole
 from personalab.sampling.sobol import stream
+from personalab.sampling.strata import Choices, Strata
 from personalab.updating.coupling import couple, couple_numbers
 from personalab.updating.match import Match, Renamed, places, values_of
 from personalab.updating.reassignment import BELOW, Image, is_same, reassign, reassign_in_turn
@@ -136,33 +137,33 @@ class Change:
 
     def columns(self) -> dict[str, Array]:
         """The columns under the edited blueprint."""
-        kept = restrictions(self.match.after)
+        restrictions = read_restrictions(self.match.after)
         columns: dict[str, Array] = {}
         for name in (name for name in self.match.after.order if self.match.after[name].kind != "text"):
             field, earlier = sampled(self.match.after, name), self._past.get(self.match.origin.get(name, ""))
             rng = stream(self.seed, f"{earlier.field.name if earlier else name}/update")
-            key: Any = random_keys(self.n, rng)
-            keep = concerned(self.match.after, name, columns, kept)
-            draw = Draw(self.match.after, field, columns, self.n, keep, self.method, self.rounding, key, rng)
+            key = random_keys(self.n, rng)
+            kept = select(self.match.after, name, columns, restrictions)
+            strata = Strata(self.match.after, field, columns, self.n, kept)
             if earlier is None:
-                columns = settled(draw, kept, Draw.column)
-            elif self._is_untouched(draw, earlier):
+                make = partial(draw, method=self.method, rounding=self.rounding, key=key, rng=rng)
+            elif self._is_untouched(strata, earlier):
                 columns[name] = self.old[earlier.field.name]
+                continue
             else:
-                columns = settled(draw, kept, partial(self._column, earlier))
+                make = partial(self._column, earlier=earlier, rng=rng)
+            columns = resolve(strata, restrictions, make, rng, is_independent=self.method == "iid")
         return columns
 
     @cached_property
-    def _past(self) -> dict[str, Draw]:
-        """For each field the draw that its old column came from."""
-        was = restrictions(self.match.before)
-        no_key = np.zeros(self.n, dtype=np.uint16)  # nothing is drawn, only asked what might have been
-        past: dict[str, Draw] = {}
+    def _past(self) -> dict[str, Strata]:
+        """For each field the distributions that its old column came from."""
+        before, restrictions = self.match.before, read_restrictions(self.match.before)
+        past: dict[str, Strata] = {}
         columns: dict[str, Array] = {}
-        for name in (name for name in self.match.before.order if name in self.old):
-            keep, rng = concerned(self.match.before, name, columns, was), stream(self.seed, name)
-            field = sampled(self.match.before, name)
-            past[name] = Draw(self.match.before, field, dict(columns), self.n, keep, self.method, self.rounding, no_key, rng)
+        for name in (name for name in before.order if name in self.old):
+            kept = select(before, name, columns, restrictions)
+            past[name] = Strata(before, sampled(before, name), dict(columns), self.n, kept)
             columns[name] = self.old[name]
         return past
 
@@ -175,113 +176,124 @@ class Change:
             above[name] = set(parents).union(*(above[parent] for parent in parents))
         return above
 
-    def _is_untouched(self, draw: Draw, earlier: Draw) -> bool:
+    def _is_untouched(self, strata: Strata, earlier: Strata) -> bool:
         """Whether neither the field nor anything that decides its values has changed, not even a name or an order."""
-        spoken = {name for each in draw.keep for name in each.fields} | set(draw.field.parents)
+        spoken = {name for each in strata.restrictions for name in each.fields} | set(strata.field.parents)
         return (
-            _is_alike(draw.field, earlier.field)
-            and draw.keep == earlier.keep
+            _is_alike(strata.field, earlier.field)
+            and strata.restrictions == earlier.restrictions
             and all(name in self.match.before.order and _is_alike(self.match.after[name], self.match.before[name]) for name in spoken)
-            and all(np.array_equal(draw.columns[name], self.old[name]) for name in spoken if name in draw.columns)
+            and all(np.array_equal(strata.columns[name], self.old[name]) for name in spoken if name in strata.columns)
         )
 
-    def _column(self, earlier: Draw, draw: Draw) -> tuple[Array, Mask]:
+    def _column(self, strata: Strata, earlier: Strata, rng: np.random.Generator) -> tuple[Array, Mask]:
         old = self.old[earlier.field.name]
-        if isinstance(draw.field, CategoricalField):
-            return self._categories(draw, earlier, old)
-        column, stuck, self.when[draw.field.name] = couple_numbers(draw, earlier, old)
+        if isinstance(strata.field, CategoricalField):
+            return self._categories(strata, earlier, old, rng)
+        is_independent = self.method == "iid"
+        column, stuck, self.when[strata.field.name] = couple_numbers(
+            strata, earlier, old, rng, is_independent=is_independent
+        )
         return column, stuck
 
-    def _categories(self, draw: Draw, earlier: Draw, old: Array) -> tuple[Array, Mask]:
+    def _categories(self, strata: Strata, earlier: Strata, old: Array, rng: np.random.Generator) -> tuple[Array, Mask]:
         """The codes of a categorical field, by way of places in the list of all values then and now by name."""
-        now, was = cast(Choices, draw.choices), cast(Choices, earlier.choices)
-        new, former = values_of(draw.field), self.match.values(earlier.field.name)
+        now, was = cast(Choices, strata.choices), cast(Choices, earlier.choices)
+        new, former = values_of(strata.field), self.match.values(earlier.field.name)
         every = sorted({*new, *former})
         to, since = places(new, every), places(former, every)
-        pair, member = numbered([(now.case, len(now.shares)), (was.case, len(was.shares))], self.n)
+        pair, member = numbered([(now.stratum, len(now.shares)), (was.stratum, len(was.shares))], self.n)
         shares = np.zeros((2, len(member), len(every)))
-        shares[0][:, since], shares[1][:, to] = was.shares[was.case[member]], now.shares[now.case[member]]
+        shares[0][:, since], shares[1][:, to] = was.shares[was.stratum[member]], now.shares[now.stratum[member]]
         place = np.where(shares[1][pair, since[old]] > 0, since[old], -1)
         if self.method == "iid":
-            place = couple(pair, place, *shares, draw.rng)
+            place = couple(pair, place, *shares, rng)
         elif not is_same(*shares).all() or (place < 0).any():
-            place = self._reassigned(draw, earlier, pair, place, shares, to)
-        return places(tuple(every), list(new))[place], now.is_stuck[now.case]
+            place = self._reassigned(strata, earlier, pair, place, shares, to, rng)
+        return places(tuple(every), list(new))[place], now.is_stuck[now.stratum]
 
     def _reassigned(
-        self, draw: Draw, earlier: Draw, pair: Array, place: Array, shares: Floats, to: NDArray[np.intp]
+        self,
+        strata: Strata,
+        earlier: Strata,
+        pair: Array,
+        place: Array,
+        shares: Floats,
+        to: NDArray[np.intp],
+        rng: np.random.Generator,
     ) -> Array:
         """Who has which value, where methods keep counts: first those whose parents are the same, then the others."""
-        was, now, rng = *shares, draw.rng
-        u, is_moved = rng.random(self.n), self._have_moved(draw, earlier)
+        was, now = shares
+        u, is_moved = rng.random(self.n), self._have_moved(strata, earlier)
         codes, when = place.copy(), np.zeros(self.n)
         rows = np.flatnonzero(~is_moved)
         is_held = is_same(was, now)[pair] & (place >= 0)
         if not is_held[rows].all():
-            some = draw if len(rows) == self.n else draw.of(rows)
-            part, quotas = self._quotas(some, to)
+            some = strata if len(rows) == self.n else strata.of(rows)
+            part, quotas = self._quotas(some, to, rng)
             counts = np.zeros((len(quotas), now.shape[1]), dtype=np.int64)
             counts[:, to] = quotas
-            images = [replace(image, cell=image.cell[rows]) for image in self._images(draw, earlier)]
-            bonus = 0.5 * self.match.differing(self.old, draw.columns)[rows] if draw.columns else np.zeros(self.n)
+            images = [replace(image, cell=image.cell[rows]) for image in self._images(strata, earlier)]
+            bonus = 0.5 * self.match.differing(self.old, strata.columns)[rows] if strata.columns else np.zeros(self.n)
             codes[rows], when[rows] = reassign(part, pair[rows], place[rows], counts, was, now, images, bonus, rng)
         turn = np.flatnonzero(is_moved & ~is_held)
         if len(turn):
-            when[turn] = np.max([self.when.get(name, when)[turn] for name in draw.columns], axis=0)
-            settled_, group = np.setdiff1d(np.arange(self.n), turn), draw.situation.astype(np.intp)
-            gap = np.zeros((draw.situations, now.shape[1]))
+            when[turn] = np.max([self.when.get(name, when)[turn] for name in strata.columns], axis=0)
+            settled_, group = np.setdiff1d(np.arange(self.n), turn), strata.configuration.astype(np.intp)
+            gap = np.zeros((strata.configurations, now.shape[1]))
             np.add.at(gap, group[settled_], now[pair[settled_]])
             np.add.at(gap, (group[settled_], codes[settled_]), -1.0)
-            below = [image for image in self._images(draw, earlier) if image.is_below]
+            below = [image for image in self._images(strata, earlier) if image.is_below]
             turn = turn[np.lexsort((u[turn], when[turn]))]
             codes[turn] = reassign_in_turn(turn, pair, group, place, was, now, gap, below, u)
-        self.when[draw.field.name] = when
+        self.when[strata.field.name] = when
         return codes
 
-    def _quotas(self, draw: Draw, to: NDArray[np.intp]) -> tuple[Array, Counts]:
+    def _quotas(self, strata: Strata, to: NDArray[np.intp], rng: np.random.Generator) -> tuple[Array, Counts]:
         """Each row's part, and how many of each part get each value; a root's ties are decided by names."""
-        if not draw.field.parents:
-            shares = draw._asked[draw.found.branch[0]]
+        quota = None
+        if not strata.field.parents:
+            shares = strata.stated[strata.found.number[0]]
             order = np.array([at for at in np.argsort(to) if shares[at] > 0])
             quota = np.zeros((1, len(shares)), dtype=np.int64)
-            quota[0, order] = rounded(shares[order], draw.n, self.rounding, stream(self.seed, draw.field.name, 1))[0]
-            draw = replace(draw, quota=quota)
-        return draw.quotas(cast(Choices, draw.choices))
+            ties = stream(self.seed, f"{strata.field.name}/quotas")
+            quota[0, order] = rounded(shares[order], strata.n, self.rounding, ties)[0]
+        return apportion(strata, rng, quota=quota)
 
-    def _have_moved(self, draw: Draw, earlier: Draw) -> Mask:
+    def _have_moved(self, strata: Strata, earlier: Strata) -> Mask:
         """Which rows have another value than before in a parent that the field has or had."""
-        parents = {*draw.field.parents, *(self.match.now.get(name, "") for name in earlier.field.parents)}
+        parents = {*strata.field.parents, *(self.match.now.get(name, "") for name in earlier.field.parents)}
         moved = np.zeros(self.n, dtype=bool)
-        if any(earlier.field.name in self._above[self.match.origin.get(name, "")] for name in draw.columns):
+        if any(earlier.field.name in self._above[self.match.origin.get(name, "")] for name in strata.columns):
             return moved  # what came before was decided by this very field, and tells rows apart by it
-        for name in parents & set(draw.columns) & set(self.match.origin):
-            moved |= self.match.has_changed(name, self.old, draw.columns[name])
+        for name in parents & set(strata.columns) & set(self.match.origin):
+            moved |= self.match.has_changed(name, self.old, strata.columns[name])
         return moved
 
-    def _images(self, draw: Draw, earlier: Draw) -> list[Image]:
+    def _images(self, strata: Strata, earlier: Strata) -> list[Image]:
         """What else people are: every other field as far as it is known, and where they stand in those below."""
         found: list[Image] = []
-        for name, column in draw.columns.items():
+        for name, column in strata.columns.items():
             cell, cells = _banded(sampled(self.match.after, name), column)
             found.append(Image(cell, np.zeros(cells, dtype=np.int8), np.bincount(cell, minlength=cells) / self.n, 1.0))
         for name in self.old:
-            if name != earlier.field.name and self.match.now.get(name) not in draw.columns:
-                found.append(self._image(name, draw, is_below=earlier.field.name in self.match.before[name].parents))
+            if name != earlier.field.name and self.match.now.get(name) not in strata.columns:
+                found.append(self._image(name, strata, is_below=earlier.field.name in self.match.before[name].parents))
         return found
 
-    def _image(self, name: str, draw: Draw, *, is_below: bool) -> Image:
+    def _image(self, name: str, strata: Strata, *, is_below: bool) -> Image:
         """Where people stand in an old field's distribution; those whose parents have changed stand apart."""
         field, choices = sampled(self.match.before, name), self._past[name].choices
         own, *axes = [_banded(sampled(self.match.before, each), self.old[each]) for each in (name, *field.parents)]
         is_new = np.zeros(self.n, dtype=np.int8)
         for now in (self.match.now.get(parent) for parent in field.parents):
-            if now in draw.columns:
-                is_new |= self.match.has_changed(now, self.old, draw.columns[now])
+            if now in strata.columns:
+                is_new |= self.match.has_changed(now, self.old, strata.columns[now])
         group, groups = numbered([*axes, (is_new, 2)], self.n)
         cell, first = numbered([(group, len(groups)), own], self.n)
         asked = np.bincount(cell) / np.bincount(group)[group[first]]
         if is_below and isinstance(field, CategoricalField) and choices is not None:
-            asked = np.where(is_new[first], asked, choices.shares[choices.case[first], own[0][first]])
+            asked = np.where(is_new[first], asked, choices.shares[choices.stratum[first], own[0][first]])
         return Image(cell, group[first], asked, BELOW if is_below else 1.0, is_below)
 
 

@@ -16,7 +16,9 @@ import pandas as pd
 
 from personalab.blueprint.model import Blueprint, CategoricalField
 
+READ = 10_000  # characters of a text that are read; one that was asked for has a few hundred
 NEAR = 3  # words between a mention and what it is about
+WINDOW = 200  # characters in which these words are looked for
 ROUNDED = 0.05  # share by which prose rounds a number: 12,400 km are told as 12,000
 
 # Words shortly before a mention that make it a wish, a memory, a denial, or about somebody else.
@@ -27,6 +29,7 @@ PUT_OFF = {
     "reaching", "her", "his", "their", "its", "whose", "mother", "father", "sister", "brother", "son", "daughter",
     "wife", "husband", "parents",
 }  # fmt: skip
+_GAP = re.compile(r"[\s-]")
 _NUMBER = r"(?<![\w.,\u2013-])(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)"
 _AGES = (
     re.compile(r"\baged (\d{1,3})\b"),
@@ -65,7 +68,7 @@ def contradictions(texts: dict[str, str], facts: dict[str, str], bp: Blueprint) 
         The fields that the texts speak against: they name another value of it and not its own, or put another
         number to what it counts. Empty if there is none.
     """
-    told = [text for name, text in texts.items() if name != "name"]  # Paris and London are names of people, too
+    told = [text[:READ] for name, text in texts.items() if name != "name"]  # Paris and London are names of people, too
     wrong = []
     for field in bp.sampled:
         own = facts[field.name]
@@ -83,17 +86,21 @@ def contradictions(texts: dict[str, str], facts: dict[str, str], bp: Blueprint) 
 
 def _named(text: str, field: CategoricalField, own: str) -> set[str]:
     """The values that a text names as the person's, the longest where one is part of another."""
+    plain = _GAP.sub(" ", text.lower())
     found = [
         (match.span(), value)
         for value in field.values
+        if _GAP.sub(" ", value.lower()) in plain  # few of many values are, and the others cost no pattern
         for match in _mentions(text, value, field.name)
         if value == own or PUT_OFF.isdisjoint(_around(text, match)[0])
     ]
-    return {
-        value
-        for (start, end), value in found
-        if not any(a <= start and end <= b and (a, b) != (start, end) for (a, b), _ in found)
-    }
+    named, longest = set(), (0, 0)
+    for span, value in sorted(found, key=lambda each: (each[0][0], -each[0][1])):
+        if span[1] > longest[1]:
+            longest = span
+        if span == longest:
+            named.add(value)
+    return named
 
 
 def _mentions(text: str, value: str, field: str) -> Iterator[re.Match[str]]:
@@ -108,8 +115,8 @@ def _mentions(text: str, value: str, field: str) -> Iterator[re.Match[str]]:
 
 def _around(text: str, match: re.Match[str]) -> tuple[list[str], list[str]]:
     """The words before and after a mention, within its sentence."""
-    before = re.split(r"[.!?;]", text[: match.start()])[-1]
-    after = re.split(r"[.!?;]", text[match.end() :])[0]
+    before = re.split(r"[.!?;]", text[max(0, match.start() - WINDOW) : match.start()])[-1]
+    after = re.split(r"[.!?;]", text[match.end() : match.end() + WINDOW])[0]
     return re.findall(r"\w+", before.lower())[-NEAR:], re.findall(r"\w+", after.lower())[:NEAR]
 
 

@@ -10,8 +10,10 @@ import html
 import re
 
 from personalab.blueprint.model import Blueprint
+from personalab.llm.fencing import NOTICE, fenced, tidy
 
 _MARKUP = re.compile(r"([\\`*_\[\]|#~$@]|:(?=//)|(?<=www)\.)")
+_PLAIN = re.compile(r"[^#<>{}\[\]|:=*`\\\n\r]{1,100}")  # what a name or a tagline looks like
 _BLOCK = re.compile(r"^(\d*)([-+=.)])")  # what makes a list, a rule or a heading at the beginning of a line
 
 
@@ -30,19 +32,24 @@ def render_system_prompt(texts: dict[str, str], facts: dict[str, str], bp: Bluep
     str
         Plain text: who they are, every fact, every text, and how to speak.
     """
-    name = texts.get("name") or texts["tagline"]
-    tagline = re.sub(r"^(A|An|The) ", lambda match: match[0].lower(), texts["tagline"]).rstrip(".")
-    known = [f"- {field.name}: {facts[field.name]} ({field.description or 'as said'})" for field in bp.sampled]
-    told = [f"Your {words(f.name)}: {texts[f.name]}" for f in bp.texts if f.name != "name"]
-    opening = f"You are {name}, {tagline}." if "name" in texts else f"You are {tagline}."
     return "\n\n".join([
-        opening,
-        f"How others describe you: {texts['portrait']}",
-        "What is true of you:\n" + "\n".join(known),
-        *told,
-        f"Answer as {name} would, in the first person and in your own voice. Never contradict what is written here; "
-        "where it is silent, answer as such a person plausibly would. Do not say that you were given a description.",
+        _opening(texts),
+        f"This is known of you. {NOTICE}",
+        fenced(
+            *(f"{words(key)}: {text}" for key, text in texts.items()),
+            *(f"{field.name}: {facts[field.name]} ({field.description or 'as said'})" for field in bp.sampled),
+        ),
+        "Answer as this person would, in the first person and in your own voice. Never contradict what is known of "
+        "you; where it is silent, answer as such a person plausibly would. Do not say that you were given a "
+        "description.",
     ])  # fmt: skip
+
+
+def _opening(texts: dict[str, str]) -> str:
+    """Who they are in a sentence, where name and tagline are plain enough to stand among our own words."""
+    told = [texts["name"]] if "name" in texts else []
+    told.append(re.sub(r"^(A|An|The) ", lambda match: match[0].lower(), texts["tagline"]).rstrip("."))
+    return f"You are {', '.join(told)}." if all(map(_PLAIN.fullmatch, told)) else "You are the person described here."
 
 
 def render_markdown(texts: dict[str, str], facts: dict[str, str], bp: Blueprint) -> str:
@@ -76,5 +83,5 @@ def words(name: str) -> str:
 
 def _escaped(text: str) -> str:
     """Text that Markdown and HTML take for text: no markup, no link made of a bare address, no formula."""
-    plain = _MARKUP.sub(r"\\\1", html.escape(text, quote=False))
+    plain = _MARKUP.sub(r"\\\1", html.escape(tidy(text), quote=False))
     return _BLOCK.sub(r"\1\\\2", plain)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
 from personalab.blueprint.validation import FAULTS, WRITTEN
 from personalab.frames import from_frame
+from personalab.llm.fencing import fenced
 from personalab.sampling.sobol import FEW, coordinates
 from personalab.writing.consistency import as_string, contradictions
 from personalab.writing.profiles import render_markdown, render_system_prompt
@@ -69,12 +70,12 @@ class Task:
     @property
     def question(self) -> str:
         """The end of the request, which is all that differs between people."""
-        lines = [f"{name}: {value}" for name, value in self.facts.items()]
+        facts = fenced(*(f"{name}: {value}" for name, value in self.facts.items()))
         hidden = "; ".join(f"{axis}: {value}" for axis, value in self.axes.items())
-        lines += [f"(to colour the person, not to be quoted: {hidden})"]
+        told = ["Facts", facts, f"(to colour the person, not to be quoted: {hidden})"]
         if self.taken:
-            lines += ["Names already taken, choose another: " + ", ".join(self.taken)]
-        return "Facts\n" + "\n".join(lines)
+            told += ["Names already taken, choose another:", fenced(", ".join(self.taken))]
+        return "\n".join(told)
 
 
 class Line(NamedTuple):

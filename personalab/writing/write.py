@@ -31,9 +31,9 @@ from pydantic import BaseModel, Field, create_model
 from personalab import llm
 from personalab.blueprint.model import Blueprint
 from personalab.errors import Category, ProviderError, RequestError
-from personalab.inference.draft import tidy
 from personalab.llm import Budget
 from personalab.llm.background import over
+from personalab.llm.fencing import NOTICE, fenced, tidy
 from personalab.llm.progress import Watch, bar
 from personalab.writing.consistency import contradictions
 from personalab.writing.profiles import words
@@ -297,8 +297,9 @@ def _longest(key: str) -> int:
 
 def _preamble(bp: Blueprint) -> list[dict[str, str]]:
     """What every request of a population begins with, always the same."""
-    fields = "\n".join(f"- {field.name}: {field.description}" for field in bp.sampled)
-    texts = "\n".join(f"- {field.name}: {field.description}" for field in bp.texts)
+    known = [f"{words(bp.domain)}. {bp.rationale}"]
+    known += [f"- {field.name}: {field.description}" for field in bp.sampled]
+    texts = [f"- {field.name}: {field.description}" for field in bp.texts]
     return [
         {
             "role": "system",
@@ -309,9 +310,9 @@ def _preamble(bp: Blueprint) -> list[dict[str, str]]:
                 "- Let the facts show in what the person does and says instead of listing them. Be specific to their "
                 "world; no stereotypes, no praise, no moral.\n"
                 "- Plain language, at most 60 words a text. Each text stands alone and says something the others do "
-                "not.\n\n"
-                f"The population: {words(bp.domain)}. {bp.rationale}\n\nThe facts and what they mean:\n{fields}\n\n"
-                f"The texts to write:\n{texts}\n"
+                f"not.\n- {NOTICE}\n\n"
+                f"The population, and what the facts mean:\n{fenced(*known)}\n\n"
+                f"The texts to write:\n{fenced(*texts)}\n"
                 "- tagline: who they are in at most ten words, without the name and without a full stop\n"
                 "- portrait: two sentences in the third person on how they come across and what matters to them"
             ),

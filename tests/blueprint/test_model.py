@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalab import Blueprint
-from personalab.blueprint.model import Categorical, CategoricalField, Numeric, nearest
-from personalab.errors import BlueprintError, RequestError
+from personalab.blueprint.model import Categorical, CategoricalField, Constraint, Numeric, nearest
+from personalab.errors import BlueprintError, RequestError, UnknownFieldError
 from tests.conftest import LEAGUE
 from tests.strategies import ODD_VALUES, blueprints
 
@@ -375,3 +376,37 @@ def test_a_conditional_is_compared_with_the_one_of_its_condition(league: Bluepri
     edited = f"{where}rank={rules[1]['when']['rank']}.numeric.mean"
     assert sorted(found) == sorted([edited, f"{where}rank=Iron"])
     assert found[f"{where}rank=Iron"].before is None
+
+
+def test_the_order_of_values_is_part_of_a_blueprint() -> None:
+    """Tables that list the same weights in another order differ, and the difference says which order was which."""
+    one, other = (Blueprint.from_dict(coins(dict.fromkeys(names, 0.5))) for names in (("a", "b"), ("b", "a")))
+    assert one != other
+    assert one == Blueprint.from_dict(one.to_dict())
+    [change] = other.diff(one)
+    assert (change.path, change.before, change.after) == ("fields.side.categorical.weights", ["a", "b"], ["b", "a"])
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: CategoricalField(name="a", categorical={"weights": {"x": "y"}}), r"categorical\.weights\.x"),
+        (lambda: Constraint(name="a", lhs="a", op="=<", rhs="b"), "op: input should be '<'"),
+        (lambda: Blueprint(domain="d", order=[], fields=[]), "fields: "),
+    ],
+)
+def test_values_made_by_a_call_are_refused_in_sentences(make: Callable[[], Any], says: str) -> None:
+    """What does not fit is a BlueprintError, and a ValueError as Python has it, that names the place."""
+    with pytest.raises(BlueprintError, match=says) as caught:
+        make()
+    assert isinstance(caught.value, ValueError)
+    assert "pydantic" not in str(caught.value)
+
+
+def test_an_unknown_field_is_named_with_the_nearest(league: Blueprint) -> None:
+    """A misspelt field is a KeyError that suggests the name that was meant, in brackets and in `replace`."""
+    for ask in (lambda: league["rnk"], lambda: league.replace("rnk", description="")):
+        with pytest.raises(UnknownFieldError, match=r"^'rnk' is no field") as caught:
+            ask()
+        assert isinstance(caught.value, KeyError)
+        assert caught.value.__notes__ == ["→ did you mean 'rank'?"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ HOST = """async ({code, css, state}) => {
   style.textContent = css;
   document.head.append(style);
   const listeners = new Map();
+  state = JSON.parse(state); // as from a kernel: whatever carries an object here loses what is called __proto__
   window.sent = [];
   const model = {
     get: (key) => (key === "state" ? state : undefined),
@@ -102,7 +104,7 @@ def show(page: Any) -> Iterator[Callable[..., Any]]:
     def shown(state: dict[str, Any], handle: Handle = lambda command: {"ack": command["id"], "patch": {}}) -> Any:
         page.set_content("<!doctype html><html lang='en'><head><title>personalab</title></head><body></body></html>")
         page.expose_function("handle", handle)
-        page.evaluate(HOST, {"code": module(), "css": css(), "state": state})
+        page.evaluate(HOST, {"code": module(), "css": css(), "state": json.dumps(state)})
         return page
 
     yield shown

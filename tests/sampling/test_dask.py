@@ -17,10 +17,11 @@ import pytest
 from personalab import Blueprint, sample
 from personalab.blueprint.model import CategoricalField
 from personalab.errors import BlueprintError, RequestError
-from personalab.sampling import sample as module
+from personalab.sampling import plan as module
 from personalab.sampling.dask import MOST, lazily
 from personalab.sampling.draw import Method
-from personalab.sampling.sample import Plan
+from personalab.sampling.plan import Plan
+from personalab.sampling.sample import MOST as MOST_IN_MEMORY
 from tests.builders import blueprint, choice, excess, hard, number, violations
 
 METHODS = get_args(Method)
@@ -162,7 +163,7 @@ def test_threads_leave_the_warnings_as_they_were(panel: Blueprint) -> None:
 
 def test_more_than_one_frame_holds_is_planned_at_once(panel: Blueprint) -> None:
     """Sixty million people are chunks, of which any can be drawn, and their counts add up to what was asked."""
-    n = module.MOST + 10_000_000
+    n = MOST_IN_MEMORY + 10_000_000
     quotas = Plan(panel, n, 7, "quota", "nearest").quotas
     for root in panel.roots:
         total = sum(each[root.name][0] for each in quotas)

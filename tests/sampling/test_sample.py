@@ -23,9 +23,9 @@ from personalab.errors import BlueprintError, RequestError
 from personalab.frames import from_frame
 from personalab.reports.fidelity import distance
 from personalab.reports.report import report
-from personalab.sampling.configurations import restrictions
 from personalab.sampling.draw import Method, Rounding
-from personalab.sampling.sample import Plan
+from personalab.sampling.plan import Plan
+from personalab.sampling.restrictions import read_restrictions
 from personalab.sampling.sobol import coordinates
 from tests.builders import (
     BOUNDS,
@@ -608,7 +608,7 @@ def kin(bp: Blueprint, *names: str) -> set[str]:
     while len(found) > before:
         before = len(found)
         found |= {field.name for field in bp.sampled if set(field.parents) & found}
-        for each in restrictions(bp):
+        for each in read_restrictions(bp):
             found |= each.fields if each.fields & found else set()
     return found
 
@@ -687,7 +687,7 @@ def test_the_last_field_can_be_removed_from_a_balanced_population() -> None:
 @pytest.mark.parametrize("method", get_args(Method))
 def test_a_chunk_is_a_slice_of_the_whole(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn alone, in any order, from a plan of its own; and roots are exact over all chunks."""
-    monkeypatch.setattr("personalab.sampling.sample.CHUNK", 1000)
+    monkeypatch.setattr("personalab.sampling.plan.CHUNK", 1000)
     bp, n = hard("years <= age - 16"), 3700
     frame = sample(bp, n, seed=6, method=method)
     assert frame.index[[0, -1]].tolist() == ["p_0001", "p_3700"]
@@ -707,7 +707,7 @@ def test_a_chunk_is_a_slice_of_the_whole(method: Method, monkeypatch: pytest.Mon
 
 def test_chunks_of_a_quota_population_are_as_unlike_as_chance_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over 300 seeds the p-values of χ² tests of chunks against a root's values are uniform."""
-    monkeypatch.setattr("personalab.sampling.sample.CHUNK", 500)
+    monkeypatch.setattr("personalab.sampling.plan.CHUNK", 500)
     share, p_values = np.array([0.55, 0.3, 0.15]), []
     bp = blueprint(choice("root", dict(zip("abc", share.tolist(), strict=True))))
     for seed in range(300):

@@ -138,7 +138,7 @@ def test_an_answer_that_fell_through_is_counted_with_those_that_follow(monkeypat
 
     with Characters(forgetful) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-        frame = lab.sample(BP, 70, seed=4)
+        frame = lab.sample(BP, 70, seed=6)
         lab.write(frame.head(30), BP, model=MODEL)
         told = lab.estimate(BP, frame.tail(40), model=MODEL)
         with Counted(server) as counted:

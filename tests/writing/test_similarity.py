@@ -16,7 +16,7 @@ from personalab.blueprint.model import Blueprint
 from personalab.errors import RequestError
 from personalab.reports.diversity import Diversity, diversity, joined
 from personalab.writing import similarity as module
-from personalab.writing.similarity import BLOCK, histogram, near_duplicates, repeats
+from personalab.writing.similarity import BLOCK, histogram, near_duplicates, repeats, words_of
 
 WORDS = ["calm", "loud", "cook", "night", "dawn", "river", "Oslo", "Lima"]
 TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), min_size=2, max_size=9)
@@ -115,6 +115,103 @@ def test_languages_without_blanks_are_compared_by_character() -> None:
     """Two Japanese sentences that differ in one character are similar, not unrelated."""
     found = diversity(["東京で働く教師", "東京で働く医師", "nothing shared"])
     assert 0.5 < found.max_pairwise_similarity < 1
+
+
+# Three people who have nothing in common, and a word of the first with one to put in its place.
+PEOPLE = {
+    "Hindi": (
+        (
+            "रमेश बनारस के घाट पर चाय बेचता है और शाम को अपने बच्चों को गणित पढ़ाता है।",
+            "सुनीता पुणे की एक कंपनी में काम करती हैं, उन्हें पहाड़ों में लंबी यात्राएँ पसंद हैं।",
+            "अब्दुल ने पिछले साल ट्रक चलाना छोड़कर जयपुर में छोटी दुकान खोली।",
+        ),
+        ("चाय", "दूध"),
+    ),
+    "Tamil": (
+        (
+            "முருகன் மதுரையில் பூக்கள் விற்கிறார், மாலையில் தன் மகளுக்குப் பாட்டு கற்றுத் தருகிறார்.",
+            "லட்சுமி சென்னையில் மென்பொருள் பொறியாளராக வேலை செய்கிறாள், கடற்கரையில் ஓடுவது அவளுக்குப் பிடிக்கும்.",
+            "செல்வம் மீன்பிடிப் படகை விற்றுவிட்டு கோவையில் ஒரு சிறிய உணவகம் திறந்தான்.",
+        ),
+        ("பூக்கள்", "பழங்கள்"),
+    ),
+    "Bengali": (
+        (
+            "রহিম ঢাকার পুরনো বাজারে বই বিক্রি করে এবং রাতে কবিতা লেখে।",
+            "শর্মিলা কলকাতায় নার্স, ছুটির দিনে নদীর ধারে ছবি আঁকতে ভালোবাসেন।",
+            "তপন গ্রামের জমি ছেড়ে চট্টগ্রামে জাহাজ মেরামতের কাজ শিখেছে।",
+        ),
+        ("বই", "মাছ"),
+    ),
+    "Thai": (
+        (
+            "สมชายขายก๋วยเตี๋ยวอยู่ริมคลองและเล่นหมากรุกกับเพื่อนบ้านทุกเย็น",
+            "นภาเป็นพยาบาลที่เชียงใหม่ ชอบปลูกกล้วยไม้ในวันหยุด",
+            "วิชัยเลิกขับรถบรรทุกแล้วกลับไปทำสวนทุเรียนของพ่อ",
+        ),
+        ("เพื่อนบ้าน", "พี่ชาย"),
+    ),
+    "Chinese": (
+        (
+            "王强在成都开出租车,晚上陪女儿练习小提琴。",
+            "李娜是上海一家医院的护士,周末喜欢去山里拍鸟。",
+            "老陈卖掉渔船以后,在厦门开了一间很小的面馆。",
+        ),
+        ("女儿", "儿子"),
+    ),
+    "Japanese": (
+        (
+            "田中さんは大阪で寿司職人として働き、夜は娘にピアノを教えている。",
+            "美咲は札幌の大学で天文学を学び、冬の星空を写真に撮るのが好きだ。",
+            "健一は漁船を売って、福岡の商店街に小さな古本屋を開いた。",
+        ),
+        ("娘", "息子"),
+    ),
+    "Arabic": (
+        (
+            "يبيع خالد الكتب القديمة في سوق بغداد ويكتب الشعر ليلا.",
+            "تعمل مريم ممرضة في الدار البيضاء وتحب المشي على الشاطئ صباحا.",
+            "ترك يوسف قيادة الشاحنات وفتح مطعما صغيرا قرب الميناء.",
+        ),
+        ("بغداد", "دمشق"),
+    ),
+    "Korean": (
+        (
+            "민수는 부산에서 택시를 몰고 저녁마다 딸에게 바둑을 가르친다.",
+            "지영은 서울의 병원에서 일하는 간호사이며 주말에는 산에서 새를 찍는다.",
+            "영호는 고깃배를 팔고 전주에 작은 국수집을 열었다.",
+        ),
+        ("딸에게", "아들에게"),
+    ),
+    "English": (
+        (
+            "Ramesh sells tea by the river and teaches his children maths at night.",
+            "Nora works as a nurse in Leeds; she loves long walks in the hills.",
+            "After years of driving trucks Abdul opened a small shop in Jaipur.",
+        ),
+        ("tea", "milk"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("people", "change"), PEOPLE.values(), ids=PEOPLE)
+def test_unrelated_people_are_unlike_and_near_duplicates_alike_in_any_script(
+    people: tuple[str, ...], change: tuple[str, str]
+) -> None:
+    """Words keep their combining marks; where no blanks stand, two characters in a row count."""
+    others = [text for texts, _ in PEOPLE.values() for text in texts if text not in people]
+    assert diversity(people).max_pairwise_similarity < 0.3
+    whole = " ".join(people)
+    assert diversity([whole, whole.replace(*change), *others]).max_pairwise_similarity > 0.8
+    assert whole.replace(*change) != whole
+
+
+def test_words_are_what_unicode_says_they_are() -> None:
+    """Marks and apostrophes are inside of words, and one letter written in two ways is one."""
+    assert words_of("caf\u00e9 I\u2019m") == words_of("cafe\u0301 I'm") == ["caf\u00e9", "i'm"]
+    assert words_of("\u0939\u093f\u0928\u094d\u0926\u0940") == ["\u0939\u093f\u0928\u094d\u0926\u0940"]
+    assert words_of("\u0e17\u0e35\u0e48") == ["\u0e17\u0e35\u0e48"]  # one character with two marks
+    assert words_of("\u2014 \u0964 \u3002 \u30fb") == []
 
 
 def test_fewer_than_two_texts_are_refused() -> None:

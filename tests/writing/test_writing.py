@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import sys
 import traceback
 from typing import Any
 
@@ -165,7 +166,7 @@ def test_a_name_that_is_taken_is_written_again():
     written = write(sample(BP, 3, seed=1), BP, model=model)
     assert written["name"].is_unique
     assert len(model.asked) == 4
-    assert "Names already taken, choose another: Ada Berg" in model.asked[3][-1]["content"]
+    assert "Names already taken, choose another:\n<data>\nAda Berg" in model.asked[3][-1]["content"]
 
 
 def test_doubles_are_written_again_at_most_twice_and_then_listed():
@@ -202,6 +203,42 @@ def test_doubles_are_written_again_at_most_twice_and_then_listed():
 def test_facts_are_read_back_out_of_prose(text, fields):
     """Another value or number is found; what is past, wished for, denied or about others is let be."""
     assert contradictions({"name": "Paris London", "portrait": text}, FACTS, BP) == fields
+
+
+@pytest.mark.parametrize("said", ["Paris ", "London Berlin ", "12 hours ", "34-year-old ", "hobby commitment "])
+def test_a_text_is_read_in_steps_as_many_as_it_has_words(said):
+    """Ten times as much takes ten times the steps, whatever is repeated, and a megabyte no more than its beginning."""
+    steps = [_steps(lambda n=n: contradictions({"portrait": said * n}, FACTS, BP)) for n in (40, 400, 100_000)]
+    assert steps[1] < 20 * steps[0]
+    assert steps[2] < 100 * steps[0]
+
+
+def test_many_values_of_which_few_are_named_take_few_steps():
+    """Of a thousand values those are looked for that are in the text, the longest first."""
+    values = {f"level {i}": 1 / 1000 for i in range(1000)}
+    bp = BP.from_dict({"domain": "d", "order": ["k"], "fields": [
+        {"name": "k", "kind": "categorical", "categorical": {"weights": values}}]})  # fmt: skip
+    assert contradictions({"portrait": "Now at level 12, never at level-7."}, {"k": "level 12"}, bp) == []
+    assert contradictions({"portrait": "Now at level-123."}, {"k": "level 12"}, bp) == ["k"]
+    assert _steps(lambda: contradictions({"portrait": "Now at level 12."}, {"k": "level 12"}, bp)) < 20_000
+
+
+def _steps(call):
+    """How many lines of Python a call takes, of whichever module."""
+    count = 0
+
+    def trace(_frame, event, _arg):
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
 
 
 def test_everyday_words_count_near_their_field_only():

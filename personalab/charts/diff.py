@@ -1,4 +1,4 @@
-"""Changes: what an edit did to a blueprint.
+"""Diff: what an edit did to a blueprint.
 
 A changed share is an arrow from before to after: a ring where it stood and a triangle that points where it went. A
 changed number is two lines, mean and one standard deviation to either side, before above and after below. What no
@@ -10,13 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-import pandas as pd
-
 from personalab.blueprint.conditionals import label, stated
 from personalab.blueprint.display import in_words, percent
-from personalab.blueprint.model import Blueprint, SampledField, TextField
-from personalab.charts.ink import BAND, INK, LESS, MORE, STEP, WIDTH, layered, sections, titled, told, value_axis
-from personalab.charts.shares import ABOVE, BELOW, TALL
+from personalab.blueprint.model import Blueprint, CategoricalField, SampledField, TextField
+from personalab.charts.numerics import ABOVE, BELOW, TALL
+from personalab.charts.style import (
+    BAND,
+    INK,
+    LESS,
+    MORE,
+    MOST_ROWS,
+    STEP,
+    WIDTH,
+    foremost,
+    headed,
+    layered,
+    left_out,
+    marks,
+    sections,
+    titled,
+    value_axis,
+)  # fmt: skip
 from personalab.reports.text import change
 
 if TYPE_CHECKING:
@@ -55,10 +69,12 @@ def diff(before: Blueprint, after: Blueprint, *, width: int = WIDTH) -> alt.VCon
     import altair as alt
 
     shares, numbers = _moved(before, after)
-    panels: list[Any] = [_share_panel(shares, width)] if shares else []
-    panels += [_number_panel(name, rows, width) for name, rows in numbers.items()]
+    drawn_shares = foremost(shares, lambda row: abs(row[3] - row[2]))
+    drawn_numbers = numbers[:MOST_ROWS]
+    panels: list[Any] = [_share_panel(_by_head(drawn_shares), width)] if shares else []
+    panels += [headed(_number_panel(rows, width), name) for name, rows in _by_head(drawn_numbers).items()]
     others = list(_others(before, after))
-    count = sum(map(len, shares.values())) + sum(map(len, numbers.values()))
+    count = len(shares) + len(numbers)
     listed = others[:MOST_LISTED] + ([f"and {len(others) - MOST_LISTED} more"] if len(others) > MOST_LISTED else [])
     told_first = (
         f"{count} shares and numbers moved, {len(others)} other changes" if count or others else "Nothing differs"
@@ -67,6 +83,7 @@ def diff(before: Blueprint, after: Blueprint, *, width: int = WIDTH) -> alt.VCon
         told_first,
         "Shares: a ring before, a triangle after that points the way it went" if shares else "",
         "Numbers: grey before, blue after, each the mean and one sd to either side" if numbers else "",
+        left_out(len(drawn_shares) + len(drawn_numbers), count, "of these", "the shares that moved most"),
         *listed,
     ]
     joined = alt.vconcat(*(panels or [_nothing(width)]), spacing=16)
@@ -76,38 +93,47 @@ def diff(before: Blueprint, after: Blueprint, *, width: int = WIDTH) -> alt.VCon
 
 def _moved(
     before: Blueprint, after: Blueprint
-) -> tuple[dict[str, list[tuple[str, float, float]]], dict[str, list[tuple[str, Wire, Wire]]]]:
-    """The shares and the numbers that differ, of fields and cases that both blueprints have."""
-    shares: dict[str, list[tuple[str, float, float]]] = {}
-    numbers: dict[str, list[tuple[str, Wire, Wire]]] = {}
+) -> tuple[list[tuple[str, str, float, float]], list[tuple[str, str, Wire, Wire]]]:
+    """The shares and the numbers that differ, of fields and conditions that both blueprints have.
+
+    A share has the heading of its field and condition, its value, and itself before and after; a number has its field,
+    its condition, and its distribution before and after.
+    """
+    shares: list[tuple[str, str, float, float]] = []
+    numbers: list[tuple[str, str, Wire, Wire]] = []
     for name, where, old, new in _pairs(before, after):
         if "weights" in old:
-            values = dict.fromkeys([*old["weights"], *new["weights"]])
-            rows = [
-                (value, float(old["weights"].get(value, 0)), float(new["weights"].get(value, 0))) for value in values
-            ]
-            moved = [row for row in rows if abs(row[2] - row[1]) > SMALL]
-            if moved:
-                shares[f"{name}, {where}" if where else name] = moved
+            head = f"{name}, {where}" if where else name
+            for value in dict.fromkeys([*old["weights"], *new["weights"]]):
+                was, now = (float(each["weights"].get(value, 0)) for each in (old, new))
+                if abs(now - was) > SMALL:
+                    shares.append((head, value, was, now))
         elif any(old[key] != new[key] for key in ("min", "max", "mean", "sd", "integer")):
-            numbers.setdefault(name, []).append((where or "all", old, new))
+            numbers.append((name, where or "all", old, new))
     return shares, numbers
 
 
+def _by_head(rows: list[tuple[str, Any, Any, Any]]) -> dict[str, list[tuple[Any, Any, Any]]]:
+    found: dict[str, list[tuple[Any, Any, Any]]] = {}
+    for head, *row in rows:
+        found.setdefault(head, []).append((row[0], row[1], row[2]))
+    return found
+
+
 def _pairs(before: Blueprint, after: Blueprint) -> Iterator[tuple[str, str, Wire, Wire]]:
-    """Distributions that stand in the same place in both: field, case, before, after."""
+    """Distributions that both state under the same condition: field, condition, before, after."""
     old = {field.name: field for field in before.sampled}
     for field in after.sampled:
         known = old.get(field.name)
         if known is None or known.kind != field.kind:
             continue
-        cases = _cases(known)
-        for where, new in _cases(field).items():
-            if where in cases:
-                yield field.name, where, cases[where], new
+        earlier = _distributions(known)
+        for where, new in _distributions(field).items():
+            if where in earlier:
+                yield field.name, where, earlier[where], new
 
 
-def _cases(field: SampledField) -> dict[str, Wire]:
+def _distributions(field: SampledField) -> dict[str, Wire]:
     """A field's stated distributions by their conditions, whatever order these are written in."""
     found = {"": field.base.model_dump()} if field.base else {}
     named = {label(dict(sorted(rule.when.items()))): stated(rule).model_dump() for rule in field.conditionals}
@@ -145,13 +171,18 @@ def _of_field(name: str, old: Any, new: Any) -> Iterator[str]:
         yield f"description of {name}: another text"
     if isinstance(old, TextField) or old.kind != new.kind:
         return
-    if getattr(old, "ordered_values", None) != getattr(new, "ordered_values", None):
-        yield f"order of the values of {name}: changed"
-    cases, later = _cases(old), _cases(new)
+    if isinstance(old, CategoricalField):
+        both = set(old.values) & set(new.values)
+        orders = [[value for value in each.values if value in both] for each in (old, new)]
+        if orders[0] != orders[1] or old.ordered_values != new.ordered_values:
+            yield f"order of the values of {name}: changed"
+    earlier, later = _distributions(old), _distributions(new)
     yield from (
-        f"{name}, new case {where or 'base'}: {in_words(later[where])}" for where in later if where not in cases
+        f"{name}, new conditional {where or 'base'}: {in_words(later[where])}"
+        for where in later
+        if where not in earlier
     )
-    yield from (f"{name}, removed case: {where or 'base'}" for where in cases if where not in later)
+    yield from (f"{name}, removed conditional: {where or 'base'}" for where in earlier if where not in later)
 
 
 def _share_panel(shares: Mapping[str, list[tuple[str, float, float]]], width: int) -> alt.LayerChart:
@@ -166,7 +197,7 @@ def _share_panel(shares: Mapping[str, list[tuple[str, float, float]]], width: in
         for (head, moved), below in zip(shares.items(), rows, strict=True)
         for (value, old, new), row in zip(moved, below, strict=True)
     ]  # fmt: skip
-    base = alt.Chart(pd.DataFrame(drawn)).encode(y=axis, tooltip=told("where", "value", "share", "by"))
+    base = marks(drawn, "where", "value", "share", "by").encode(y=axis)
     went = [_UP, _DOWN]
     legend = alt.Legend(orient="top", title=None, symbolStrokeWidth=0)
     colour = alt.Color("went:N", scale=alt.Scale(domain=went, range=[MORE, LESS]), legend=legend)
@@ -178,7 +209,7 @@ def _share_panel(shares: Mapping[str, list[tuple[str, float, float]]], width: in
     return layered([lines, rings, tips], width=width, step=STEP)
 
 
-def _number_panel(name: str, moved: list[tuple[str, Wire, Wire]], width: int) -> alt.LayerChart:
+def _number_panel(moved: list[tuple[str, Wire, Wire]], width: int) -> alt.LayerChart:
     import altair as alt
 
     rows = [
@@ -186,8 +217,8 @@ def _number_panel(name: str, moved: list[tuple[str, Wire, Wire]], width: int) ->
         | {f"{side}_{key}": value for side, each in (("old", old), ("new", new)) for key, value in _span(each).items()}
         for where, old, new in moved
     ]
-    base = alt.Chart(pd.DataFrame(rows)).encode(y=value_axis("where"), tooltip=told("where", "before", "after"))
-    x = alt.X("old_low:Q", title=name, scale=alt.Scale(zero=False))
+    base = marks(rows, "where", "before", "after").encode(y=value_axis("where"))
+    x = alt.X("old_low:Q", title=None, scale=alt.Scale(zero=False))
     drawn = [
         base.mark_rule(color=BAND, strokeWidth=3, yOffset=ABOVE).encode(x=x, x2="old_high:Q"),
         base.mark_point(filled=False, size=45, color=INK, opacity=1, yOffset=ABOVE).encode(x="old_mean:Q"),
@@ -206,7 +237,5 @@ def _span(numeric: Wire) -> dict[str, float]:
 
 def _nothing(width: int) -> alt.LayerChart:
     """An empty line, where the caption says it all."""
-    import altair as alt
-
-    blank = alt.Chart(pd.DataFrame([{"told": ""}])).mark_text(color=INK).encode(text="told:N")
+    blank = marks([{"told": ""}], "told").mark_text(color=INK).encode(text="told:N")
     return layered([blank], width=width, height=1)

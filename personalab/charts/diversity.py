@@ -1,4 +1,4 @@
-"""Likeness: how much the people of a population sound alike, over all pairs.
+"""Diversity: how much the people of a population sound alike, over all pairs.
 
 A histogram of the similarity of every pair of texts (see `writing.similarity`), with the threshold from which on
 two count as duplicates. Nearly all pairs have little in common and a few duplicates are what one looks for, so the
@@ -14,7 +14,7 @@ import pandas as pd
 
 from personalab.blueprint.display import positional
 from personalab.blueprint.model import Blueprint
-from personalab.charts.ink import BAND, INK, OUTSIDE, WIDTH, layered, titled, told
+from personalab.charts.style import BAND, INK, OUTSIDE, WIDTH, layered, marks, titled
 from personalab.errors import RequestError
 from personalab.reports.diversity import joined
 from personalab.writing.similarity import DUPLICATE, histogram, near_duplicates
@@ -64,14 +64,13 @@ def diversity(frame: pd.DataFrame, bp: Blueprint, *, width: int = WIDTH) -> alt.
         raise RequestError("fewer than two personas have texts", hint="write them first, with lab.write")
     counts = histogram(texts.tolist(), BINS)
     pairs = near_duplicates(texts.tolist())
-    ids = texts.index.astype(str).tolist()
+    ids = list(map(str, texts.index))
     scale, axis = alt.Scale(type="symlog"), alt.Axis(format=",d", values=_decades(counts))
-    bars = alt.Chart(pd.DataFrame(_bars(counts))).mark_rect(color=BAND).encode(
+    bars = marks(_bars(counts), "similarity", "pairs:,").mark_rect(color=BAND).encode(
         x=alt.X("low:Q", title="similarity of two texts", scale=alt.Scale(domain=[0, 1], nice=False)),
         x2="high:Q",
         y2=alt.datum(0),
         y=alt.Y("pairs:Q", title="pairs (log scale from 1)", scale=scale, axis=axis),
-        tooltip=told("similarity", "pairs"),
     )  # fmt: skip
     drawn = [bars, *_threshold(), *_diamonds(pairs, ids)]
     chart = layered(drawn, width=width, height=TALL)
@@ -94,8 +93,7 @@ def _decades(counts: Any) -> list[int]:
 def _threshold() -> list[alt.Chart]:
     import altair as alt
 
-    threshold = pd.DataFrame([{"x": DUPLICATE, "told": f"duplicates from {DUPLICATE} "}])
-    base = alt.Chart(threshold).encode(x="x:Q", tooltip=told("told"))
+    base = marks([{"x": DUPLICATE, "told": f"duplicates from {DUPLICATE} "}], "told").encode(x="x:Q")
     line = base.mark_rule(color=INK, strokeDash=[4, 3])
     return [line, base.mark_text(align="right", dx=-4, color=INK, fontSize=10).encode(y=alt.value(6), text="told:N")]
 
@@ -110,8 +108,10 @@ def _diamonds(pairs: list[tuple[int, int, float]], ids: list[str]) -> list[alt.C
     ]
     if not rows:
         return []
-    marks = alt.Chart(pd.DataFrame(rows)).mark_point(shape="diamond", filled=True, size=80, color=OUTSIDE, opacity=1)
-    return [marks.encode(x="at:Q", y=alt.value(TALL - 9), tooltip=told("pair", "similarity"))]
+    diamonds = marks(rows, "pair", "similarity").mark_point(
+        shape="diamond", filled=True, size=80, color=OUTSIDE, opacity=1
+    )
+    return [diamonds.encode(x="at:Q", y=alt.value(TALL - 9))]
 
 
 def _caption(counts: Any, pairs: list[tuple[int, int, float]], ids: list[str]) -> list[str]:

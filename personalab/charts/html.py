@@ -1,4 +1,4 @@
-"""Pages: a population as one HTML document, and as cards for a notebook.
+"""HTML: a population as one document, and as cards for a notebook.
 
 `page` puts chart, tables, blueprint and personas into one HTML document: styles and drawings inline, no script, no
 request. What a model wrote is untrusted, so the template escapes everything, and the document forbids itself scripts.
@@ -13,8 +13,9 @@ import pandas as pd
 from personalab.blueprint import display
 from personalab.blueprint.conditionals import Distribution, label, stated
 from personalab.blueprint.model import AnyField, Blueprint, TextField
-from personalab.charts.ink import as_svg
-from personalab.charts.shares import marginals, numerics
+from personalab.charts.marginals import marginals
+from personalab.charts.numerics import numerics
+from personalab.charts.style import as_svg
 from personalab.reports.values import Report
 from personalab.writing.consistency import as_string
 

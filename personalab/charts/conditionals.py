@@ -1,9 +1,9 @@
-"""Given: a child's shares within its parents' values, requested against achieved.
+"""Conditionals: a child's shares within its parent configurations, requested against achieved.
 
-Every cell is the difference between the achieved share and the requested one, in percentage points, in one branch of
-the child's distribution. Blue is more than requested, orange less, and a deeper colour is further off; the sign is
-written into the cell. A cell outside the band of independent draws of that branch's people is outlined and marked
-with a triangle that points the way.
+Every cell is the difference between the achieved share and the requested one, in percentage points, in one stratum:
+the people for whom the same distribution of the child holds. Blue is more than requested, orange less, and a deeper
+colour is further off; the sign is written into the cell. A cell outside the band of independent draws of that
+stratum's people is outlined and marked with a triangle that points the way.
 """
 
 from __future__ import annotations
@@ -17,23 +17,39 @@ from numpy.typing import NDArray
 from personalab.blueprint.conditionals import branches
 from personalab.blueprint.display import percent
 from personalab.blueprint.model import Blueprint, CategoricalField
-from personalab.charts.crossing import ROOM, TALL, across
-from personalab.charts.ink import FAINT, FULL, INK, LESS, MORE, STEP, WIDTH, glaze, layered, titled, told, value_axis
+from personalab.charts.crossed import ROOM, TALL, across
 from personalab.charts.reading import column, sampled, spoken_of
+from personalab.charts.style import (
+    FAINT,
+    FULL,
+    INK,
+    LESS,
+    MORE,
+    MOST_NAMES,
+    MOST_ROWS,
+    STEP,
+    WIDTH,
+    foremost,
+    glaze,
+    layered,
+    left_out,
+    marks,
+    titled,
+    value_axis,
+)  # fmt: skip
 from personalab.errors import RequestError
 from personalab.reports.fidelity import COVERAGE, band
-from personalab.sampling.draw import shares
 from personalab.writing.similarity import ROUNDING_ERROR
 
 if TYPE_CHECKING:
     import altair as alt
 
-MOST_BRANCHES, MOST_CELLS = 40, 1000  # that are drawn, those with the most people off
+MOST_STRATA = 40  # that are drawn, those with the most people off
 _MANY, _FEW, _INSIDE = "more than the band", "less than the band", "inside the band"
 
 
 class Cells(NamedTuple):
-    """Branches of a child, the people in each, and shares a branch and value."""
+    """Strata of a child, the people in each, and shares a stratum and value."""
 
     labels: list[str]
     people: NDArray[np.intp]
@@ -60,8 +76,8 @@ def conditionals(frame: pd.DataFrame, bp: Blueprint, field: str, *, width: int =
     Returns
     -------
     altair.LayerChart
-        A row a branch, a column a value. Cells outside the band in which 95 % of independent draws of the branch's
-        people fall are outlined and marked; of more than 40 branches those with the most people off are drawn.
+        A row a stratum, a column a value. Cells outside the band in which 95 % of independent draws of the stratum's
+        people fall are outlined and marked; of more than 40 strata those with the most people off are drawn.
 
     Raises
     ------
@@ -75,22 +91,16 @@ def conditionals(frame: pd.DataFrame, bp: Blueprint, field: str, *, width: int =
     >>> conditionals(sample(bp, 500, seed=7), bp, "shift_pattern").title.text
     'shift_pattern given ward: achieved minus requested'
     """
-    import altair as alt
-
     child = sampled(bp, field)
     if not isinstance(child, CategoricalField) or not child.parents:
         could = [each.name for each in bp.sampled if isinstance(each, CategoricalField) and each.parents]
         raise RequestError(f"{field!r} is no categorical field with parents", hint=f"one of {could}")
     found = _measured(frame, bp, child)
-    cells, caption = _rows(found, child, [each.name for each in bp.constraints if field in spoken_of(each)])
-    names = list(dict.fromkeys(cell["where"] for cell in cells))
-    shares_told = [alt.Tooltip(f"{key}:Q", format=".1%") for key in ("requested", "achieved", "low", "high")]
-    base = alt.Chart(pd.DataFrame(cells)).encode(
-        x=across(child.values, width, field),
-        y=value_axis("where", scale=alt.Scale(domain=names)),
-        tooltip=[*told("where", "value"), *shares_told, *told("verdict")],
-    )
-    is_roomy = width / len(child.values) >= ROOM
+    cells, caption = _rows(found, child, [each.name for each in bp.constraints if field in spoken_of(bp, each)])
+    names, values = (list(dict.fromkeys(cell[key] for cell in cells)) for key in ("where", "value"))
+    told = ("where", "value", "requested:.1%", "achieved:.1%", "low:.1%", "high:.1%", "verdict")
+    base = marks(cells, *told).encode(x=across(values, width, field), y=value_axis("where", values=names))
+    is_roomy = width / len(values) >= ROOM
     layers = [_fill(base, max(abs(cell["off"]) for cell in cells)), *_marks(base, is_roomy)]
     chart = layered(layers, width=width, step=TALL if is_roomy else STEP)
     return titled(chart, f"{field} given {', '.join(child.parents)}: achieved minus requested", caption)
@@ -101,7 +111,7 @@ def _measured(frame: pd.DataFrame, bp: Blueprint, child: CategoricalField) -> Ce
     codes, size = column(frame, child), len(child.values)
     drawn, index = branches(bp, child, columns)
     counts = np.bincount(index * size + codes, minlength=len(drawn) * size).reshape(len(drawn), size)
-    requested = np.array([shares(child, each.distribution) for each in drawn if each])  # type: ignore[arg-type]
+    requested = np.array([child.shares(each.distribution) for each in drawn if each])  # type: ignore[arg-type]
     people = counts.sum(axis=1)
     if len(requested) != len(drawn):
         raise RequestError(f"no distribution of {child.name!r} is stated for some of these people", hint="add a base")
@@ -114,27 +124,28 @@ def _measured(frame: pd.DataFrame, bp: Blueprint, child: CategoricalField) -> Ce
 def _rows(found: Cells, child: CategoricalField, bound: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
     """What is drawn, cell by cell, and the caption that counts it."""
     astray = np.abs(found.achieved - found.requested) * found.people[:, None]
-    most = min(MOST_BRANCHES, max(MOST_CELLS // len(child.values), 1))
-    shown = np.sort(np.argsort(-astray.sum(axis=1), kind="stable")[:most])
+    values = foremost(range(len(child.values)), astray.sum(axis=0).__getitem__, MOST_NAMES)
+    most = min(MOST_STRATA, max(MOST_ROWS // len(values), 1))
+    shown = foremost(range(len(found.labels)), astray.sum(axis=1).__getitem__, most)
     names = _distinct([f"{label} (n={n:,})" for label, n in zip(found.labels, found.people.tolist(), strict=True)])
-    cells = [_cell(found, branch, place, names[branch], value)
-             for branch in shown.tolist() for place, value in enumerate(child.values)]  # fmt: skip
+    cells = [_cell(found, row, place, names[row], child.values[place]) for row in shown for place in values]
     beyond = (found.achieved < found.low - ROUNDING_ERROR) | (found.achieved > found.high + ROUNDING_ERROR)
-    branch, place = np.unravel_index(np.argmax(astray), astray.shape)
-    worst = _cell(found, int(branch), int(place), names[int(branch)], child.values[int(place)])
+    row, place = map(int, np.unravel_index(np.argmax(astray), astray.shape))
+    worst = _cell(found, row, place, names[row], child.values[place])
     caption = [
         f"{int(beyond.sum())} of {beyond.size} shares outside the band of {percent(COVERAGE)} of independent draws",
         f"Most people off: {worst['value']} {worst['points']} points where {worst['where']}" if worst["off"] else "",
-        f"{len(shown)} of {len(names)} rows are drawn: most people off" if len(shown) < len(names) else "",
+        left_out(len(shown), len(names), "rows", "most people off"),
+        left_out(len(values), len(child.values), "columns", "most people off"),
         "Blue, +: more than requested. Orange, -: less. Outlined with a triangle: outside the band",
         f"Where {', '.join(bound)} binds it comes first, and shares may differ" if bound else "",
     ]
     return cells, caption
 
 
-def _cell(found: Cells, branch: int, place: int, where: str, value: str) -> dict[str, Any]:
-    requested, achieved = float(found.requested[branch, place]), float(found.achieved[branch, place])
-    low, high = float(found.low[branch, place]), float(found.high[branch, place])
+def _cell(found: Cells, row: int, place: int, where: str, value: str) -> dict[str, Any]:
+    requested, achieved = float(found.requested[row, place]), float(found.achieved[row, place])
+    low, high = float(found.low[row, place]), float(found.high[row, place])
     points = round(100 * (achieved - requested))
     return {
         "where": where,
@@ -150,7 +161,7 @@ def _cell(found: Cells, branch: int, place: int, where: str, value: str) -> dict
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """Two branches may read alike, where a number decides between them: the later ones are counted."""
+    """Two strata may read alike, where a number decides between them: the later ones are counted."""
     seen: dict[str, int] = {}
     for name in names:
         seen[name] = seen.get(name, 0) + 1

@@ -1,4 +1,9 @@
-"""Ink: what all charts have in common, so that each reads in light and dark, with and without a network.
+"""Style: what all charts have in common, so that each reads in light and dark, with and without a network.
+
+A name or a value may come from anybody's file, and Vega-Lite builds *expressions*, which a notebook runs, from field
+names, from the titles of tooltips and axes (for the text that a screen reader reads of a mark) and from the order of
+facets. So data enters by `marks` alone: rows under the package's own column names, with a description that is made of
+these names. What a file says is a row, a scale's domain, a title or a caption, which Vega takes literally.
 
 No colour of text has a contrast of 4.5 to white and to a dark notebook's near-black both: 4.35 is the most. So text,
 and marks of the same ink, are ``currentColor``: in JupyterLab, in an exported page and in a report it is the ink of
@@ -8,10 +13,12 @@ for dark. Everything else is a mid-tone with a contrast of 3 or more to both.
 
 from __future__ import annotations
 
-import io
+import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import pandas as pd
 
 from personalab.blueprint.display import BLUE, GREY, ORANGE
 
@@ -22,6 +29,8 @@ WIDTH = 420  # pixels inside the axes; some 640 with labels, so that a notebook'
 STEP = 18  # pixels a value, so that 50 values fit on a screen
 LABEL = 210  # pixels a label may have
 LONGEST = 100  # letters of a line of the caption; about as wide as axes and labels together
+MOST_ROWS = 1000  # that are drawn, so that a notebook stays quick; Altair refuses more than 5,000
+MOST_NAMES = 100  # along an axis that others share, four pixels each
 
 # A picture is measured with one font and read with another, whose letters may be a seventh wider; what grows beyond
 # the picture's edge would be cut off.
@@ -47,7 +56,11 @@ CONFIG: dict[str, Any] = {
     "view": {"stroke": None},
 }
 
-AnyChart = TypeVar("AnyChart", bound="alt.LayerChart | alt.FacetChart | alt.VConcatChart")
+# What no XML can hold: Vega's drawing of it ends the process. And halves of characters, which no file can hold.
+_UNDRAWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+
+AnyChart = TypeVar("AnyChart", bound="alt.LayerChart | alt.VConcatChart")
+Row = TypeVar("Row")
 
 
 def offline() -> None:
@@ -69,10 +82,83 @@ def titled(chart: AnyChart, title: str, caption: Sequence[str]) -> AnyChart:
     import altair as alt
 
     offline()
-    lines = [part for line in caption for part in textwrap.wrap(line, LONGEST)]
-    chart.title = alt.TitleParams(title, subtitle=lines, anchor="start", offset=12)
-    chart.description = ". ".join([title, *filter(None, caption)])
+    lines = [literal(each) for line in caption for each in textwrap.wrap(line, LONGEST)]
+    chart.title = alt.TitleParams(literal(title), subtitle=lines, anchor="start", offset=12)
+    chart.description = drawable(". ".join([title, *filter(None, caption)]))
     return chart
+
+
+def headed(panel: alt.LayerChart, name: str) -> alt.LayerChart:
+    """Put one of several panels under its name."""
+    import altair as alt
+
+    title = alt.TitleParams(literal(name), anchor="start", fontSize=12, offset=4)
+    return panel.properties(title=title)
+
+
+def marks(rows: Sequence[Mapping[str, Any]], *told: str) -> alt.Chart:
+    """Begin a chart of rows: the one way by which data comes into any of them.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        What is drawn, under column names that no data has a say in.
+    *told : str
+        The columns that tooltip and description tell: as text, or as numbers in a format, such as ``share:.1%``.
+
+    Returns
+    -------
+    altair.Chart
+        Without a mark yet.
+    """
+    import altair as alt
+
+    columns = [name.partition(":")[::2] for name in told]
+    tooltip = [alt.Tooltip(f"{name}:Q", format=form) if form else alt.Tooltip(f"{name}:N") for name, form in columns]
+    spoken = [
+        f"'{name}: ' + " + (f"format(datum['{name}'], '{form}')" if form else f"datum['{name}']")
+        for name, form in columns
+    ]
+    description = alt.DescriptionValue({"expr": " + '; ' + ".join(spoken)})
+    frame = pd.DataFrame([drawable(dict(row)) for row in rows])
+    return alt.Chart(frame).encode(tooltip=tooltip, description=description)
+
+
+def drawable(value: Any) -> Any:
+    r"""Text, or lists and dicts of it, with control characters as the pictures that Unicode has of them.
+
+    Examples
+    --------
+    >>> drawable(["a\x0bb", 1])
+    ['a␋b', 1]
+    """
+    if isinstance(value, str):
+        return _UNDRAWABLE.sub(lambda found: _pictured(ord(found[0])), value)
+    if isinstance(value, dict):
+        return {key: drawable(each) for key, each in value.items()}
+    return [drawable(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _pictured(code: int) -> str:
+    return chr(0x2400 + code) if code < 0x20 else f"\\u{code:04x}"
+
+
+def literal(text: str) -> str:
+    """A text as a title; of a single word with a space, since Vega takes ``constructor`` for JavaScript's own."""
+    return str(drawable(text if " " in text else f"{text} "))
+
+
+def foremost(rows: Sequence[Row], by: Callable[[Row], float], most: int = MOST_ROWS) -> list[Row]:
+    """The rows for which `by` is greatest, in the order they came in; all where there are no more than `most`."""
+    if len(rows) <= most:
+        return list(rows)
+    first = sorted(range(len(rows)), key=lambda at: -by(rows[at]))[:most]
+    return [rows[at] for at in sorted(first)]
+
+
+def left_out(drawn: int, of: int, what: str, which: str) -> str:
+    """A sentence on what is not drawn; empty where all is."""
+    return f"{drawn:,} of {of:,} {what} are drawn: {which}" if drawn < of else ""
 
 
 def layered(layers: Iterable[alt.Chart], *, width: int, step: int = 0, height: float = 0) -> alt.LayerChart:
@@ -83,24 +169,24 @@ def layered(layers: Iterable[alt.Chart], *, width: int, step: int = 0, height: f
     return cast("alt.LayerChart", sized)
 
 
-def sections(parts: Sequence[tuple[str, Sequence[str]]]) -> tuple[alt.Y, list[str], list[list[str]]]:
+def sections(lists: Sequence[tuple[str, Sequence[str]]]) -> tuple[alt.Y, list[str], list[list[str]]]:
     """One axis for several lists of values, each under a heading of its own.
 
     Parameters
     ----------
-    parts : sequence of (str, sequence of str)
+    lists : sequence of (str, sequence of str)
         Headings and the values below them.
 
     Returns
     -------
     altair.Y, list of str, list of list of str
-        The axis on the column ``row``, the headings' rows, and the values' rows part by part. A row is numbered by
-        its part, since two fields may have values of one name; the axis hides the number.
+        The axis on the column ``row``, the headings' rows, and the values' rows list by list. A row is numbered by
+        its list, since two fields may have values of one name; the axis hides the number.
     """
     import altair as alt
 
-    heads = [f"{number}: {head}" for number, (head, _) in enumerate(parts)]
-    rows = [[f"{number} · {value}" for value in values] for number, (_, values) in enumerate(parts)]
+    heads = [drawable(f"{number}: {head}") for number, (head, _) in enumerate(lists)]
+    rows = [[drawable(f"{number} · {value}") for value in values] for number, (_, values) in enumerate(lists)]
     domain = [row for head, below in zip(heads, rows, strict=True) for row in (head, *below)]
     weight = alt.condition("test(/^\\d+:/, datum.value)", alt.value("bold"), alt.value("normal"))
     axis = alt.Axis(
@@ -115,19 +201,13 @@ def sections(parts: Sequence[tuple[str, Sequence[str]]]) -> tuple[alt.Y, list[st
     return alt.Y("row:N", sort=None, axis=axis, scale=alt.Scale(domain=domain)), heads, rows
 
 
-def value_axis(name: str, **more: Any) -> alt.Y:
-    """An axis of names, in the order of the rows."""
+def value_axis(name: str, title: str | None = None, values: Sequence[str] | None = None) -> alt.Y:
+    """An axis of names, in the order of the rows or of `values`."""
     import altair as alt
 
-    axis = alt.Axis(title=None, labelLimit=LABEL, domain=False, ticks=False, labelPadding=6)
-    return alt.Y(f"{name}:N", sort=None, axis=axis, **more)
-
-
-def told(*names: str) -> list[alt.Tooltip]:
-    """A tooltip of columns that hold text."""
-    import altair as alt
-
-    return [alt.Tooltip(f"{name}:N") for name in names]
+    axis = alt.Axis(title=title and literal(title), labelLimit=LABEL, domain=False, ticks=False, labelPadding=6)
+    scale = alt.Undefined if values is None else alt.Scale(domain=drawable(list(values)))
+    return alt.Y(f"{name}:N", sort=None, axis=axis, scale=scale)
 
 
 def glaze(colour: str, alpha: float) -> str:
@@ -138,17 +218,16 @@ def glaze(colour: str, alpha: float) -> str:
 
 def as_svg(chart: alt.TopLevelSpec) -> str:
     """Draw a chart to stand inside a page, on nothing and in the page's ink."""
-    themed = chart.copy()
-    themed.config = CONFIG
-    out = io.StringIO()
-    themed.save(out, format="svg")
-    return out.getvalue()
+    import vl_convert
+
+    return vl_convert.vegalite_to_svg(chart.to_dict() | {"config": CONFIG})
 
 
 def _drawn(spec: dict[str, Any]) -> dict[str, Any]:
     """Give one chart in three forms: for Lab's own Vega, for whatever shows pictures, and for whatever shows text."""
     import vl_convert
 
+    spec = drawable(spec)
     own = spec.get("usermeta", {})
     options = {"renderer": "svg"} | own.get("embedOptions", {})
     spec = spec | {"config": _merged(CONFIG, spec.get("config", {})), "usermeta": own | {"embedOptions": options}}
