@@ -15,7 +15,8 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,11 @@ from personalab.sampling.restrictions import Mask
 BLOCK = 1 << 10  # people who are put in order at once: the time this takes grows with its square
 ROUNDS = 100  # of fitting a table to its margins
 GOLDEN = (5**0.5 - 1) / 2  # whose multiples fill [0, 1) evenly, however many there are
-LACKING = 10.0  # how much more it counts that a configuration lacks a value than that a stratum does,
-TOTAL = 2.0  # and that all configurations together do
-BELOW = 4.0  # how much more a child's distribution counts than another field's
+LACKING = 8.0  # how much more it counts that a configuration lacks a value than that a stratum does,
+TOTAL = 8.0  # and that all configurations together do
+BELOW = 8.0  # how much more a child's distribution counts than another field's
 
-SHARP = 3  # power by which a value that is lacked more is preferred
+SHARP = 6  # power by which a value that is lacked more is preferred
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,23 @@ class Image:
     weight: float = 1.0
     is_below: bool = False
 
-    def counted(self) -> tuple[Counts, Counts]:
+    @cached_property
+    def start(self) -> tuple[Counts, Counts]:
         """How many rows each cell, and each group, has."""
         there = np.bincount(self.cell, minlength=len(self.group))
         return there, np.bincount(self.group, weights=there).astype(np.int64)
 
+    @cached_property
     def excess(self) -> Floats:
-        """How many rows each row's cell has too many."""
-        there, size = self.counted()
-        return np.asarray((there - self.asked * size[self.group])[self.cell])
+        """How many rows each cell has too many."""
+        there, size = self.start
+        return np.asarray(there - self.asked * size[self.group])
+
+    def of(self, rows: NDArray[np.intp]) -> Image:
+        """The same cells, as they are among all, for some of the rows."""
+        part = replace(self, cell=self.cell[rows])
+        part.__dict__.update(start=self.start, excess=self.excess)
+        return part
 
 
 def expect(there: Floats, size: Floats, was: Floats, now: Floats) -> Floats:
@@ -125,7 +134,7 @@ def reassign(
         Each row's value, and where in the order of its like each leaver stands, in [0, 1]; 0 for who stays.
     """
     parts, values = counts.shape
-    start = bonus + 0.1 * rng.random(len(code)) + sum(image.weight * image.excess() for image in images)
+    start = bonus + 0.1 * rng.random(len(code)) + sum(image.weight * image.excess[image.cell] for image in images)
     cells, weights = np.array([image.cell for image in images], dtype=np.int32), np.array([i.weight for i in images])
     cells = cells.reshape(len(images), len(code))
     second, codes, when = rng.random(len(code)), code.copy(), np.zeros(len(code))
@@ -249,7 +258,6 @@ def herd(cells: Array, weights: Floats, start: Floats, key: Floats, many: int) -
 
 
 def reassign_in_turn(
-    rows: NDArray[np.intp],
     pair: Array,
     group: Array,
     code: Array,
@@ -263,63 +271,70 @@ def reassign_in_turn(
 
     Parameters
     ----------
-    rows : array of int
-        Whose turn it is, in order.
-    pair, group, code : array of int
-        Every row's pair of distributions, its configuration, and the value it has; -1 where that is none any more.
+    pair, group, code : array of int, shape (rows,)
+        Each row's pair of distributions, its configuration, and the value it has; -1 where that is none any more.
     was, now : array of float, shape (pairs, values)
         The distributions of each pair.
     gap : array of float, shape (groups, values)
         How many each configuration lacks without these rows.
     images : sequence of Image
-        The distributions of children, which should stay as they are among those who keep their value.
-    u : array of float
-        Every row's random number.
+        The distributions of children, which should stay as they are among those who keep their value; their cells are
+        of these rows.
+    u : array of float, shape (rows,)
+        Each row's random number.
 
     Returns
     -------
     array of int
-        The values of these rows.
+        The rows' values.
     """
-    keep, shares = keep_share(was, now).tolist(), now.tolist()
-    gains = [[(value, share) for value, share in enumerate(own) if share] for own in gain_share(was, now).tolist()]
-    missing, lacking, gone = np.zeros(now.shape).tolist(), gap.tolist(), was.tolist()
     # Of all configurations together those who change are taken away one by one too: an edit a little larger, which adds
     # to their end, then decides nothing else for the first of them.
-    total = gap.sum(axis=0) + was[pair[rows]].sum(axis=0)
-    total = (total - np.bincount(code[rows][code[rows] >= 0], minlength=len(total))).tolist()
-    below = [(*(each.tolist() for each in (*i.counted(), i.cell[rows], i.group, i.asked)),) for i in images]
-    codes = []
-    for turn, (at, here, own, toss) in enumerate(zip(*(each[rows].tolist() for each in (pair, group, code, u)), strict=True)):
-        wants, lacks, stays = missing[at], lacking[here], keep[at][own] if own >= 0 else 0.0
+    total = gap.sum(axis=0) + was[pair].sum(axis=0) - np.bincount(code[code >= 0], minlength=now.shape[1])
+    missing, total, lacking = np.zeros(now.shape).tolist(), total.tolist(), gap.tolist()
+    keep, shares, gone = keep_share(was, now).tolist(), now.tolist(), was.tolist()
+    gains = [[(value, share) for value, share in enumerate(own) if share] for own in gain_share(was, now).tolist()]
+    below = [[each.tolist() for each in (*i.start, i.cell, i.group, i.asked)] for i in images]
+
+    def score(at: int, here: int, value: int) -> float:
+        return float(missing[at][value] + LACKING * lacking[here][value] + TOTAL * total[value])
+
+    def place(at: int, here: int, value: int, many: int = 1) -> None:
+        missing[at][value] -= many
+        lacking[here][value] -= many
+        total[value] -= many
+
+    codes, free = [], []
+    for turn, (at, here, own, toss) in enumerate(zip(*(x.tolist() for x in (pair, group, code, u)), strict=True)):
+        stays = keep[at][own] if own >= 0 else 0.0
         for value, share in enumerate(shares[at]):
-            lacks[value] += share
+            lacking[here][value] += share
             total[value] += share - gone[at][value]
+        for value, share in gains[at]:
+            missing[at][value] += (1 - stays) * share
         if own >= 0:
             total[own] += 1
+            missing[at][own] += stays
         chosen = own
         if stays < 1:
-            for value, share in gains[at]:
-                wants[value] += (1 - stays) * share
-            may = [value for value, _ in gains[at] if value != own]
-            if stays > 0:
-                wants[own] += stays
-                may.append(own)
-            score = [wants[value] + LACKING * lacks[value] + TOTAL * total[value] for value in may]
-            if stays > 0:
-                for there, size, cell, groups, asked in below:
-                    score[-1] -= BELOW * (there[cell[turn]] - asked[cell[turn]] * size[groups[cell[turn]]])
-            upto = list(itertools.accumulate(max(each, 0.0) ** SHARP for each in score))
-            place = bisect.bisect(upto, toss * upto[-1]) if upto[-1] > 0 else score.index(max(score))
-            chosen = may[place]
-            wants[chosen] -= 1
-            if chosen != own:
-                for there, size, cell, groups, _ in below:
-                    there[cell[turn]] -= 1
-                    size[groups[cell[turn]]] -= 1
-        lacks[chosen] -= 1
-        total[chosen] -= 1
+            may = [value for value, _ in gains[at] if value != own] + [own] * (stays > 0)
+            scores = [score(at, here, value) for value in may]
+            for there, size, cell, groups, asked in below if stays > 0 else ():
+                scores[-1] -= BELOW * (there[cell[turn]] - asked[cell[turn]] * size[groups[cell[turn]]])
+            upto = list(itertools.accumulate(max(each, 0.0) ** SHARP for each in scores))
+            chosen = may[bisect.bisect(upto, toss * upto[-1]) if upto[-1] > 0 else scores.index(max(scores))]
+            for there, size, cell, groups, _ in below if chosen != own else ():
+                there[cell[turn]] -= 1
+                size[groups[cell[turn]]] -= 1
+            free.append((turn, at, here, may))
+        place(at, here, chosen)
         codes.append(chosen)
+    for turn, at, here, may in reversed(free):  # who came early could not know who would come
+        best = max(may, key=lambda value: score(at, here, value))
+        if score(at, here, best) - score(at, here, codes[turn]) > 1 + LACKING + TOTAL:
+            place(at, here, codes[turn], -1)
+            place(at, here, best)
+            codes[turn] = best
     return np.array(codes, dtype=code.dtype)
 
 

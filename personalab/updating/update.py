@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, cast, get_args
 
@@ -233,7 +233,7 @@ class Change:
             part, quotas = self._quotas(some, to, rng)
             counts = np.zeros((len(quotas), now.shape[1]), dtype=np.int64)
             counts[:, to] = quotas
-            images = [replace(image, cell=image.cell[rows]) for image in self._images(strata, earlier)]
+            images = [image.of(rows) for image in self._images(strata, earlier)]
             bonus = 0.5 * self.match.differing(self.old, strata.columns)[rows] if strata.columns else np.zeros(self.n)
             codes[rows], when[rows] = reassign(part, pair[rows], place[rows], counts, was, now, images, bonus, rng)
         turn = np.flatnonzero(is_moved & ~is_held)
@@ -243,9 +243,9 @@ class Change:
             gap = np.zeros((strata.configurations, now.shape[1]))
             np.add.at(gap, group[settled_], now[pair[settled_]])
             np.add.at(gap, (group[settled_], codes[settled_]), -1.0)
-            below = [image for image in self._images(strata, earlier) if image.is_below]
             turn = turn[np.lexsort((u[turn], when[turn]))]
-            codes[turn] = reassign_in_turn(turn, pair, group, place, was, now, gap, below, u)
+            below = [image.of(turn) for image in self._images(strata, earlier) if image.is_below]
+            codes[turn] = reassign_in_turn(pair[turn], group[turn], place[turn], was, now, gap, below, u[turn])
         self.when[strata.field.name] = when
         return codes
 
