@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from personalab.blueprint.grouping import Array, numbered
 from personalab.sampling.apportionment import Counts, controlled, systematic
-from personalab.sampling.assignment import Floats, by_rank, members
+from personalab.sampling.assignment import Floats, by_share, members
 from personalab.sampling.draw import CAREFUL
 from personalab.sampling.restrictions import Mask
 
@@ -161,10 +161,26 @@ def reassign(
             when[crowd[order]] = (np.arange(many) + 0.5) / len(crowd)
             second[crowd[order]] = (second[crowd[order[0]]] + GOLDEN * np.arange(many)) % 1.0
     going = loose[leaves]
-    key = (second[going] * 2**32).astype(np.uint32)
-    codes[going] = by_rank(stratum[leaves], key, table - (there - surplus), rng)
-    when[going] = np.maximum(when[going], 1e-9)
+    when[going] = np.where(code[going] < 0, second[going], when[going]).clip(1e-9)
+    codes[going] = place_leavers(
+        stratum[leaves], second[going], when[going], table - (there - surplus), gain_share(was, now)[pair[at]], rng
+    )
     return codes, when
+
+
+def place_leavers(
+    stratum: Array, key: Floats, when: Floats, counts: Counts, shares: Floats, rng: np.random.Generator
+) -> Array:
+    """Give each leaver of a stratum the value whose share covers its key; the last to leave make the counts right."""
+    codes = by_share(stratum, key, shares, rng).astype(np.int64)
+    over = np.bincount(stratum * counts.shape[1] + codes, minlength=counts.size).reshape(counts.shape) - counts
+    for row in np.flatnonzero(over.any(axis=1)):
+        rows = np.flatnonzero(stratum == row)
+        rows = rows[np.argsort(-when[rows], kind="stable")]
+        spare = np.concatenate([rows[codes[rows] == value][:many] for value, many in enumerate(over[row].clip(0))])
+        spare = spare[np.argsort(key[spare], kind="stable")]
+        codes[spare] = np.repeat(np.arange(len(over[row])), (-over[row]).clip(0))
+    return codes
 
 
 def is_same(was: Floats, now: Floats) -> Mask:
