@@ -282,6 +282,8 @@ def reassign_in_turn(
     gap: Floats,
     images: Sequence[Image],
     u: Floats,
+    *,
+    is_revised: bool,
 ) -> Array:
     """Couple rows one after the other, so that no configuration gets too many or too few of a value.
 
@@ -298,6 +300,9 @@ def reassign_in_turn(
         of these rows.
     u : array of float, shape (rows,)
         Each row's random number.
+    is_revised : bool
+        Whether the first rows may be decided anew once the last are: nearer to the counts, but no longer the same under
+        an edit that is a little larger.
 
     Returns
     -------
@@ -345,7 +350,7 @@ def reassign_in_turn(
             free.append((turn, at, here, may))
         place(at, here, chosen)
         codes.append(chosen)
-    for turn, at, here, may in reversed(free):  # who came early could not know who would come
+    for turn, at, here, may in reversed(free) if is_revised else ():
         best = max(may, key=lambda value: score(at, here, value))
         if score(at, here, best) - score(at, here, codes[turn]) > 1 + LACKING + TOTAL:
             place(at, here, codes[turn], -1)

@@ -133,7 +133,8 @@ class Change:
     seed: int
     method: Method
     rounding: Rounding
-    when: dict[str, Floats] = field(default_factory=dict)
+    when: dict[str, Floats] = field(default_factory=dict)  # how early who changes does so, field by field
+    edited: set[str] = field(default_factory=set)  # fields of which others than those with new parents change
 
     def columns(self) -> dict[str, Array]:
         """The columns under the edited blueprint."""
@@ -229,6 +230,7 @@ class Change:
         rows = np.flatnonzero(~is_moved)
         is_held = is_same(was, now)[pair] & (place >= 0)
         if not is_held[rows].all():
+            self.edited.add(strata.field.name)
             some = strata if len(rows) == self.n else strata.of(rows)
             part, quotas = self._quotas(some, to, rng)
             counts = np.zeros((len(quotas), now.shape[1]), dtype=np.int64)
@@ -245,7 +247,9 @@ class Change:
             np.add.at(gap, (group[settled_], codes[settled_]), -1.0)
             turn = turn[np.lexsort((u[turn], when[turn]))]
             below = [image.of(turn) for image in self._images(strata, earlier) if image.is_below]
-            codes[turn] = reassign_in_turn(pair[turn], group[turn], place[turn], was, now, gap, below, u[turn])
+            codes[turn] = reassign_in_turn(
+                pair[turn], group[turn], place[turn], was, now, gap, below, u[turn], is_revised=len(self.edited) > 1
+            )
         self.when[strata.field.name] = when
         return codes
 
