@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from personalab import Blueprint, sample, update
-from personalab.blueprint.conditionals import branch
+from personalab.blueprint.conditionals import find_distribution
 from personalab.blueprint.model import Categorical
 
 Wire = dict[str, Any]
@@ -159,7 +159,7 @@ def joint(bp: Blueprint, names: list[str]) -> np.ndarray[Any, Any]:
         factor = np.zeros([len(values(each)) for each in axes])
         for place in itertools.product(*(values(parent) for parent in own.parents)):
             at = dict(zip(own.parents, place, strict=True))
-            found = branch(bp, own, at)  # type: ignore[arg-type]
+            found = find_distribution(bp, own, at)  # type: ignore[arg-type]
             assert found is not None and isinstance(found.distribution, Categorical)
             where = tuple(values(parent).index(value) for parent, value in at.items())
             factor[where] = [found.distribution.weights.get(value, 0.0) for value in values(name)]
@@ -195,7 +195,7 @@ def worst_cell(frame: pd.DataFrame, bp: Blueprint) -> float:
     worst = 0.0
     for own in bp.sampled:
         for at, people in frame.groupby(list(own.parents), observed=True) if own.parents else [((), frame)]:
-            found = branch(bp, own, dict(zip(own.parents, at, strict=True)))
+            found = find_distribution(bp, own, dict(zip(own.parents, at, strict=True)))
             assert found is not None and isinstance(found.distribution, Categorical)
             counts = people[own.name].value_counts()
             for value, share in found.distribution.weights.items():

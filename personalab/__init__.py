@@ -7,14 +7,14 @@
 True
 """
 
-from personalab import charts
-from personalab.blueprint.model import Blueprint, CategoricalField, Constraint, NumericField, TextField
+from personalab import charts, jobs
+from personalab.blueprint.model import Blueprint, CategoricalField, Constraint, Numeric, NumericField, TextField
 from personalab.blueprint.validation import validate
 from personalab.editor.form import edit
-from personalab.errors import PersonalabError
+from personalab.errors import BlueprintError, PersonalabError, ProviderError, RequestError
 from personalab.inference import infer
 from personalab.jobs import get, start
-from personalab.llm import replies
+from personalab.llm import Budget, replies
 from personalab.llm.freezing import freeze
 from personalab.population import Population, generate
 from personalab.reports.report import report
@@ -26,12 +26,17 @@ from personalab.writing.write import write
 
 __all__ = [
     "Blueprint",
+    "BlueprintError",
+    "Budget",
     "CategoricalField",
     "Constraint",
+    "Numeric",
     "NumericField",
     "PersonalabError",
     "Population",
+    "ProviderError",
     "Report",
+    "RequestError",
     "TextField",
     "charts",
     "edit",
@@ -40,6 +45,7 @@ __all__ = [
     "generate",
     "get",
     "infer",
+    "jobs",
     "replies",
     "report",
     "sample",

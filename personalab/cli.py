@@ -12,16 +12,20 @@ import json
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, get_args
 
 from personalab.blueprint import validation
 from personalab.blueprint.model import Blueprint
 from personalab.errors import PersonalabError, RequestError
+from personalab.llm.segments import oddity
 from personalab.sampling.draw import Method, Rounding
 
 if TYPE_CHECKING:
+    from personalab.llm import Budget
     from personalab.population import Population
 
 SHOWN = 10  # people that generate prints; the files have them all
@@ -42,6 +46,7 @@ BETTER = (
 )
 PRICES_HELP = "what a million prompt tokens and a million completion tokens cost, such as 0.25,2"
 OUT_HELP = "also write JSON, CSV, YAML, Markdown and an HTML report"
+FORMULAS_HELP = "what becomes of texts in the CSV that a spreadsheet takes for a formula: keep (default), or escape"
 BLUEPRINT_HELP = "a blueprint as .json, .yaml or .yml"
 
 
@@ -61,13 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = args.run
     try:
+        if sys.stdout is None:
+            raise PersonalabError("standard output is closed", hint="let it lead somewhere, such as > /dev/null")
         code = run(args)
-        sys.stdout.flush()
     except KeyboardInterrupt:
         _say("interrupted; what the model has answered is kept among the replies")
         return 1
-    except BrokenPipeError:  # whoever read has seen enough, and Python must not complain of it when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read has seen enough
         return 1
     except PersonalabError as error:
         _say("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]))
@@ -90,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_draw(add)
     add.add_argument("--model", help=MODEL_HELP)
     _add_budget(add)
-    add.add_argument("--out", type=Path, metavar="DIR", help=OUT_HELP)
+    _add_folder(add)
 
     add = _command(commands, "infer", _infer, "infer only the blueprint")
     add.add_argument("prompt", help="who the population is, in a sentence")
@@ -104,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("count", type=int, help="how many people")
     _add_draw(add)
     add.add_argument("--out", type=Path, metavar="FILE", help="write the CSV here instead of printing it")
+    add.add_argument("--formulas", choices=("keep", "escape"), default="keep", help=FORMULAS_HELP)
 
     add = _command(commands, "report", _report, "compare a population with a blueprint; asks no model")
     add.add_argument("frame", type=Path, metavar="csv", help="a CSV file with a column a field")
@@ -120,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--wait", action="store_true", help="wait for it, and print the population")
     what.add_argument("--resume", action="store_true", help="take it up where it failed or was interrupted, and wait")
     what.add_argument("--cancel", action="store_true", help="have whoever works on it end; what is written is kept")
-    add.add_argument("--out", type=Path, metavar="DIR", help=OUT_HELP)
+    add.add_argument("--model", help="with --resume: which model to ask, if not the one that is asked without a name")
+    _add_budget(add)
+    _add_folder(add)
     return parser
 
 
@@ -139,10 +147,19 @@ def _add_draw(command: argparse.ArgumentParser) -> None:
     command.add_argument("--rounding", choices=get_args(Rounding), default="nearest", help=ROUNDING_HELP)
 
 
+def _add_folder(command: argparse.ArgumentParser) -> None:
+    """Let a command be told where to write a population."""
+    command.add_argument("--out", type=Path, metavar="DIR", help=OUT_HELP)
+    command.add_argument("--formulas", choices=("keep", "escape"), default="keep", help=FORMULAS_HELP)
+
+
 def _add_budget(command: argparse.ArgumentParser) -> None:
     """Let a command be told how much it may use."""
-    command.add_argument("--max-tokens", type=int, metavar="N", help="use no more tokens, prompts and answers together")
-    command.add_argument("--max-cost", type=float, metavar="X", help="use no more money, in the currency of --prices")
+    words = "use no more tokens, prompts and answers together"
+    command.add_argument("--budget-tokens", type=int, metavar="N", help=words)
+    command.add_argument(
+        "--budget-cost", type=float, metavar="X", help="use no more money, in the currency of --prices"
+    )
     command.add_argument("--prices", type=_prices, metavar="IN,OUT", help=PRICES_HELP)
 
 
@@ -154,17 +171,21 @@ def _prices(text: str) -> tuple[float, float]:
     return prompt, answer
 
 
-def _budget(args: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(args, name) for name in ("max_tokens", "max_cost", "prices")}
+def _budget(args: argparse.Namespace) -> Budget | None:
+    from personalab.llm import Budget
+
+    told = (args.budget_tokens, args.budget_cost, args.prices)
+    return None if told == (None, None, None) else Budget(*told)
 
 
 def _generate(args: argparse.Namespace) -> int:
     from personalab import llm
-    from personalab.population import check_call, generate
+    from personalab.population import Request, generate
 
-    check_call(args.prompt, args.count, args.grounding, args.seed)
-    _check_out(args)
-    speaker = llm.connect(args.model, llm.Budget(**_budget(args)))
+    Request(args.prompt, args.count, args.grounding, args.seed)
+    budget = _budget(args)
+    _check_folder(args.out)
+    speaker = llm.connect(args.model, budget)
     _say(f"model: {speaker.description}")
     if speaker.is_small:
         _say(BETTER)
@@ -177,20 +198,50 @@ def _generate(args: argparse.Namespace) -> int:
         model=args.model,
         method=args.method,
         rounding=args.rounding,
-        **_budget(args),
+        budget=budget,
     )
     return _population(args, population)
 
 
-def _check_out(args: argparse.Namespace) -> None:
-    """Refuse a folder that is none, before anything is paid for."""
-    if args.out and args.out.exists() and not args.out.is_dir():
-        raise RequestError(f"{str(args.out)!r} is no folder", hint="name a folder, which is made if need be")
+def _check_folder(folder: Path | None) -> None:
+    """Refuse a folder that cannot be written, by trying, before anything is paid for; nothing of it stays."""
+    if folder is None:
+        return
+    made: list[Path] = []
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise RequestError(f"{str(folder)!r} is no folder", hint="name a folder, which is made if need be")
+        for each in reversed((folder, *folder.parents)):
+            if not each.exists():
+                each.mkdir()
+                made.append(each)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        message = f"nothing can be written to {str(folder)!r}: {error.strerror}"
+        raise RequestError(message, hint="name a folder that can be made and written to") from error
+    finally:
+        for each in reversed(made):
+            each.rmdir()
+
+
+def _check_file(file: Path | None) -> None:
+    """Refuse a file that cannot be written, before anything is paid for."""
+    if file is None:
+        return
+    try:
+        what = oddity(file, follow=True)
+    except OSError as error:
+        message = f"{str(file)!r} cannot be written: {error.strerror}"
+        raise RequestError(message, hint="name a file that can be made") from error
+    if what:
+        raise RequestError(f"{str(file)!r} is {what}", hint="name a file, which is made or replaced")
+    _check_folder(file.parent)
 
 
 def _log_progress() -> None:
     """Where no bar is drawn, let lines tell how far it is."""
-    if not sys.stderr.isatty():
+    if sys.stderr is not None and not sys.stderr.isatty():
         logging.basicConfig(stream=sys.stderr, format="%(message)s")
         logging.getLogger("personalab").setLevel(logging.INFO)
 
@@ -198,8 +249,8 @@ def _log_progress() -> None:
 def _population(args: argparse.Namespace, population: Population) -> int:
     """Write a population's files, if they are wanted, and print it."""
     if args.out:
-        _say(f"written to {population.save(args.out)}{os.sep}")
-    _print(args, population.to_dict(), lambda: f"{population}\n\n{population.report.summary}\n\n{_people(population)}")
+        _say(f"written to {population.save(args.out, formulas=args.formulas)}{os.sep}")
+    _print(args, population.to_dict, lambda: f"{population}\n\n{population.report.summary}\n\n{_people(population)}")
     return 0
 
 
@@ -216,26 +267,35 @@ def _infer(args: argparse.Namespace) -> int:
 
     if args.out and args.out.suffix.lower() not in (".json", ".yaml", ".yml"):
         raise RequestError(f"{args.out.name!r} is neither JSON nor YAML by its ending", hint="name it .json or .yaml")
-    bp = infer(args.prompt, grounding=args.grounding, model=args.model, **_budget(args))
+    _check_file(args.out)
+    bp = infer(args.prompt, grounding=args.grounding, model=args.model, budget=_budget(args))
     if args.out:
         _say(f"written to {bp.save(args.out)}")
-    _print(args, bp.to_dict(), bp.to_yaml)
+    _print(args, bp.to_dict, bp.to_yaml)
     return 0
 
 
 def _sample(args: argparse.Namespace) -> int:
     from personalab.blueprint.files import write_whole
+    from personalab.population import escaped
     from personalab.sampling.sample import sample
 
     bp = Blueprint.load(args.blueprint)
+    _check_file(args.out)
     frame = sample(bp, args.count, seed=args.seed, method=args.method, rounding=args.rounding)
-    rows = json.loads(frame.reset_index().to_json(orient="records", double_precision=15))
-    data = {**{key: frame.attrs[key] for key in ("method", "rounding", "seed")}, "rows": rows}
+
+    def data() -> dict[str, Any]:
+        rows = json.loads(frame.reset_index().to_json(orient="records", double_precision=15))
+        return {**{key: frame.attrs[key] for key in ("method", "rounding", "seed")}, "rows": rows}
+
+    def table() -> str:
+        return (escaped(frame) if args.formulas == "escape" else frame).to_csv()
+
     if args.out:
-        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n" if args.json else frame.to_csv()
+        text = json.dumps(data(), indent=2, ensure_ascii=False) + "\n" if args.json else table()
         _say(f"written to {write_whole(args.out, text)}")
     else:
-        _print(args, data, frame.to_csv)
+        _print(args, data, table)
     return 0
 
 
@@ -246,6 +306,8 @@ def _report(args: argparse.Namespace) -> int:
 
     bp = Blueprint.load(args.blueprint)
     try:
+        if what := oddity(args.frame, follow=True):
+            raise ValueError(f"it is {what}")
         # All text, and "NA" a text like others: the blueprint knows what is a number.
         frame = pd.read_csv(args.frame, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
@@ -254,14 +316,14 @@ def _report(args: argparse.Namespace) -> int:
         raise RequestError(f"{str(args.frame)!r} cannot be read as CSV: {why}", hint=hint) from error
     frame = frame.set_index("persona_id") if "persona_id" in frame else frame
     found = report(frame, bp)
-    _print(args, found.to_dict(), lambda: str(found))
+    _print(args, found.to_dict, lambda: str(found))
     return 0
 
 
 def _check(args: argparse.Namespace) -> int:
     found = validation.validate(Blueprint.load(args.blueprint))
     rows = [{"level": f.level, "path": f.path, "reason": f.reason, "fix": f.fix} for f in found]
-    _print(args, rows, lambda: "\n".join(map(str, found)) or "nothing to say: it is sound")
+    _print(args, lambda: rows, lambda: "\n".join(map(str, found)) or "nothing to say: it is sound")
     return 1 if any(finding.level == "error" for finding in found) else 0
 
 
@@ -270,15 +332,15 @@ def _jobs(args: argparse.Namespace) -> int:
 
     found = [{"id": job.id, "status": job.status, "prompt": job.prompt, "message": job.message} for job in listed()]
     lines = [f"{row['id']}  {row['status']:<9}  {row['prompt']}: {row['message']}" for row in found]
-    _print(args, found, lambda: "\n".join(lines) or "no job was started here")
+    _print(args, lambda: found, lambda: "\n".join(lines) or "no job was started here")
     return 0
 
 
 def _job(args: argparse.Namespace) -> int:
     from personalab.jobs import get
 
-    _check_out(args)
-    job = get(args.id, resume=args.resume)
+    _check_folder(args.out)
+    job = get(args.id, resume=args.resume, model=args.model, budget=_budget(args))
     if args.wait or args.resume:
         _log_progress()
         return _population(args, job.wait())
@@ -286,20 +348,33 @@ def _job(args: argparse.Namespace) -> int:
         job.cancel()
     elif args.out:
         return _population(args, job.result)
-    _print(args, job.to_dict(), lambda: f"{job.id}  {job.status}: {job.message}")
+    _print(args, job.to_dict, lambda: f"{job.id}  {job.status}: {job.message}")
     return 1 if job.status == "failed" else 0
 
 
-def _print(args: argparse.Namespace, data: Any, text: Callable[[], str]) -> None:
-    if args.json:
-        shown = _plain(json.dumps(data, indent=2, ensure_ascii=False))  # an escaped character is the same JSON
+def _print(args: argparse.Namespace, data: Callable[[], Any], text: Callable[[], str]) -> None:
+    if args.json:  # an escaped character is the same JSON
+        is_unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+        shown = _plain(json.dumps(data(), indent=2, ensure_ascii=not is_unicode))
     else:
         shown = _plain(text()) if sys.stdout.isatty() else text()
-    _write(sys.stdout, shown)
+    try:
+        _write(sys.stdout, shown)
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left over goes nowhere, or Python would complain of it when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        message = f"standard output cannot be written: {error.strerror}"
+        raise PersonalabError(message, hint="make room there; what a model has answered is kept") from error
 
 
 def _say(text: str) -> None:
-    _write(sys.stderr, _plain(text))
+    """Tell what happens, as far as there is somebody to tell it to."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            _write(sys.stderr, _plain(text))
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -70,7 +70,10 @@ def on_the_wire(category: Category) -> str:
 
 def quoted(value: Any) -> str:
     """Quote a value, shortened where it is long, so that a sentence stays one."""
-    return _BRIEF.repr(value)
+    try:
+        return _BRIEF.repr(value)
+    except ValueError:  # Python does not write out whole numbers of more than 4,300 digits
+        return f"a {type(value).__name__} too long to be shown"
 
 
 def some(items: Sequence[str], most: int = 4) -> str:
@@ -103,6 +106,7 @@ class PersonalabError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
+        self.hint = hint
         if hint:
             self.add_note(f"→ {hint}")
 

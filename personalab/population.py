@@ -2,20 +2,19 @@
 
 ``generate`` walks the whole way: a blueprint is inferred, a frame sampled, its texts written, a report made. What comes
 back is a frozen `Population` that holds all four, shows itself in a notebook, saves itself as files, and turns
-into the ``result`` object of the hosted persona API. On the way there it is a `Making`, which tells how far it is and
-hands on each piece as it comes, so that `personalab.jobs` can keep it.
+into the ``result`` object of the hosted persona API. What is asked for is a `Request`, and the work on it a `Run`,
+which tells its progress and hands on each piece as it comes, so that `personalab.jobs` can keep it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import operator
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pandas as pd
 
@@ -23,27 +22,32 @@ from personalab import charts, llm
 from personalab.blueprint.files import write_whole
 from personalab.blueprint.model import Blueprint
 from personalab.charts.html import cards_in_text
-from personalab.errors import BlueprintError, ProviderError, RequestError
+from personalab.errors import BlueprintError, ProviderError, RequestError, quoted
+from personalab.frames import persona_ids
 from personalab.inference import check_request, infer_with
-from personalab.llm import Budget
 from personalab.llm.faults import number_set
-from personalab.llm.progress import Watch, bar
+from personalab.llm.progress import Progress, bar
+from personalab.llm.segments import check_plain, oddity
 from personalab.reports.report import report
 from personalab.reports.values import Report
 from personalab.sampling.draw import Method, Rounding
-from personalab.sampling.sample import one_of, sample
+from personalab.sampling.sample import one_of, sample, whole
 from personalab.writing.consistency import as_strings
 from personalab.writing.roster import Line, Roster
 from personalab.writing.write import Backend, check_backend, write_with
 
 if TYPE_CHECKING:
-    from personalab.llm import Connection, Model, Usage
+    from personalab.llm import Budget, Connection, Model, Usage
 
-Piece = Blueprint | pd.DataFrame | Line  # of a population in the making
+Piece = Blueprint | pd.DataFrame | Line  # what a run makes, as it comes
+Formulas = Literal["keep", "escape"]
 
 LIMIT = 10_000  # people a call; PERSONALAB_LIMIT sets another
+LARGEST_SEED = 2**128  # numpy makes none larger up itself
 SHOWN = 12  # personas in a notebook's output
-SEEDS = "give a whole number of 0 or more"
+FILES = ("population.json", "personas.csv", "blueprint.yaml", "report.html")
+# What a text begins with that spreadsheets take for a formula; the last four are the first ones in full width.
+FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,45 +118,56 @@ class Population:
             **self.report.contract(),
         }
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
+    def save(self, folder: str | os.PathLike[str], *, formulas: Formulas = "keep") -> Path:
         """Write the population as files that anyone can open.
 
         Parameters
         ----------
         folder : path-like
-            Made if it is not there; files of an earlier population in it are replaced.
+            Made if it is not there; files of an earlier population in it are replaced, and its other sheets removed.
+        formulas : {"keep", "escape"}
+            What becomes of texts that a spreadsheet takes for a formula, and may run, since they begin with ``=``,
+            ``+``, ``-`` or ``@``: in ``personas.csv`` an apostrophe is put before them, or they stay as they are, which
+            is what `report` and other programs read.
 
         Returns
         -------
         pathlib.Path
             The folder, now with ``population.json``, ``personas.csv``, ``blueprint.yaml``, ``report.html`` and a
-            Markdown sheet a persona under ``personas/``.
+            Markdown sheet a persona under ``personas/``, numbered in the order of the rows.
 
         Raises
         ------
         RequestError
-            If the folder cannot be made or written to.
+            If the folder cannot be made or written to, or a link or a folder stands where a file belongs.
         """
         folder = Path(folder)
+        one_of("formulas", formulas, get_args(Formulas))
         try:
-            self._save(folder)
+            self._save(folder, escaped(self.frame) if formulas == "escape" else self.frame)
         except OSError as error:
             message = f"{str(folder)!r} cannot be written: {error.strerror}"
             raise RequestError(message, hint="name a folder that can be made or written to") from error
         return folder
 
-    def _save(self, folder: Path) -> None:
-        sheets = folder / "personas"
-        sheets.mkdir(parents=True, exist_ok=True)
+    def _save(self, folder: Path, table: pd.DataFrame) -> None:
+        sheets = _sheets(folder, len(self))
+        sheets[0].parent.mkdir(parents=True, exist_ok=True)
+        if (what := oddity(sheets[0].parent)) != "a folder":
+            raise RequestError(f"{str(sheets[0].parent)!r} is {what}", hint="save to another folder")
+        for path in (*(folder / name for name in FILES), *sheets):
+            check_plain(path)
+        earlier = _earlier(folder)
         write_whole(folder / "population.json", json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
-        write_whole(folder / "personas.csv", self.frame.to_csv())
+        write_whole(folder / "personas.csv", table.to_csv())
         self.blueprint.save(folder / "blueprint.yaml")
         page = charts.page(self.frame, self.blueprint, self.report, prompt=self.prompt, model=self.model)
         write_whole(folder / "report.html", page)
-        for persona, sheet in self.frame["markdown"].items():
-            write_whole(sheets / f"{persona}.md", sheet)
-        for stale in set(sheets.glob("p_*.md")) - {sheets / f"{persona}.md" for persona in self.frame.index}:
-            stale.unlink()
+        for path, sheet in zip(sheets, self.frame["markdown"], strict=True):
+            write_whole(path, sheet)
+        for path in earlier.keys() - set(sheets):
+            if oddity(path) is None and path.exists() and path.read_bytes() == earlier[path]:
+                path.unlink()
 
     def _persona(self, row: pd.Series[Any]) -> dict[str, Any]:
         values = as_strings(row, self.blueprint)
@@ -164,6 +179,43 @@ class Population:
         }
 
 
+def escaped(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before every text that a spreadsheet takes for a formula, names of columns and ids included.
+
+    Examples
+    --------
+    >>> print(escaped(pd.DataFrame({"=age": [-1], "name": ["@SUM(A1)"]}, index=["p_01"])).to_csv(), end="")
+    ,'=age,name
+    p_01,-1,'@SUM(A1)
+    """
+
+    def plain(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        # pandas does not quote a carriage return, behind which a spreadsheet begins a row
+        return ("'" if value.startswith(FORMULA) else "") + value.replace("\r", "\n")
+
+    is_number = pd.api.types.is_numeric_dtype
+    named = frame.rename(columns=plain, index=plain)
+    made: pd.DataFrame = named.apply(lambda each: each if is_number(each) else each.map(plain))
+    return made
+
+
+def _sheets(folder: Path, n: int) -> list[Path]:
+    """Where the sheets of so many people are: an id is data, and no path is made of it."""
+    return [folder / "personas" / f"{name}.md" for name in persona_ids(n)]
+
+
+def _earlier(folder: Path) -> dict[Path, bytes]:
+    """The sheets of the population that a folder holds, as they were written; what somebody changed is theirs."""
+    try:
+        personas = json.loads((folder / "population.json").read_bytes())["personas"]
+        sheets = [str(persona["markdown"]).encode() for persona in personas]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return {}
+    return dict(zip(_sheets(folder, len(sheets)), sheets, strict=True))
+
+
 def generate(
     prompt: str,
     count: int = 1,
@@ -173,9 +225,7 @@ def generate(
     model: str | Model | None = None,
     method: Method | None = None,
     rounding: Rounding = "nearest",
-    max_tokens: int | None = None,
-    max_cost: float | None = None,
-    prices: tuple[float, float] | None = None,
+    budget: Budget | None = None,
     backend: Backend = "live",
 ) -> Population:
     """Generate a population from one sentence, and wait for it; `start` does the same in the background.
@@ -198,12 +248,8 @@ def generate(
         How people are drawn, as for `sample`: ``"balanced"`` unless told otherwise.
     rounding : {"nearest", "unbiased"}
         How shares become counts, as for `sample`.
-    max_tokens : int, optional
-        The most tokens that may be used, of requests and answers together: the call that would pass it is not sent.
-    max_cost : float, optional
-        The most money that may be used, in the currency of `prices`.
-    prices : tuple of float, optional
-        What a million prompt tokens and a million completion tokens cost.
+    budget : Budget, optional
+        How much may be used, such as ``Budget(tokens=100_000)``, or ``Budget(cost=3, prices=(0.25, 2))``.
     backend : {"live", "batch"}
         Whether people are asked for one by one, or first in a batch, at half the price within a day, as for `write`.
 
@@ -222,15 +268,15 @@ def generate(
         those written by then. What the model has answered is kept among the replies, so that the same call goes on
         from there.
     """
-    call = Call(prompt, count, grounding, seed, method, rounding, backend)
-    connection = llm.connect(model, Budget(max_tokens, max_cost, prices))
-    making = Making(call, connection)
-    with bar(making.watch) as tick:
-        return llm.run_with(connection, making.made(), tick)
+    request = Request(prompt, count, grounding, seed, method, rounding, backend)
+    connection = llm.connect(model, budget)
+    run = Run(request, connection)
+    with bar(run.progress) as tick:
+        return llm.run_with(connection, run.finish(), tick)
 
 
 @dataclass(frozen=True)
-class Call:
+class Request:
     """What a population is asked for with, checked before any model is asked; as for `generate`."""
 
     prompt: str
@@ -243,52 +289,39 @@ class Call:
 
     def __post_init__(self) -> None:
         check_backend(self.backend)
-        check_call(self.prompt, self.count, self.grounding, self.seed, self.method, self.rounding)
-        for name in ("count", "seed"):
-            if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, operator.index(value))
+        check_request(self.prompt, self.grounding)
+        object.__setattr__(self, "count", check_count(self.count))
+        if self.seed is not None:
+            number = _within("seed", self.seed, 0, LARGEST_SEED, "give a whole number from 0 to 2 to the power of 128")
+            object.__setattr__(self, "seed", number)
+        if self.method is not None:
+            one_of("method", self.method, get_args(Method))
+        one_of("rounding", self.rounding, get_args(Rounding))
 
     def draw(self, bp: Blueprint) -> pd.DataFrame:
         """Draw the people."""
         return sample(bp, self.count, seed=self.seed, method=self.method, rounding=self.rounding)
 
 
-def check_call(
-    prompt: str,
-    count: int,
-    grounding: str,
-    seed: int | None = None,
-    method: str | None = None,
-    rounding: str = "nearest",
-) -> None:
-    """Refuse a call to `generate` that cannot be served, before any model is asked."""
-    check_request(prompt, grounding)
+def check_count(count: int) -> int:
+    """Return a number of people that may be asked for, or raise RequestError."""
     limit = number_set("PERSONALAB_LIMIT", LIMIT)
-    number = _whole("count", count, f"ask for 1 to {limit:,}")
-    if not 1 <= number <= limit:
-        raise RequestError(
-            f"count is {count!r}, outside 1 to {limit:,}",
-            hint="ask for a number in that range; PERSONALAB_LIMIT sets another limit",
-        )
-    if seed is not None and _whole("seed", seed, SEEDS) < 0:
-        raise RequestError(f"seed is {seed!r}", hint=SEEDS)
-    if method is not None:
-        one_of("method", method, get_args(Method))
-    one_of("rounding", rounding, get_args(Rounding))
+    return _within("count", count, 1, limit, f"ask for 1 to {limit:,}; PERSONALAB_LIMIT sets another limit")
 
 
-def _whole(what: str, value: Any, hint: str) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise RequestError(f"{what} is {value!r}, which is no whole number", hint=hint)
-    return operator.index(value)
+def _within(what: str, value: Any, low: int, high: int, hint: str) -> int:
+    number = whole(what, value, at_least=low)
+    if number > high:
+        raise RequestError(f"{what} is {quoted(value)}, outside {low} to {high:,}", hint=hint)
+    return number
 
 
-class Making:
-    """A population in the making: what there is of it, whoever made it, and how to make the rest.
+class Run:
+    """The work on a request: what there is of the population, whoever made it, and how to make the rest.
 
     Parameters
     ----------
-    call : Call
+    request : Request
         What is asked for.
     connection : Connection
         The model.
@@ -301,39 +334,42 @@ class Making:
         What was inferred.
     roster : Roster or None
         The people, and what is written of them.
-    watch : Watch
+    progress : Progress
         How far it is.
     """
 
-    def __init__(self, call: Call, connection: Connection, keep: Callable[[Piece], object] = lambda _: None) -> None:
-        self.call, self.connection, self.keep = call, connection, keep
+    def __init__(
+        self, request: Request, connection: Connection, keep: Callable[[Piece], object] = lambda _: None
+    ) -> None:
+        self.request, self.connection, self.keep = request, connection, keep
         self.blueprint: Blueprint | None = None
         self.roster: Roster | None = None
-        self.watch = Watch.of(connection, call.count)
+        self.progress = Progress.of(connection, request.count)
 
-    async def made(self) -> Population:
+    async def finish(self) -> Population:
         """Make what is not there yet."""
         self.blueprint = bp = self.blueprint or await self._inferred()
         if self.roster is None:
             self.roster = await asyncio.to_thread(self._drawn, bp)
-        frame = await write_with(self.roster, self.connection, self.watch, self.call.backend)
-        self.watch.begin("comparing with the blueprint")
+        frame = await write_with(self.roster, self.connection, self.progress, self.request.backend)
+        self.progress.begin("comparing with the blueprint")
         found = await asyncio.to_thread(report, frame, bp)
-        return Population(self.call.prompt, bp, frame, found, self.connection.name, self.connection.usage)
+        return Population(self.request.prompt, bp, frame, found, self.connection.name, self.connection.usage)
 
     async def _inferred(self) -> Blueprint:
-        self.watch.begin("inferring the blueprint")
-        bp = await infer_with(self.call.prompt, self.connection)
+        self.progress.begin("inferring the blueprint")
+        bp = await infer_with(self.request.prompt, self.connection)
         self.keep(bp)
         return bp
 
     def _drawn(self, bp: Blueprint) -> Roster:
         """Sample; that a rare row cannot be drawn, which no trial met, is the inferred blueprint's fault."""
         try:
-            frame = self.call.draw(bp)
+            frame = self.request.draw(bp)
         except BlueprintError as error:
             raise ProviderError(
-                f"the blueprint that {self.connection.name} wrote leaves some of {self.call.count:,} members no value",
+                f"the blueprint that {self.connection.name} wrote leaves some of {self.request.count:,} members no"
+                " value",
                 category="invalid_output",
                 answer=json.dumps(bp.to_dict(), ensure_ascii=False),
                 hint="try another seed, or infer the blueprint, ease its constraints and sample it",

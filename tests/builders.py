@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from personalab import Blueprint
-from personalab.blueprint.conditionals import branches
+from personalab.blueprint.conditionals import find_distributions
 from personalab.blueprint.model import Categorical, CategoricalField
 from personalab.frames import from_frame
 from personalab.reports.fidelity import distance, limit
@@ -89,7 +89,7 @@ def violations(frame: pd.DataFrame, bp: Blueprint) -> int:
 
 def margin(bp: Blueprint, field: CategoricalField, frame: pd.DataFrame) -> tuple[float, float]:
     """A child's distance from the margin that its parents' values imply, and the smallest possible."""
-    found, which = branches(bp, field, from_frame(bp, frame))
+    found, which = find_distributions(bp, field, from_frame(bp, frame))
     tables = [branch.distribution for branch in found if branch and isinstance(branch.distribution, Categorical)]
     expected = np.array([field.shares(weights) for weights in tables])[which].mean(axis=0)
     achieved = np.bincount(frame[field.name].cat.codes, minlength=len(field.values)) / len(frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -128,6 +129,8 @@ def test_generate_draws_as_it_is_told(serve, tmp_path):
 def _files(folder: Path) -> None:
     (folder / "folder.json").mkdir()
     (folder / "folder.csv").mkdir()
+    os.mkfifo(folder / "pipe.csv")
+    os.mkfifo(folder / "pipe.json")
     for name, text in {"empty.csv": "", "other.csv": "a,b\n1,2\n", "broken.json": "{", "list.yaml": "- 1\n"}.items():
         (folder / name).write_text(text)
     (folder / "bytes.csv").write_bytes(b"\xff\xfe\x00\x01" * 9)
@@ -144,15 +147,23 @@ def _files(folder: Path) -> None:
      (["report", "bytes.csv", LEAGUE], 2), (["generate", ""], 2), (["generate", "x", "--count", "0"], 2),
      (["generate", "x", "--grounding", "web"], 2), (["generate", "x", "--out", "empty.csv"], 2),
      (["generate", "x", "--seed", "-1"], 2), (["infer", " "], 2), (["infer", "x", "--out", "bp.txt"], 2),
-     (["generate", "x", "--model", "nobody/knows"], 2), (["generate", "x", "--max-tokens", "0"], 2),
-     (["generate", "x", "--max-cost", "1"], 2), (["infer", "x", "--prices=-1,2"], 2), (["job", "x"], 2),
-     (["job", "../calls", "--resume"], 2), (["job", "8f2c1a7d-9e2b-4f42-9344-0df65f73e5d1", "--cancel"], 2)],
+     (["generate", "x", "--model", "nobody/knows"], 2), (["generate", "x", "--budget-tokens", "0"], 2),
+     (["generate", "x", "--budget-cost", "1"], 2), (["infer", "x", "--prices=-1,2"], 2), (["job", "x"], 2),
+     (["report", "pipe.csv", LEAGUE], 2), (["sample", LEAGUE, "3", "--out", "pipe.csv"], 2),
+     (["sample", LEAGUE, "3", "--out", "/dev/full"], 2), (["sample", LEAGUE, "3", "--out", "x" * 300], 2),
+     (["generate", "x", "--out", "/dev/full"], 2), (["generate", "x", "--out", "x" * 300], 2),
+     (["generate", "x", "--out", "/proc/nowhere/out"], 2), (["infer", "x", "--out", "/proc/nowhere.json"], 2),
+     (["infer", "x", "--out", "pipe.json"], 2), (["infer", "x", "--out", "x" * 300 + ".json"], 2),
+     (["infer", "x", "--out", "empty.csv/bp.json"], 2), (["job", "../calls", "--resume"], 2),
+     (["job", "8f2c1a7d-9e2b-4f42-9344-0df65f73e5d1", "--cancel"], 2)],
 )  # fmt: skip
 def test_a_wrong_call_is_a_sentence_and_a_code(serve, call, code, capsys, tmp_path):
-    """No traceback, nothing on standard output, no model asked: 2 for the call, 1 for what a file holds."""
+    """No traceback, nothing on standard output, no file, no model asked: 2 for the call, 1 for what a file holds."""
     server = serve()
     _files(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
     assert main(call) == code
+    assert sorted(tmp_path.rglob("*")) == before
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.startswith("error: ")
@@ -186,9 +197,9 @@ def test_a_failing_model_exits_with_one(serve, capsys):
 def test_a_budget_that_is_used_up_exits_with_one(serve, capsys):
     """What is used, what the next call needs, and what to do."""
     server = serve()
-    assert main(["generate", "x", "--count", "9", "--max-cost", "0.0001", "--prices", "1,2"]) == 1
+    assert main(["generate", "x", "--count", "9", "--budget-cost", "0.0001", "--prices", "1,2"]) == 1
     told = capsys.readouterr()
-    assert "max_cost=0.0001" in told.err
+    assert "of the budget's 0.0001" in told.err
     assert "→ " in told.err
     assert server.requests == []
 
@@ -225,6 +236,71 @@ def test_escape_sequences_do_not_reach_a_terminal(capsys, tmp_path):
     assert main(["sample", "no\x1b[2Jfile.json", "1"]) == 2
     assert "\x1b" not in capsys.readouterr().err
     assert cli._plain("a\x1b\u202e\n\U000e0041é") == "a\\u001b\\u202e\n\\udb40\\udc41é"
+
+
+FULL = [sys.executable, "-W", "error", "-m", "personalab", "sample", LEAGUE, "3", "--seed", "1"]
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("to", "why"), [(">/dev/full", "standard output cannot be written: No space"), (">&-", "standard output is closed")]
+)
+def test_an_output_that_takes_nothing_is_said_so(form, to, why):
+    """A sentence and the code 1, and Python has nothing to add."""
+    words = shlex.join([*FULL, *form])
+    ended = subprocess.run(["bash", "-c", f"{words} {to}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: {why}")
+    assert "Exception" not in ended.stderr
+
+
+def test_nobody_need_be_told(tmp_path):
+    """With standard error closed or full, a command does what it is asked all the same."""
+    for to in ("2>&-", "2>/dev/full"):
+        words = shlex.join([*FULL, "--out", str(tmp_path / f"{len(to)}.csv")])
+        assert subprocess.run(["bash", "-c", f"{words} {to}"], cwd=ROOT, check=False).returncode == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_json_is_json_in_any_encoding(tmp_path):
+    """What a pipe's encoding lacks is spelt as JSON spells it."""
+    text = Path(LEAGUE).read_text("utf-8").replace('"NA"', '"Île-de-\\ud83d\\ude00"')
+    (tmp_path / "bp.json").write_text(text, "utf-8")
+    asked = [*FULL[:6], str(tmp_path / "bp.json"), "20", "--seed", "1", "--json"]
+    told = set()
+    for encoding in ("ascii", "latin-1", "utf-8", "cp1252"):
+        env = {**os.environ, "PYTHONIOENCODING": encoding}
+        ended = subprocess.run(asked, cwd=ROOT, env=env, capture_output=True, check=True)
+        told.add(json.dumps(json.loads(ended.stdout.decode(encoding))))
+    assert len(told) == 1
+    assert "\\u00cele-de-\\ud83d\\ude00" in told.pop()
+
+
+def test_formulas_are_escaped_on_request(capsys, tmp_path):
+    """A value that a spreadsheet would run gets an apostrophe, printed or written."""
+    text = Path(LEAGUE).read_text("utf-8").replace('"NA"', '"=1+1"')
+    (tmp_path / "bp.json").write_text(text, "utf-8")
+    assert main(["sample", "bp.json", "20", "--seed", "1", "--out", "kept.csv"]) == 0
+    assert main(["sample", "bp.json", "20", "--seed", "1", "--out", "escaped.csv", "--formulas", "escape"]) == 0
+    kept, escaped = (Path(f"{name}.csv").read_text("utf-8") for name in ("kept", "escaped"))
+    assert "'=1+1" not in kept
+    assert kept.replace("=1+1", "'=1+1") == escaped
+    assert main(["report", "kept.csv", "bp.json"]) == 0
+    assert "as close to the blueprint" in capsys.readouterr().out
+
+
+def test_a_job_is_taken_up_with_the_model_it_had(serve, capsys):
+    """A folder does not choose whom to ask; the command line says who would be, and takes a name and a budget."""
+    server = serve(lambda request, number: fluent(request) if number <= 2 else error(401))
+    job = start("buskers", 3, seed=1, model="openai/other")
+    with pytest.raises(ProviderError):
+        job.wait()
+    server.script = lambda request, _number: fluent(request)
+    assert main(["job", job.id, "--resume"]) == 2
+    assert "'openai/other', and 'openai/gpt-5-mini' would be asked here" in capsys.readouterr().err
+    assert main(["job", job.id, "--resume", "--model", "openai/other", "--budget-tokens", "9"]) == 2
+    assert main(["job", job.id, "--resume", "--model", "openai/other", "--budget-tokens", "90000"]) == 0
+    assert "p_03" in capsys.readouterr().out
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():

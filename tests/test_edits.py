@@ -697,7 +697,7 @@ def test_rows_agree_with_what_is_drawn(bp: Blueprint) -> None:
         lookup = Lookup(bp, field)
         for row in edits.rows(bp, field.name)[0]:
             if set(row.when) == set(field.parents) and all(isinstance(bp[p], CategoricalField) for p in field.parents):
-                branch = lookup.branch(row.when)
+                branch = lookup.find(row.when)
                 assert branch is not None
                 assert branch.distribution == row.distribution
                 assert (row.origin in ("stated", "inherited")) == (branch.origin == "conditional")

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from jupyter_client.manager import start_new_async_kernel
 
-from personalab import generate, get, jobs, start
+from personalab import Budget, generate, get, jobs, start
 from personalab.errors import ProviderError, RequestError
 from personalab.jobs.folder import Folder
 from personalab.jobs.owner import SILENCE, here
@@ -99,7 +99,7 @@ def test_a_job_tells_what_it_is_asked_for(serve):
     assert (found.n, found.seed, found.method, found.rounding) == (5, 3, "iid", "unbiased")
 
 
-@pytest.mark.parametrize("wrong", [{"count": 0}, {"grounding": "web"}, {"model": "nobody/knows"}, {"max_tokens": 0}])
+@pytest.mark.parametrize("wrong", [{"count": 0}, {"grounding": "web"}, {"model": "nobody/knows"}, {"budget": 0}])
 def test_a_wrong_call_makes_no_job(serve, wrong):
     """What `generate` refuses is refused at once, and nothing is kept of it."""
     server = serve(fluent)
@@ -190,38 +190,107 @@ def test_what_is_no_job_is_not_found(id_):
 
 
 HOSTILE = [
-    {"status": 7},
-    {"call": {}},
-    {"call": {"prompt": "x", "count": "y"}},
-    {"call": {"prompt": "x", "count": 1, "more": 2}},
-    {"budget": {"more": 1}},
-    {"budget": {"max_tokens": -1}},
+    ('"succeeded"', "7"),
+    ('"prompt": "street musicians in European cities"', '"prompt": 7'),
+    ('"count": 1', '"count": "y"'),
+    ('"count": 1', '"count": -1'),
+    ('"count": 1', '"count": true'),
+    ('"count": 1', f'"count": {"9" * 4_000}'),
+    ('"count": 1', f'"count": {"9" * 5_000}'),
+    ('"count": 1', '"count": 1, "more": 2'),
+    ('"count": 1', '"count": 10001'),
+    ('"seed": 3', '"seed": -3'),
+    ('"grounding": "off"', '"grounding": "web"'),
+    ('"method": "iid"', '"method": "dice"'),
+    ('"tokens": 90000', '"more": 1'),
+    ('"tokens": 90000', '"tokens": -1'),
+    ('"tokens": 90000', f'"tokens": {"9" * 4_000}'),
+    ('"completion_tokens": 52', '"completion_tokens": -52'),
+    ('"calls": 1', f'"calls": {"9" * 4_000}'),
+    ('"produced": 1', '"produced": -1'),
+    ('"attempt": 1', '"attempt": 0'),
+    ('"attempt": 1', '"attempt": "../1"'),
+    ('"created": 1', '"created": NaN, "x": 1'),
+    ('"pid": ', '"pid": -'),
+    ('"host": "', f'"host": "{"h" * 9_000}'),
+    ('"id": "', '"id": "x'),
 ]
 
 
-def test_a_folder_that_is_not_ours_is_said_so(serve):
-    """A state that cannot be read is an error in a sentence, and is not listed."""
+@pytest.fixture
+def done(serve):
+    """A job that has succeeded, as another process finds it; gives its folder."""
     serve(fluent)
-    job = start(PROMPT, 1)
+    job = start(PROMPT, 1, seed=3, method="iid", budget=Budget(tokens=90_000))
     job.wait()
-    jobs._runs.clear()
-    path = job._folder.path / "state.json"
-    state = json.loads(path.read_text())
-    for change in HOSTILE:
-        path.write_text(json.dumps(state | change))
+    jobs._attempts.clear()
+    return job._folder.path
+
+
+def test_a_folder_that_is_not_ours_is_said_so(done):
+    """A state that `start` would not have written is an error in a sentence, and is not listed."""
+    path = done / "state.json"
+    state = path.read_text()
+    for ours, theirs in HOSTILE:
+        assert ours in state
+        path.write_text(state.replace(ours, theirs, 1))
         with pytest.raises(RequestError, match="not what personalab writes"):
-            _ = get(job.id).status
+            _ = get(done.name).status
         assert jobs.listed() == []
+    path.write_text("\ufeff" + state)
+    assert get(done.name).status == "succeeded"
 
 
-@pytest.mark.parametrize("name", ["people.parquet", "texts.jsonl"])
-@pytest.mark.parametrize("text", [b"", b"PAR1", b"[" * 100_000, b'{"persona_id": "p_1", "round": 1e999, "texts": {}}'])
+ODD = {
+    "a link": lambda path: path.symlink_to(ROOT / "README.md"),
+    "a pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_what_is_no_file_is_named_and_not_waited_for(done, what):
+    """A link leads to a file of the reader's, and a pipe has no end."""
+    for name in ("state.json", "blueprint.json", "people.json", "texts.jsonl"):
+        (done / name).rename(done / "aside")
+        ODD[what](done / name)
+        with pytest.raises(RequestError, match=f"{name}' is {what}"):
+            _ = get(done.name).result
+        (done / name).rmdir() if what == "a folder" else (done / name).unlink()
+        (done / "aside").rename(done / name)
+    assert len(get(done.name).result) == 1
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_nobody_claims_or_cancels_through_a_link(tmp_path, what):
+    """What stands in a claim's place is refused by name, and a link leads to no new file."""
+    folder = Folder(tmp_path)
+    for name, write in {"claim-2": folder.claim, "cancel-1": folder.cancel}.items():
+        if what == "a link":
+            (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+        else:
+            ODD[what](tmp_path / name)
+        with pytest.raises(RequestError, match=f"{name}' is {what}"):
+            write(1)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_job_s_folder_is_no_link(done, tmp_path):
+    """Nor is it a way into another folder."""
+    done.rename(tmp_path / "moved")
+    done.symlink_to(tmp_path / "moved")
+    with pytest.raises(RequestError, match="is a link, where a job's folder belongs"):
+        get(done.name)
+
+
+@pytest.mark.parametrize("name", ["people.json", "texts.jsonl"])
+@pytest.mark.parametrize("text", [b"", b"{}", b"[" * 100_000, b'{"persona_id": "p_1", "round": 1e999, "texts": {}}'])
 def test_a_result_whose_files_are_torn_is_none(serve, name, text):
     """A job that succeeded, and whose files are not whole any more, says so in a sentence."""
     serve(fluent)
     job = start(PROMPT, 1)
     job.wait()
-    jobs._runs.clear()
+    jobs._attempts.clear()
     (job._folder.path / name).write_bytes(text)
     with pytest.raises(RequestError, match="not whole"):
         _ = get(job.id).result
@@ -245,6 +314,126 @@ def test_a_folder_that_cannot_be_written_is_said_so(hold, caplog):
         with pytest.raises(RequestError, match="cannot be written"):
             claim(1)
     assert caplog.text.count("cannot be written") == 1
+
+
+PEOPLE = [
+    ('"method":"iid"', '"method":"dice"'),
+    ('"seed":3', f'"seed":{"9" * 4_000}'),
+    ('"columns":{', '"columns":{"more":["x","y"],'),
+    ('"age":[', '"age":[1e999,'),
+    ('"age":[', '"age":[-'),
+    ('"age":[', '"age":["x"],"rest":['),
+    ('"age"', '"nobody"'),
+]
+
+
+def test_people_whom_the_blueprint_does_not_know_are_none(done):
+    """A frame that was not drawn from the job's blueprint is no result."""
+    path = done / "people.json"
+    people = path.read_text()
+    for ours, theirs in PEOPLE:
+        assert ours in people
+        path.write_text(people.replace(ours, theirs, 1))
+        with pytest.raises(RequestError, match="not whole"):
+            _ = get(done.name).result
+
+
+def test_more_bytes_than_people_can_take_are_not_read(done, monkeypatch):
+    """Nobody's memory is filled by a file."""
+    monkeypatch.setattr("personalab.jobs.folder.LONGEST", 1_000)
+    with (done / "people.json").open("ab") as file:
+        file.write(b" " * 10_000)
+    with pytest.raises(RequestError, match="not whole") as caught:
+        _ = get(done.name).result
+    assert "is larger than the" in str(caught.value.__cause__)
+
+
+def test_texts_that_are_none_are_passed_over(done):
+    """A line of a file is taken as a model's answer is, or not at all."""
+    path = done / "texts.jsonl"
+    line = json.loads(path.read_text().splitlines()[-1])
+    for text in ("x" * 100_001, 7, None, ["x"]):
+        path.write_text(json.dumps(line | {"texts": line["texts"] | {"tagline": text}}) + "\n")
+        with pytest.raises(RequestError, match="not whole"):
+            _ = get(done.name).result
+    path.write_text(json.dumps(line | {"texts": line["texts"] | {"tagline": "a\x1b[2J\nb"}}) + "\n")
+    assert get(done.name).result.frame["tagline"].tolist() == ["a[2J b"]
+
+
+# whose key is it
+
+
+@pytest.fixture
+def failed(serve):
+    """A job whose model refused the key, as another process finds it; gives its server, its folder and its state."""
+    server = serve(lambda request, number: fluent(request) if number <= 2 else error(401))
+    job = start(PROMPT, 3, seed=1)
+    with pytest.raises(ProviderError):
+        job.wait()
+    jobs._attempts.clear()
+    server.script = lambda request, _number: fluent(request)
+    server.requests.clear()
+    return server, job._folder
+
+
+def test_a_folder_does_not_choose_the_model(failed):
+    """Another one than would be asked here is named, and is asked only by who names it too."""
+    server, folder = failed
+    folder.write(folder.state().model_copy(update={"model": "openai/the-dearest"}))
+    with pytest.raises(RequestError, match="with 'openai/the-dearest', and 'openai/gpt-5-mini' would be") as caught:
+        get(folder.path.name, resume=True)
+    assert "model=" in caught.value.__notes__[0]
+    assert server.requests == []
+    assert len(get(folder.path.name, resume=True, model="openai/the-dearest").wait()) == 3
+    assert {request["model"] for request in server.requests} == {"the-dearest"}
+
+
+def test_a_folder_does_not_choose_where_replies_are_kept(failed, tmp_path):
+    """A place that is there, and is not in use, is named and left alone; one that is not there is passed over."""
+    _server, folder = failed
+    (tmp_path / "mine").mkdir()
+    state = folder.state()
+    folder.write(state.model_copy(update={"replies": str(tmp_path / "mine")}))
+    with pytest.raises(RequestError, match=r"keeps its replies in .*mine'"):
+        get(folder.path.name, resume=True)
+    folder.write(state.model_copy(update={"replies": str(tmp_path / "elsewhere")}))
+    assert len(get(folder.path.name, resume=True).wait()) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["calls", "jobs", "mine"]
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_what_was_used_cannot_be_less_than_nothing(failed):
+    """A negative count would lift the budget of whoever takes the job up."""
+    _server, folder = failed
+    state = json.loads((folder.path / "state.json").read_text())
+    state["paid"]["personas"]["completion_tokens"] = -1_000_000
+    (folder.path / "state.json").write_text(json.dumps(state))
+    with pytest.raises(RequestError, match="not what personalab writes"):
+        get(folder.path.name, resume=True, budget=Budget(tokens=10))
+
+
+FULL = """
+import resource, sys
+import personalab as lab
+resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))
+job = lab.start(sys.argv[1], 40, seed=1, model="openai/m")
+try:
+    job.wait()
+except lab.PersonalabError as error:
+    print(type(error).__name__, job.error, error, type(error.__cause__.__cause__ or error.__cause__).__name__)
+"""
+
+
+def test_a_person_who_cannot_be_kept_is_said_so(serve):
+    """A disk that is full ends the job with that, and not with what follows from it."""
+    serve(fluent)
+    generate(PROMPT, 40, seed=1, model="openai/m")  # so that nothing but the job's own files has to be written
+    env = {**os.environ, "PERSONALAB_REPLIES": str(replies.current().path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", FULL, PROMPT]
+    told = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    assert told.startswith("ProviderError config_error job ")
+    assert "cannot be written: no room is left for a whole line" in told
+    assert told.endswith("OSError\n")
 
 
 # what goes wrong
@@ -345,15 +534,15 @@ def test_an_object_has_to_be_given_again():
 def test_a_budget_is_the_job_s_and_not_the_attempt_s(serve):
     """What is used up is not used again by taking the job up; with a higher limit it goes on."""
     serve(fluent)
-    job = start(PROMPT, 30, seed=1, max_tokens=6000, prices=(1, 2))
+    job = start(PROMPT, 30, seed=1, budget=Budget(tokens=6000, prices=(1, 2)))
     with pytest.raises(ProviderError) as caught:
         job.wait()
     assert caught.value.category == job.error == "budget_exceeded"
     used = job.usage.total.tokens
     assert 0 < used <= 6000
     with pytest.raises(RequestError, match="has used"):
-        get(job.id, resume=True, max_tokens=used)
-    assert len(get(job.id, resume=True, max_tokens=100_000).wait()) == 30
+        get(job.id, resume=True, budget=Budget(tokens=used))
+    assert len(get(job.id, resume=True, budget=Budget(tokens=100_000)).wait()) == 30
     assert job.usage.cost == job.result.usage.cost > 0
 
 
@@ -367,8 +556,8 @@ def test_a_torn_last_line_costs_one_person(serve):
     texts.write_bytes(texts.read_bytes()[:-9])
     server.script = lambda request, _number: fluent(request)
     population = get(job.id, resume=True).wait()
-    jobs._runs.clear()
-    assert Folder(job._folder.path).roster().whole().equals(population.frame)
+    jobs._attempts.clear()
+    assert Folder(job._folder.path).roster(5).whole().equals(population.frame)
     assert population == generate(PROMPT, 5, seed=1)
 
 
@@ -409,9 +598,9 @@ def test_a_job_that_another_takes_over_stops_without_a_word(hold):
     job = start(PROMPT, 3, seed=1)
     assert script.arrived.wait(SOON)
     assert job._folder.claim(1) == 2
-    run = job._run
+    attempt = job._attempt
     with pytest.raises(BaseException):  # noqa: B017, PT011  # cancelled, whichever way
-        run.future.result(SOON)
+        attempt.future.result(SOON)
     assert job._folder.state().status == "running"
 
 
@@ -563,7 +752,9 @@ def test_an_interrupt_ends_what_a_cell_waits_for(kernel, hold, cell):
 
     assert kernel.run(cell, interrupt)[-1] in ("KeyboardInterrupt", "CancelledError")
     if "job" in cell:
-        [told] = kernel.run("job._run.ended()\nprint(job.status, job.error, len(job.partial) == job.progress.produced)")
+        [told] = kernel.run(
+            "job._attempt.ended()\nprint(job.status, job.error, len(job.partial) == job.progress.produced)"
+        )
         assert told == "failed cancelled True"
     sent = len(script.server.requests)
     script.released.set()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import json
 import os
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 
 from personalab import Blueprint, Population, generate, report, sample
 from personalab.errors import ProviderError, RequestError
+from personalab.population import escaped
 from personalab.writing.write import write
 from tests.fluent import Fluent, fluent
 from tests.server import Answer, Server, error
@@ -264,6 +267,65 @@ def test_a_population_is_saved_as_files_that_read_back(tmp_path):
     assert len(list((folder / "personas").iterdir())) == 5
 
 
+def _two(ids: list[str], **texts: list[str]) -> Population:
+    """Two people with ids and texts of somebody else's."""
+    population = generate(PROMPT, 2, seed=1, model=Fluent())
+    frame = population.frame.assign(**texts).set_axis(pd.Index(ids, name="persona_id"))
+    return dataclasses.replace(population, frame=frame)
+
+
+@pytest.mark.parametrize("ids", [["../../out", "/tmp/absolute"], ["p_01", "p_01"], ["", "x" * 300], ["a\0b", "CON"]])
+def test_a_sheet_is_named_by_its_row(tmp_path, ids):
+    """An id is data and may be anything, also twice the same: it is no path, and nobody is without a sheet."""
+    population = _two(ids)
+    folder = population.save(tmp_path / "deep" / "out")
+    sheets = {path.name: path.read_text("utf-8") for path in (folder / "personas").iterdir()}
+    assert sheets == dict(zip(["p_01.md", "p_02.md"], population.frame["markdown"], strict=True))
+    assert {path.name for path in tmp_path.rglob("*.md")} == set(sheets)
+
+
+HOSTILE_TEXTS = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\uff1d1", "safe"]
+
+
+def test_formulas_are_kept_or_escaped(tmp_path):
+    """Only on request does an apostrophe stand before what a spreadsheet would run; numbers stay numbers."""
+    for text in HOSTILE_TEXTS:
+        population = _two([text, "p_02"], name=[text, "Ada"])
+        for formulas, before in (("keep", ""), ("escape", "" if text == "safe" else "'")):
+            path = population.save(tmp_path, formulas=formulas) / "personas.csv"
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            assert (rows[0]["persona_id"], rows[0]["name"]) == (before + text, before + text)
+            assert rows[0]["age"] == str(population.frame["age"].iloc[0])
+    assert escaped(pd.DataFrame({"name": ["a\r=1"]}))["name"].tolist() == ["a\n=1"]  # else a row that begins with it
+    with pytest.raises(RequestError, match="formulas is 'run'"):
+        population.save(tmp_path, formulas="run")
+
+
+ODD = {"a link": lambda path: path.symlink_to("mine"), "a pipe": os.mkfifo, "a folder": Path.mkdir}
+
+
+@pytest.mark.parametrize("what", ODD)
+@pytest.mark.parametrize("name", ["population.json", "report.html", "personas/p_02.md"])
+def test_nothing_is_written_through_what_is_no_file(tmp_path, what, name):
+    """A folder from somebody else leads nowhere but into itself; it is refused before anything is written."""
+    (tmp_path / "personas").mkdir()
+    ODD[what](tmp_path / name)
+    with pytest.raises(RequestError, match=f"{name}' is {what}, where a file belongs"):
+        _two(["a", "b"]).save(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_folder_of_sheets_is_no_link(tmp_path):
+    """Sheets stay in the folder that was named."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "personas").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RequestError, match="personas' is a link"):
+        _two(["a", "b"]).save(tmp_path / "out")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_names_are_no_paths_and_no_markup(tmp_path):
     """Whatever people are called, files are called by their ids, and pages show text."""
     folder = generate(PROMPT, 5, seed=1, model=_hostile()).save(tmp_path / "out")
@@ -274,11 +336,23 @@ def test_names_are_no_paths_and_no_markup(tmp_path):
 
 
 def test_a_smaller_population_leaves_no_stale_sheets(tmp_path):
-    """A folder holds one population; files that are not ours stay."""
+    """A folder holds one population; files that are not ours stay, and sheets that somebody has changed."""
     generate(PROMPT, 5, seed=1, model=Fluent()).save(tmp_path)
-    (tmp_path / "personas" / "notes.md").write_text("mine")
+    kept = ["notes.md", "p_03.md", "p_06.md", "p_notes.md"]
+    for name in kept:
+        (tmp_path / "personas" / name).write_text("mine")
     generate(PROMPT, 2, seed=1, model=Fluent()).save(tmp_path)
-    assert sorted(path.name for path in (tmp_path / "personas").iterdir()) == ["notes.md", "p_01.md", "p_02.md"]
+    assert sorted(path.name for path in (tmp_path / "personas").iterdir()) == sorted(["p_01.md", "p_02.md", *kept])
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"personas": 7}', '{"personas": [{"markdown": "mine"}]}', "\xff"])
+def test_what_an_earlier_population_was_is_not_taken_on_trust(tmp_path, text):
+    """A file that says somebody's notes were a sheet of it removes nothing but what is that, to the letter."""
+    (tmp_path / "personas").mkdir()
+    (tmp_path / "population.json").write_text(text)
+    (tmp_path / "personas" / "p_03.md").write_text("notes")
+    _two(["a", "b"]).save(tmp_path)
+    assert (tmp_path / "personas" / "p_03.md").read_text() == "notes"
 
 
 def test_a_folder_that_cannot_be_is_a_request_error(tmp_path):

@@ -1,4 +1,4 @@
-"""Branches: which distribution holds for which member.
+"""Conditional distributions: which one holds for which member.
 
 A field may state a base distribution, conditionals for some of its parents' values, or both, and often states them
 for a few values only. What holds for a member is decided here, once, for the linter, the sampler and the reports:
@@ -41,7 +41,7 @@ from personalab.blueprint.model import (
 )
 from personalab.errors import BlueprintError
 
-Distribution = Categorical | Numeric
+Stated = Categorical | Numeric
 Origin = Literal["conditional", "interpolated", "base"]
 Parents = Mapping[str, Any]  # a value for each parent: a str for a categorical one, a number for a numeric one
 
@@ -50,7 +50,7 @@ _INTERVAL = re.compile(rf"\s*({_NUMBER})?\s*\.\.\s*({_NUMBER})?\s*|\s*({_NUMBER}
 
 
 @dataclass(frozen=True)
-class Branch:
+class ConditionalDistribution:
     """One distribution and how it came to hold.
 
     Attributes
@@ -63,7 +63,7 @@ class Branch:
         For people: the conditions, or the parent values interpolated for.
     """
 
-    distribution: Distribution
+    distribution: Stated
     origin: Origin
     label: str
 
@@ -103,7 +103,7 @@ def interval(text: str) -> tuple[float, float]:
     return ends
 
 
-def branch(bp: Blueprint, field: SampledField, at: Parents) -> Branch | None:
+def find_distribution(bp: Blueprint, field: SampledField, at: Parents) -> ConditionalDistribution | None:
     """Decide which distribution of a field holds at given parent values.
 
     Parameters
@@ -117,7 +117,7 @@ def branch(bp: Blueprint, field: SampledField, at: Parents) -> Branch | None:
 
     Returns
     -------
-    Branch or None
+    ConditionalDistribution or None
         None where nothing is stated that could hold.
 
     Examples
@@ -130,14 +130,16 @@ def branch(bp: Blueprint, field: SampledField, at: Parents) -> Branch | None:
     >>> weekly = {"name": "hours", "kind": "numeric", "parents": ["tier"], "conditionals": [
     ...     {"when": {"tier": "low"}, "numeric": hours(4)}, {"when": {"tier": "high"}, "numeric": hours(20)}]}
     >>> bp = Blueprint.from_dict({"domain": "d", "order": ["tier", "hours"], "fields": [tiers, weekly]})
-    >>> found = branch(bp, bp["hours"], {"tier": "mid"})
+    >>> found = find_distribution(bp, bp["hours"], {"tier": "mid"})
     >>> found.origin, found.distribution.mean
     ('interpolated', 12.0)
     """
-    return Lookup(bp, field).branch(at)
+    return Lookup(bp, field).find(at)
 
 
-def branches(bp: Blueprint, field: SampledField, columns: Columns) -> tuple[list[Branch | None], NDArray[np.intp]]:
+def find_distributions(
+    bp: Blueprint, field: SampledField, columns: Columns
+) -> tuple[list[ConditionalDistribution | None], NDArray[np.intp]]:
     """Decide for every row at once.
 
     Parameters
@@ -151,21 +153,21 @@ def branches(bp: Blueprint, field: SampledField, columns: Columns) -> tuple[list
 
     Returns
     -------
-    list of Branch or None, array of int
-        The distinct branches, and for each row which of them is its own; branch 0 where the field has no parents.
+    list of ConditionalDistribution or None, array of int
+        The distinct distributions, and for each row which of them is its own; the first where the field has no parents.
     """
     n = len(next(iter(columns.values()))) if columns else 0
     if not field.parents or not n:
-        return [Lookup(bp, field).branch({})] if n else [], np.zeros(n, dtype=np.intp)
-    group, member = situations(bp, field, columns)
+        return [Lookup(bp, field).find({})] if n else [], np.zeros(n, dtype=np.intp)
+    group, member = number_configurations(bp, field, columns)
     lookup = Lookup(bp, field)
-    found = [lookup.branch(at) for at in values_at(bp, field.parents, columns, member)]
-    number: dict[Branch | None, int] = {}
+    found = [lookup.find(at) for at in values_at(bp, field.parents, columns, member)]
+    number: dict[ConditionalDistribution | None, int] = {}
     index = np.array([number.setdefault(item, len(number)) for item in found], dtype=np.intp)
     return list(number), index[group]
 
 
-def situations(bp: Blueprint, field: SampledField, columns: Columns) -> tuple[Array, NDArray[np.intp]]:
+def number_configurations(bp: Blueprint, field: SampledField, columns: Columns) -> tuple[Array, NDArray[np.intp]]:
     """Group rows by what a field's distribution can depend on.
 
     Parameters
@@ -286,7 +288,7 @@ class _Rule:
 class _Line:
     """What a line along one parent yields, and whether it has covered values on both sides."""
 
-    distribution: Distribution
+    distribution: Stated
     has_both_ends: bool
 
 
@@ -305,29 +307,29 @@ class Lookup:
         self.field = field
         self._rules = _Rules(field, {name for name in field.parents if isinstance(bp[name], NumericField)})
         self._orders = {name: order for name in field.parents if (order := _order(bp, name))}
-        self._lines: dict[tuple[Any, ...], Distribution | None] = {}
+        self._lines: dict[tuple[Any, ...], Stated | None] = {}
 
-    def branch(self, at: Parents) -> Branch | None:
-        """As the function `branch`, for this field."""
+    def find(self, at: Parents) -> ConditionalDistribution | None:
+        """As `find_distribution`, for this field."""
         rule = self._rules.winner(at)
         if rule is not None:
-            return Branch(stated(rule), "conditional", label(rule.when))
+            return ConditionalDistribution(stated(rule), "conditional", label(rule.when))
         base = self.field.base
         line = self._between(at, tuple(self._orders))
         if line is not None and not (base is not None and self._covered_once(at)):
             categories = {name: at[name] for name in self.field.parents if isinstance(at[name], str)}
-            return Branch(line, "interpolated", label(categories))
-        return Branch(base, "base", "base") if base is not None else None
+            return ConditionalDistribution(line, "interpolated", label(categories))
+        return ConditionalDistribution(base, "base", "base") if base is not None else None
 
     def is_tie(self, at: Parents) -> bool:
         """Whether only the order of the list decides which conditional holds."""
         return self._rules.is_tie(at)
 
-    def _stated(self, at: Parents, along: tuple[str, ...]) -> Distribution | None:
+    def _stated(self, at: Parents, along: tuple[str, ...]) -> Stated | None:
         rule = self._rules.winner(at)
         return stated(rule) if rule is not None else self._between(at, along)
 
-    def _between(self, at: Parents, along: tuple[str, ...]) -> Distribution | None:
+    def _between(self, at: Parents, along: tuple[str, ...]) -> Stated | None:
         """Interpolate along one ordered parent, the others staying where they are.
 
         The first along which covered values lie on both sides, else the first along which they lie on one.
@@ -354,7 +356,7 @@ class Lookup:
 
     def _nearest(
         self, at: Parents, name: str, along: tuple[str, ...], ranks: Iterable[int]
-    ) -> tuple[int, Distribution] | None:
+    ) -> tuple[int, Stated] | None:
         for rank in ranks:
             found = self._stated({**at, name: self._orders[name][rank]}, along)
             if found is not None:
@@ -370,7 +372,7 @@ class Lookup:
         return True
 
 
-def stated(rule: Conditional) -> Distribution:
+def stated(rule: Conditional) -> Stated:
     """The distribution that a conditional holds."""
     if isinstance(rule, CategoricalConditional):
         return rule.categorical
@@ -389,7 +391,7 @@ def _order(bp: Blueprint, name: str) -> tuple[str, ...] | None:
     return parent.ordered_values if isinstance(parent, CategoricalField) else None
 
 
-def _mix(low: Distribution, high: Distribution, share: float) -> Distribution:
+def _mix(low: Stated, high: Stated, share: float) -> Stated:
     if isinstance(low, Categorical) and isinstance(high, Categorical):
         keys = dict.fromkeys([*low.weights, *high.weights])
         mixed = {key: (1 - share) * low.weights.get(key, 0) + share * high.weights.get(key, 0) for key in keys}

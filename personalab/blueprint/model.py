@@ -21,7 +21,7 @@ import math
 import os
 import reprlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, Self
@@ -44,9 +44,10 @@ from pydantic import (
 
 from personalab.blueprint import files
 from personalab.blueprint.constraints import printed
-from personalab.errors import BlueprintError, UnknownFieldError, quoted, some
+from personalab.errors import BlueprintError, RequestError, UnknownFieldError, quoted, some
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pydantic._internal._model_construction import ModelMetaclass as Metaclass
 else:
     Metaclass = type(BaseModel)
@@ -374,6 +375,43 @@ class Blueprint(Value):
     notes: tuple[str, ...] | None = None
 
     @classmethod
+    def of(cls, domain: str, /, *, constraints: Sequence[Constraint] = (), **fields: Any) -> Blueprint:
+        """Write a blueprint in a few words.
+
+        Parameters
+        ----------
+        domain : str
+            A short name for who the population is.
+        constraints : sequence of Constraint
+            The rules that every member obeys.
+        **fields
+            A field each, by name: weights as a dict; a number as ``(mean, sd, min, max)``, whole where min and max are
+            given as whole numbers; a text as its description; or a distribution, or a field with parents and
+            conditionals. The order follows from the parents.
+
+        Returns
+        -------
+        Blueprint
+            The frozen value.
+
+        Raises
+        ------
+        BlueprintError
+            If something in it does not fit, or the fields depend on each other in a circle.
+        RequestError
+            If a field is given in another way.
+
+        Examples
+        --------
+        >>> bp = Blueprint.of("coins", side={"head": 0.5, "tail": 0.5}, years=(20, 9, 0, 80), motto="what is on it")
+        >>> bp.order, bp["years"].is_integer
+        (('side', 'years'), True)
+        """
+        from personalab.blueprint.building import build
+
+        return build(domain, fields, constraints)
+
+    @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read a blueprint from its wire form.
 
@@ -513,6 +551,73 @@ class Blueprint(Value):
             holder[key] = _plain(value)
         return self.from_dict(data)
 
+    def rename(self, old: str, new: str) -> Blueprint:
+        """Return a copy in which a field is called something else, wherever the blueprint speaks of it but in prose.
+
+        Parameters
+        ----------
+        old, new : str
+            The field's name, and the one it gets. For people drawn before, pass ``renamed={old: new}`` to `update`.
+
+        Returns
+        -------
+        Blueprint
+            A new frozen value: order, parents, conditions and constraints follow.
+
+        Raises
+        ------
+        RequestError
+            If there is no such field, or another is called so.
+
+        Examples
+        --------
+        >>> Blueprint.of("coins", side={"head": 0.5, "tail": 0.5}).rename("side", "face").order
+        ('face',)
+        """
+        from personalab.blueprint.building import rename
+
+        return rename(self, old, new)
+
+    def conditionals(self, field: str) -> pd.DataFrame:
+        """Show a field's conditional distributions as a table.
+
+        Parameters
+        ----------
+        field : str
+            A categorical or numeric field.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each conditional in the order they are stated, and last the base where there is one. A column for
+            each parent, missing where a row holds whatever its value; then a column a value with its weight, or
+            ``min``, ``max``, ``mean``, ``sd`` and ``integer``.
+
+        Raises
+        ------
+        RequestError
+            If there is no such field, or it is a text.
+
+        Examples
+        --------
+        >>> bp = Blueprint.load("data/blueprints/league-of-legends.json")
+        >>> bp.conditionals("hours_per_week")[["rank", "mean"]].values.tolist()
+        [['Bronze', 6], ['Challenger', 50]]
+        """
+        import pandas as pd
+
+        holder = self[field]
+        if isinstance(holder, TextField):
+            raise RequestError(f"{field!r} is a text, which has no distribution", hint="name a field that is sampled")
+        stated = [(rule.when, getattr(rule, holder.kind)) for rule in holder.conditionals]
+        stated += [({}, holder.base)] if holder.base else []
+        keys = holder.values if isinstance(holder, CategoricalField) else tuple(Numeric.model_fields)
+        rows = [
+            [*(when.get(name) for name in holder.parents), *(_cells(held).get(key, 0.0) for key in keys)]
+            for when, held in stated
+        ]
+        return pd.DataFrame(rows, columns=[*holder.parents, *keys])
+
     def diff(self, other: Blueprint) -> tuple[Change, ...]:
         """List where this blueprint differs from an earlier one.
 
@@ -548,6 +653,10 @@ def nearest(word: str, among: Any) -> str | None:
     lowered = {str(item).lower(): str(item) for item in among}
     close = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
     return lowered[close[0]] if close else None
+
+
+def _cells(held: Categorical | Numeric) -> Mapping[str, Any]:
+    return held.weights if isinstance(held, Categorical) else held.model_dump()
 
 
 _DISTRIBUTION_OF = {"weights": "categorical"} | dict.fromkeys(("min", "max", "mean", "sd", "integer"), "numeric")

@@ -1,18 +1,18 @@
-"""Numeric laws: distributions that keep all four of their promises.
+"""Moments: numeric distributions that keep all four of their promises.
 
 A blueprint promises a minimum, a maximum, a mean and a standard deviation. Taking mean and sd for the parameters of
-a normal and clipping it piles mass on the bounds; rejecting what falls outside moves both moments. So the law is
-*solved* for the moments it will have:
+a normal and clipping it piles mass on the bounds; rejecting what falls outside moves both moments. So the distribution
+is *solved* for the moments it will have:
 
-- for integers, the discrete law on the whole numbers from min to max whose weights are exp(a·k + b·k²): the normal's
-  own family, and the law of greatest entropy with these moments; where it would have no peak (b > 0), the
-  beta-binomial, the law of counts that vary widely, such as visits or children;
+- for integers, the one on the whole numbers from min to max whose weights are exp(a·k + b·k²): the normal's own
+  family, and the distribution of greatest entropy with these moments; where it would have no peak (b > 0), the
+  beta-binomial, the distribution of counts that vary widely, such as visits or children;
 - for real numbers, the truncated normal (the same family with b < 0); where none has these moments, the Beta
   scaled to [min, max], which does whenever sd² < (mean - min)(max - mean).
 
-A solved law is a table of its quantiles, so drawing from it, or from the part of it between two bounds, is a look-up.
-It is solved with `portable_math` alone, whose every bit is fixed, so that the table, and with it the frame,
-is the same whatever numpy, SciPy, C library or processor is at hand.
+A solved distribution is a table of its quantiles, so drawing from it, or from a part of it, is a look-up. It is
+solved with `portable_math` alone, whose every bit is fixed, so that the table, and with it the frame, is the same
+whatever numpy, SciPy, C library or processor is at hand.
 """
 
 from __future__ import annotations
@@ -31,27 +31,29 @@ from personalab.errors import BlueprintError
 Floats = NDArray[np.float64]
 Tilt = tuple[float, float]  # of the standardised value and of its square, in the exponent
 
-GRID = 4001  # points of a continuous law's table: moments off by less than 1e-4 sd
+GRID = 4001  # points of a continuous distribution's table: moments off by less than 1e-4 sd
 COARSE = 401  # points that show where the mass is
 NORMAL = (0.0, -0.5)  # the normal's tilt
 REACH = 40.0  # sds from the mean beyond which a normal has no mass a double could hold
-MOST_INTEGERS = 20_001  # beyond, rounding a continuous law is exact to 1e-6 of the variance
+MOST_INTEGERS = 20_001  # beyond, rounding a continuous distribution is exact to 1e-6 of the variance
+TYPED = 5e-4  # of a number, by which four digits may miss it
+TYPED_TWO = 0.005  # by which two digits after the point may miss the sd of two whole numbers
 MOST_EXACT = 2.0**53  # beyond, a double no longer holds every whole number
 NEGLIGIBLE = 1e-18  # of a density's peak: less than the rounding error of its integral
 WIDEST = 1e150  # above, its square overflows
 NEAR = 25.0  # in log-odds: e^-25 of the way from the mean to a bound is as good as the bound
 TOLERANCE = 1e-7  # on the standardised moments
-MISS = 0.002  # of the sd, by which a solved law's own moments may miss the stated ones
+MISS = 0.002  # of the sd, by which a solved distribution's own moments may miss the stated ones
 
 
 @dataclass(frozen=True, eq=False)
-class Law:
+class Distribution:
     """A solved distribution, as a table.
 
     Attributes
     ----------
     points : array of float
-        Ascending values: the support of a discrete law, or the nodes of a continuous one.
+        Ascending values: the support of a discrete distribution, or the nodes of a continuous one.
     cumulative : array of float
         Probability at or below each point, ending at 1.
     is_discrete : bool
@@ -88,17 +90,17 @@ class Law:
         return self._whole(interpolated(u, self.cumulative, self.points))
 
     def between(self, u: Floats, low: Floats, high: Floats) -> Floats:
-        """Value below which a share `u` lies of the law's part inside [`low`, `high`]; nan where there is none."""
+        """Value below which a share `u` of what lies inside [`low`, `high`] is; nan where nothing does."""
         low, high = self.reach(low, high)
         below, upto, nearest_end = self.window(low, high)
         inside = np.clip(self.ppf(below + u * (upto - below)), low, high)
         return np.where(upto > below, inside, nearest_end)
 
     def window(self, low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
-        """The part of the law inside [`low`, `high`]: the shares below and up to it, and its end nearest to the mean.
+        """What lies inside [`low`, `high`]: the shares below and up to it, and its end nearest to the mean.
 
         Where the window holds no mass that a double can see, the shares are equal, and that end is all there is; where
-        it lies outside the law it is nan.
+        it lies outside the distribution it is nan.
         """
         low, high = self.reach(low, high)
         has_atoms = self.is_integer or self.is_discrete
@@ -111,15 +113,15 @@ class Law:
         return below, np.where(possible, self.cdf(high), below), np.where(possible, nearest_end, np.nan)
 
     def reach(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-        """The outermost values inside [`low`, `high`] that the law can have: whole ones where it is of integers."""
+        """The outermost values inside [`low`, `high`] that can occur: whole ones where it is of integers."""
         return (np.ceil(low), np.floor(high)) if self.is_integer else (low, high)
 
     def _whole(self, x: Floats) -> Floats:
         return np.clip(np.rint(x), self.points[0], self.points[-1]) if self.is_integer else x
 
 
-def law(numeric: Numeric) -> Law:
-    """Solve for the law that keeps a distribution's four promises.
+def solve(numeric: Numeric) -> Distribution:
+    """Find the distribution that keeps four promises.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ def law(numeric: Numeric) -> Law:
 
     Returns
     -------
-    Law
+    Distribution
         Whose mean and sd are the stated ones.
 
     Raises
@@ -139,7 +141,7 @@ def law(numeric: Numeric) -> Law:
     Examples
     --------
     >>> from personalab.blueprint.model import Numeric
-    >>> bronze = law(Numeric(min=1, max=20, mean=6, sd=4, integer=True))
+    >>> bronze = solve(Numeric(min=1, max=20, mean=6, sd=4, integer=True))
     >>> bronze.family, round(bronze.mean, 6), round(bronze.sd, 6)
     ('discrete normal', 6.0, 4.0)
     """
@@ -174,23 +176,32 @@ def complaint(numeric: Numeric) -> str | None:
         return f"sd {sd:g} is more than can be computed with"
     if numeric.integer and max(-low, high) > MOST_EXACT:
         return f"{low:g}..{high:g} reaches beyond 2^53, where whole numbers can no longer be told apart"
-    widest = math.sqrt(mean - low) * math.sqrt(high - mean)
-    if sd > widest * (1 + 1e-9):
+    narrowest, widest = _limits(low, high, mean, integer=numeric.integer)
+    # Printed with four digits, or where two values leave no choice with two, a limit is accepted when typed back.
+    slack = TYPED_TWO if numeric.integer and high - low == 1 else TYPED * widest
+    if sd > widest + slack:
         return f"sd {sd:g} is wider than anything in {low:g}..{high:g} with mean {mean:g}: at most {widest:.4g}"
-    fraction = mean - math.floor(mean)
-    narrowest = math.sqrt(fraction * (1 - fraction)) if numeric.integer else 0.0
-    if sd < narrowest * (1 - 1e-9):
+    if sd < narrowest - slack:
         return f"sd {sd:g} is narrower than integers with mean {mean:g} can be: at least {narrowest:.4g}"
     return None
 
 
+def _limits(low: float, high: float, mean: float, *, integer: bool) -> tuple[float, float]:
+    """The least and the greatest sd of a distribution on a range that has a mean."""
+    fraction = mean - math.floor(mean)
+    least = math.sqrt(fraction * (1 - fraction)) if integer else 0.0
+    return least, math.sqrt(mean - low) * math.sqrt(high - mean)
+
+
 @lru_cache(maxsize=4096)
-def _solved(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
+def _solved(low: float, high: float, mean: float, sd: float, integer: bool) -> Distribution:
     wrong = complaint(Numeric(min=low, max=high, mean=mean, sd=sd, integer=integer))
     if wrong:
         raise BlueprintError(wrong, hint="change the moment named, or the range")
     if integer:
         low, high = float(math.ceil(low)), float(math.floor(high))
+    least, greatest = _limits(low, high, mean, integer=integer)
+    sd = min(max(sd, least), greatest)
     window = (max(low, mean - REACH * sd - 1), min(high, mean + REACH * sd + 1))
     if integer and (mean - math.ceil(window[0])) * (math.floor(window[1]) - mean) < sd * sd:
         window = (low, high)  # rare and far: the sd comes from the few beyond reach
@@ -208,7 +219,7 @@ def _solved(low: float, high: float, mean: float, sd: float, integer: bool) -> L
     return found
 
 
-def _keeps(found: Law, mean: float, sd: float) -> bool:
+def _keeps(found: Distribution, mean: float, sd: float) -> bool:
     """Whether the table has the moments it was solved for, up to what a double can tell."""
     if sd == 0:
         return True
@@ -226,7 +237,7 @@ def _keeps(found: Law, mean: float, sd: float) -> bool:
     return abs(first) <= slack and abs(math.sqrt(max(second - first * first, 0.0)) - 1) <= slack
 
 
-def _integers(low: float, high: float, window: tuple[float, float], mean: float, sd: float) -> Law:
+def _integers(low: float, high: float, window: tuple[float, float], mean: float, sd: float) -> Distribution:
     support = np.arange(math.ceil(window[0]), math.floor(window[1]) + 1, dtype=float)
     family, weights = "discrete normal", _normal_integers(support, mean, sd)
     if weights is None:
@@ -251,7 +262,7 @@ def _normal_integers(support: Floats, mean: float, sd: float) -> Floats | None:
 
 
 def _beta_binomial(support: Floats, mean: float, sd: float) -> Floats | None:
-    """Weights of the beta-binomial law, for counts that vary more than a peak around their mean could.
+    """Weights of the beta-binomial distribution, for counts that vary more than a peak around their mean could.
 
     Its variance is N p (1 - p) (1 + (N - 1) r), with N the steps from end to end and r = 1 / (alpha + beta + 1).
     """
@@ -270,7 +281,7 @@ def _beta_binomial(support: Floats, mean: float, sd: float) -> Floats | None:
     return weights
 
 
-def _reals(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
+def _reals(low: float, high: float, mean: float, sd: float, integer: bool) -> Distribution:
     if sd == 0 or low == high:
         return _table(np.array([mean]), np.ones(1), "point", is_integer=integer)
     found = _truncated_normal((low - mean) / sd, (high - mean) / sd)
@@ -278,10 +289,10 @@ def _reals(low: float, high: float, mean: float, sd: float, integer: bool) -> La
         return _beta(low, high, mean, sd, integer)
     nodes, density = found
     mass = np.cumsum(density[1:] + density[:-1])
-    # The stated ends belong to the law, also where their mass is too small for a double.
+    # The stated ends belong to the distribution, also where their mass is too small for a double.
     points = np.concatenate([[low], np.clip(mean + sd * nodes, low, high), [high]])
     cumulative = np.concatenate([[0.0, 0.0], mass / mass[-1], [1.0]])
-    return Law(points, cumulative, False, integer, mean, sd, "truncated normal")
+    return Distribution(points, cumulative, False, integer, mean, sd, "truncated normal")
 
 
 def _truncated_normal(low: float, high: float) -> tuple[Floats, Floats] | None:
@@ -306,7 +317,7 @@ def _steps(low: float, high: float, size: int) -> Floats:
     return low * (1 - share) + high * share
 
 
-def _beta(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
+def _beta(low: float, high: float, mean: float, sd: float, integer: bool) -> Distribution:
     """The Beta scaled to [low, high], on nodes even in log-odds.
 
     There its density is smooth whatever its shape: next to a bound, where a shape below 1 piles up most members, they
@@ -332,10 +343,10 @@ def _beta(low: float, high: float, mean: float, sd: float, integer: bool) -> Law
     complement = np.where(odds < 0, 1.0, nearer) / (1 + nearer)
     points = np.concatenate([[low], np.clip(low * complement + high * share, low, high), [high]])
     cumulative = np.concatenate([[0.0], cumulative / cumulative[-1]])
-    return Law(np.maximum.accumulate(points), cumulative, False, integer, mean, sd, "scaled Beta")
+    return Distribution(np.maximum.accumulate(points), cumulative, False, integer, mean, sd, "scaled Beta")
 
 
-def _rare(low: float, high: float, mean: float, sd: float, integer: bool) -> Law:
+def _rare(low: float, high: float, mean: float, sd: float, integer: bool) -> Distribution:
     """Two points, one of them the bound next to the mean: for moments made by a few in a million, far away."""
     near, far = (low, high) if mean - low <= high - mean else (high, low)
     gap = abs(mean - near)
@@ -346,14 +357,14 @@ def _rare(low: float, high: float, mean: float, sd: float, integer: bool) -> Law
     return _table(np.array([near, other])[order], np.array([1 - share, share])[order], "two points", is_integer=integer)
 
 
-def _table(support: Floats, weights: Floats, family: str, *, is_integer: bool) -> Law:
+def _table(support: Floats, weights: Floats, family: str, *, is_integer: bool) -> Distribution:
     shares = weights / total(weights)
     mean = float(total(shares * support))
     gap = support - mean
     sd = math.sqrt(float(total(shares * gap * gap)))
     cumulative = np.cumsum(shares)
     cumulative /= cumulative[-1]
-    return Law(support, cumulative, True, is_integer, mean, sd, family)
+    return Distribution(support, cumulative, True, is_integer, mean, sd, family)
 
 
 def _tilted(t: Floats, measure: Floats, start: Tilt = NORMAL) -> tuple[Tilt, Floats] | None:
@@ -401,8 +412,8 @@ def _partition(powers: Floats, measure: Floats, tilt: Tilt) -> tuple[float, Floa
 def _extreme(support: Floats, mean: float, sd: float) -> Floats:
     """Weights for moments near the edge of the possible, which the tilted family reaches only in the limit.
 
-    Two laws that share the mean, mixed, have it too, and a variance between theirs: here the two integers next to
-    the mean, and the closest pair around them whose variance is large enough.
+    Two distributions that share the mean, mixed, have it too, and a variance between theirs: here the two integers
+    next to the mean, and the closest pair around them whose variance is large enough.
     """
     steps = np.arange(len(support))
     lows = np.maximum(math.floor(mean) - steps, support[0])

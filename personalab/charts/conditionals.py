@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from personalab.blueprint.conditionals import branches
+from personalab.blueprint.conditionals import find_distributions
 from personalab.blueprint.display import percent
 from personalab.blueprint.model import Blueprint, CategoricalField
 from personalab.charts.crossed import ROOM, TALL, across
@@ -109,7 +109,7 @@ def conditionals(frame: pd.DataFrame, bp: Blueprint, field: str, *, width: int =
 def _measured(frame: pd.DataFrame, bp: Blueprint, child: CategoricalField) -> Cells:
     columns = {name: column(frame, sampled(bp, name)) for name in child.parents}
     codes, size = column(frame, child), len(child.values)
-    drawn, index = branches(bp, child, columns)
+    drawn, index = find_distributions(bp, child, columns)
     counts = np.bincount(index * size + codes, minlength=len(drawn) * size).reshape(len(drawn), size)
     requested = np.array([child.shares(each.distribution) for each in drawn if each])  # type: ignore[arg-type]
     people = counts.sum(axis=1)

@@ -152,8 +152,8 @@ def _links(bp: Blueprint, places: Places) -> Iterator[Curve]:
 def _ties(bp: Blueprint, places: Places) -> Iterator[Curve]:
     """A bow between the fields that a constraint names, one after the other."""
     for number, rule in enumerate(bp.constraints):
-        mentioned = spoken_of(bp, rule)
-        named = [name for name in places if name in mentioned]
+        mentioned = spoken_of(bp, rule) & places.keys()
+        named = [field.name for field in bp.fields if field.name in mentioned]
         for one, other in itertools.pairwise(named):
             (x0, y0), (x1, y1) = places[one], places[other]
             length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5 or 1.0

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from personalab.blueprint import display
-from personalab.blueprint.conditionals import Distribution, label, stated
+from personalab.blueprint.conditionals import Stated, label, stated
 from personalab.blueprint.model import AnyField, Blueprint, TextField
 from personalab.charts.marginals import marginals
 from personalab.charts.numerics import numerics
@@ -125,7 +125,7 @@ def cards_in_text(frame: pd.DataFrame, bp: Blueprint, *, of: int | None = None) 
     return "\n".join(parts)
 
 
-def in_words(distribution: Distribution) -> str:
+def in_words(distribution: Stated) -> str:
     """Tell a distribution: its shares, or its range, mean and spread.
 
     Parameters

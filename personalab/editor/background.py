@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from personalab import llm
 from personalab.llm import Connection
-from personalab.llm.progress import Watch
+from personalab.llm.progress import Progress
 
 TICK = 0.5  # seconds between two messages on how far the work is
 
@@ -37,7 +37,7 @@ class Work:
         The model that is asked.
     total : int
         How many people are written; 0 where progress cannot be counted.
-    watch : Watch
+    watch : Progress
         How far it is.
     future : concurrent.futures.Future
         Holds the result once there is one.
@@ -50,7 +50,7 @@ class Work:
     future: Future[Any] | None = None
 
     def __post_init__(self) -> None:
-        self.watch = Watch.of(self.connection, self.total)
+        self.watch = Progress.of(self.connection, self.total)
 
     def start(self, job: Job, tick: Callable[[], object], end: Callable[[], object]) -> None:
         """Begin; `tick` is called twice a second in the background, `end` once it is over, whichever way."""

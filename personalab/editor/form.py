@@ -1,12 +1,9 @@
 """The editor: a blueprint edited by hand in a notebook, and the population that follows.
 
-What is edited, and what follows from it, is a session's affair (`editor.session`); here it gets its page. One
-widget shows the whole panel: an ES module and its styles that ship with the package, so that nothing is fetched. The
-page is told the full state when it opens, and afterwards only what changes, one message an edit.
-
-A widget is blank where no kernel runs. So beside it stands a *still*: the blueprint, its changes and the report as
-plain HTML and text. It is hidden while the editor is alive, is refreshed when the page comes to rest, and is what
-a reader of the saved notebook sees.
+What is edited, and what follows from it, is a session's affair (`editor.session`); its page is a widget
+(`editor.widget`), which is blank where no kernel runs. So beside it stands a *still*: the blueprint, its changes and
+the report as plain HTML and text. It is hidden while the editor is alive, is refreshed when the page comes to rest, and
+is what a reader of the saved notebook sees.
 """
 
 from __future__ import annotations
@@ -14,8 +11,7 @@ from __future__ import annotations
 import html
 import os
 import uuid
-from functools import cached_property, lru_cache
-from importlib.resources import files
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +21,7 @@ import pandas as pd
 from personalab.blueprint.model import Blueprint, Change
 from personalab.editor.session import Session
 from personalab.editor.state import changes
+from personalab.editor.widget import panel
 from personalab.errors import RequestError
 from personalab.reports.values import Report
 
@@ -32,11 +29,6 @@ if TYPE_CHECKING:
     from personalab.llm import Model
     from personalab.population import Population
 
-PARTS = (
-    *("dom", "store", "gestures", "weights", "numbers", "conditionals", "field"),
-    *("rules", "fidelity", "people", "keys", "head", "notices", "places", "shell"),
-)
-SHEETS = ("editor", "shell", "field", "view")
 CHANGES = "Changes since it was opened:"
 MOST_CHANGES = 200  # that a still lists
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -188,7 +180,7 @@ class Form:
     @cached_property
     def widget(self) -> Any:
         """The editor as a widget, for layouts of ipywidgets."""
-        return _panel()(self._session)
+        return panel()(self._session)
 
     def undo(self) -> None:
         """Take the last step back.
@@ -306,45 +298,6 @@ class Form:
             self.widget.send(message)
 
 
-def module() -> str:
-    """The front end as one ES module: its parts, in the order in which they build on each other."""
-    return "\n".join(_static(f"{part}.js") for part in PARTS)
-
-
-def css() -> str:
-    """The front end's styles."""
-    return "\n".join(_static(f"{sheet}.css") for sheet in SHEETS)
-
-
-@lru_cache(maxsize=1)
-def _panel() -> type[Any]:
-    """The widget's class, made when it is first needed."""
-    import anywidget
-    import traitlets
-
-    def current(_value: Any, widget: Any) -> dict[str, Any]:
-        state: dict[str, Any] = widget.session.state()
-        return state
-
-    class Panel(anywidget.AnyWidget):
-        """The whole editor as one widget, which answers each message of its page by one."""
-
-        _esm = module()
-        _css = css()
-        # Its value stays as it is, so that it is sent only when a page opens, and is then what holds at that time.
-        state = traitlets.Dict().tag(sync=True, to_json=current)
-
-        def __init__(self, session: Session) -> None:
-            self.session = session
-            super().__init__()
-            self.on_msg(lambda _widget, command, _buffers: self.send(session.handle(command)))
-
-        def __repr__(self) -> str:
-            return f"Panel({self.session.blueprint!r})"
-
-    return Panel
-
-
 def _publish(data: dict[str, Any], **how: Any) -> None:
     from IPython.display import publish_display_data
 
@@ -354,7 +307,3 @@ def _publish(data: dict[str, Any], **how: Any) -> None:
 
 def _framed(parts: list[str]) -> str:
     return '<div class="personalab-still">\n' + "\n".join(part for part in parts if part) + "\n</div>"
-
-
-def _static(name: str) -> str:
-    return files("personalab.editor").joinpath("static", name).read_text(encoding="utf-8")

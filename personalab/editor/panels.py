@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalab.blueprint import moments
-from personalab.blueprint.conditionals import Branch, branches
+from personalab.blueprint.conditionals import ConditionalDistribution, find_distributions
 from personalab.blueprint.grouping import Array, Columns
 from personalab.blueprint.model import Blueprint, Categorical, CategoricalField, Numeric, NumericField
 from personalab.charts.marginals import outside_told
@@ -27,7 +27,7 @@ Held = TypeVar("Held", Categorical, Numeric)
 
 BINS = 20  # of a number's range
 DIGITS = 6  # of what is only drawn
-WIDTH = 1.959963984540054  # standard deviations to either side that hold 95 % of a normal law
+WIDTH = 1.959963984540054  # standard deviations to either side that hold 95 % of a normal distribution
 
 
 def panels(bp: Blueprint, columns: Columns, report: Report) -> dict[str, Panel]:
@@ -79,7 +79,7 @@ def _root(found: Marginal) -> Panel:
 
 
 def _child(bp: Blueprint, field: CategoricalField, columns: Columns, edge: Edge) -> Panel:
-    found, index = branches(bp, field, columns)
+    found, index = find_distributions(bp, field, columns)
     tables = np.array([field.shares(_held(each, Categorical)) for each in found])
     sizes, n = np.bincount(index, minlength=len(found)), len(index)
     requested = sizes @ tables / n
@@ -107,18 +107,18 @@ def _shares(
 
 
 def _numbers(bp: Blueprint, field: NumericField, columns: Columns, figures: list[Moments]) -> Panel:
-    found, index = branches(bp, field, columns)
-    laws = [moments.law(_held(each, Numeric)) for each in found]
+    found, index = find_distributions(bp, field, columns)
+    distributions = [moments.solve(_held(each, Numeric)) for each in found]
     column = np.asarray(columns[field.name], dtype=float)
     part = np.bincount(index, minlength=len(found)) / len(index)
     low = min([float(column.min()), *(each.requested["min"] for each in figures)])
     high = max([float(column.max()), *(each.requested["max"] for each in figures)])
     edges = _edges(low, high, is_whole=field.is_integer)
-    requested = part @ np.array([np.diff(_upto(law, edges)) for law in laws])
+    requested = part @ np.array([np.diff(_upto(distribution, edges)) for distribution in distributions])
     achieved = np.histogram(column, edges)[0] / len(column)
     bins = zip(edges[:-1].tolist(), edges[1:].tolist(), requested.tolist(), achieved.tolist(), strict=True)
-    mean = float(part @ [law.mean for law in laws])
-    square = float(part @ [law.sd**2 + law.mean**2 for law in laws]) - mean**2
+    mean = float(part @ [distribution.mean for distribution in distributions])
+    square = float(part @ [distribution.sd**2 + distribution.mean**2 for distribution in distributions]) - mean**2
     asked = {"mean": mean, "sd": max(square, 0.0) ** 0.5}
     reached = {"mean": column.mean(), "sd": column.std(), "min": column.min(), "max": column.max()}
     return {
@@ -147,9 +147,9 @@ def _evenly(low: float, high: float, parts: int) -> Floats:
     return low * (1 - share) + high * share
 
 
-def _upto(law: moments.Law, edges: Floats) -> Floats:
+def _upto(distribution: moments.Distribution, edges: Floats) -> Floats:
     """The share below each edge; the last one counts as inside."""
-    upto = law.cdf(np.nextafter(edges, -np.inf) if law.is_discrete else edges)
+    upto = distribution.cdf(np.nextafter(edges, -np.inf) if distribution.is_discrete else edges)
     upto[0], upto[-1] = 0.0, 1.0
     return upto
 
@@ -159,15 +159,15 @@ def curve(numeric: Numeric, heights: int = 64) -> list[float]:
     low, high = float(numeric.min), float(numeric.max)
     if not high > low:
         return [1.0] * heights
-    law = moments.law(numeric)
+    distribution = moments.solve(numeric)
     if not numeric.integer:
-        tall: Array = np.diff(_upto(law, _evenly(low, high, heights)))
+        tall: Array = np.diff(_upto(distribution, _evenly(low, high, heights)))
     elif high - low < heights:
         at = np.rint(_evenly(low, high, heights - 1))
-        tall = law.cdf(at) - law.cdf(at - 1)
+        tall = distribution.cdf(at) - distribution.cdf(at - 1)
     else:  # by how many whole numbers a place holds, which may be one more than the next, else the outline has teeth
         upto = low - 1 + np.floor((high - low + 1) * np.arange(heights + 1) / heights)
-        tall = np.diff(law.cdf(upto)) / np.diff(upto)
+        tall = np.diff(distribution.cdf(upto)) / np.diff(upto)
     peak = float(tall.max())
     return [round(float(each) / peak, 2) for each in tall]
 
@@ -176,7 +176,7 @@ def _brief(number: float) -> float:
     return float(f"{number:.{DIGITS}g}")
 
 
-def _held(found: Branch | None, kind: type[Held]) -> Held:
+def _held(found: ConditionalDistribution | None, kind: type[Held]) -> Held:
     """What holds for the people of a branch."""
     if found is None or not isinstance(found.distribution, kind):
         raise TypeError("whoever was drawn has a distribution of the field's kind")

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,18 @@ from typing import Any
 import pandas as pd
 
 from personalab import edits, llm
-from personalab.blueprint.model import Blueprint, Constraint
+from personalab.blueprint.model import Blueprint
 from personalab.blueprint.resolution import resolve
 from personalab.blueprint.validation import demand_valid
+from personalab.editor.autosave import Autosave
 from personalab.editor.background import Home, Work
-from personalab.editor.history import NOBODY, History, Step, is_same, same_gesture
-from personalab.editor.keeping import Keeper
-from personalab.editor.opening import drawn_from, opening
+from personalab.editor.history import NOBODY, History, Step, drawn_from, open_history, same_gesture
 from personalab.editor.people import Crowd, People, Texts
 from personalab.editor.state import Page, State, followed, groundings, population, refusal
 from personalab.errors import PersonalabError, RequestError
 from personalab.inference import check_request, infer_with
 from personalab.llm import Model
-from personalab.population import Population, check_call
+from personalab.population import Population, check_count
 from personalab.reports.report import report
 from personalab.reports.values import Report
 from personalab.sampling.sample import whole
@@ -99,9 +99,9 @@ class Session:
         self._work: Work | None = None
         self._lock = threading.RLock()
         place = None if file is None else _path(file)
-        self._history = opening(bp, n, self._seed, place)
+        self._history = open_history(bp, n, self._seed, place)
         self._hold(self._history)
-        self._keeper = Keeper(place, self.blueprint)
+        self._autosave = Autosave(place, self.blueprint)
 
     # ---- values -------------------------------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ class Session:
             except BaseException:
                 self._history, self._first, self._error = before
                 raise
-            self._keeper.soon(self.blueprint, self._save_now)
+            self._autosave.soon(self.blueprint, self._save_now)
 
     def _done(self, op: str, args: Mapping[str, Any], gesture: int | str | None) -> dict[str, Any]:
         """Do it, and return what the answer holds besides what has changed."""
@@ -250,7 +250,7 @@ class Session:
         return {"patch": {"select": new[0]}} if len(new) == 1 else {}
 
     def _step(self, name: str, bp: Blueprint, renamed: Renamed, gesture: int | str | None = None) -> None:
-        if not is_same(bp, self.blueprint):
+        if bp != self.blueprint:
             source = self._history.current.source
             if source.start is None:
                 source = drawn_from(bp, source.n, self._seed)
@@ -285,13 +285,13 @@ class Session:
         self._hold(self._history.then(step))
 
     def _save(self, path: str) -> None:
-        self._keeper.save(self._demand_blueprint(), _path(path))
+        self._autosave.save(self._demand_blueprint(), _path(path))
 
     def _open(self, path: str) -> None:
         bp = Blueprint.load(_path(path))
         demand_valid(bp)
         self._step(f"opened {Path(path).name}", bp, {})
-        self._keeper.saw(self._demand_blueprint(), Path(path))
+        self._autosave.saw(self._demand_blueprint(), Path(path))
 
     def _page(self, first: int) -> None:
         self._first = min(whole("first", first, at_least=0), max((self.n or 1) - 1, 0))
@@ -301,27 +301,30 @@ class Session:
         self.at_rest()
 
     def _check(self, text: str, name: str | None = None) -> dict[str, Any]:
-        """Say whether a constraint, as typed, can be read, and how many people break it."""
-        bp = self._demand_blueprint()
+        """Say whether a constraint, as typed, can be read, how many people break it, and how many it would change."""
+        name = _word(name or "a new rule")
+        people = self._crowd.at(self._history.current)
         try:
-            tree = resolve(_constrained(bp, _word(name or "a new rule"), _word(text)), bp)
+            bp = _constrained(self._demand_blueprint(), name, _word(text))
+            if people is None:
+                return {"check": {"message": "reads well", "ok": True, "n": None, "broken": None}}
+            broken = people.breaking(resolve(next(each for each in bp.constraints if each.name == name), bp))
+            changed = replace(people, blueprint=bp).changed(people)
         except PersonalabError as error:
             told = refusal(error)
             message = f"{told['message']} → {told['hint']}" if told["hint"] else told["message"]
             return {"check": {"message": message, "ok": False, "n": self.n, "broken": None}}
-        people = self._crowd.at(self._history.current)
-        if people is None:
-            return {"check": {"message": "reads well", "ok": True, "n": None, "broken": None}}
-        broken, n = people.breaking(tree), len(people.frame)
-        message = f"{broken:,} of {n:,} people would have to change" if broken else f"holds for all {n:,}"
-        return {"check": {"message": message, "ok": True, "n": n, "broken": broken}}
+        n = len(people.frame)
+        parts = [f"{broken:,} of {n:,} people break it" if broken else f"holds for all {n:,}"]
+        parts += [f"{changed:,} would change"] if changed else []
+        return {"check": {"message": "; ".join(parts), "ok": True, "n": n, "broken": broken}}
 
     # ---- work with a model --------------------------------------------------------------------------------------
 
     def _infer(self, prompt: str, count: int | None = None, grounding: str = "off") -> None:
         check_request(prompt, grounding)
         if count is not None:
-            check_call(prompt, count, grounding)
+            check_count(count)
         connection = llm.connect(self.model)
         work = Work("infer", f"{connection.name} is inferring a blueprint", connection)
         self._begin(work, partial(infer_with, prompt, connection), partial(self._inferred, prompt, count))
@@ -335,7 +338,7 @@ class Session:
         roster = Roster(self._crowd.told(people), people.blueprint)
         if not roster.bare:
             raise RequestError("everybody has their texts already", hint="edit the blueprint, or resample")
-        check_call("the people of the form", len(roster.bare), "off")
+        check_count(len(roster.bare))
         connection = llm.connect(self.model)
         work = Work("write", f"{connection.name} is writing the texts", connection, len(roster.bare))
         job = partial(write_with, roster, connection, work.watch)
@@ -404,7 +407,7 @@ class Session:
             **self._told_of(step),
             "steps": self._history.names(),
             "step": self._history.at,
-            "saved": self._keeper.where(step.blueprint),
+            "saved": self._autosave.where(step.blueprint),
             "groundings": groundings(),
             "model": self._model_name(),
             "work": self._work.told() if self._work else None,
@@ -434,7 +437,7 @@ class Session:
         """Save to the file; that it cannot be written is said, and costs no edit."""
         with self._lock:
             try:
-                self._keeper.now(self.blueprint)
+                self._autosave.now(self.blueprint)
             except PersonalabError as error:
                 self._error = _sentences(error)
             self._announce()
@@ -505,9 +508,8 @@ def _word(text: Any) -> str:
     return text
 
 
-def _constrained(bp: Blueprint, name: str, text: str) -> Constraint:
-    """The constraint that an edit would make of a text, where it can be made."""
+def _constrained(bp: Blueprint, name: str, text: str) -> Blueprint:
+    """The blueprint with a text as its constraint of that name, where it can be one."""
     is_new = name not in (each.name for each in bp.constraints)
     op, args = ("add_constraint", {}) if is_new else ("change_constraint", {"to_name": name})
-    edited = edits.apply(bp, op, {"name": name, "text": text, **args})
-    return next(each for each in edited.constraints if each.name == name)
+    return edits.apply(bp, op, {"name": name, "text": text, **args})

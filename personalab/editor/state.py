@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from personalab import edits
-from personalab.blueprint.conditionals import Distribution
+from personalab.blueprint.conditionals import Stated
 from personalab.blueprint.display import positional
 from personalab.blueprint.model import AnyField, Blueprint, Categorical, CategoricalField, Change, Numeric, TextField
 from personalab.blueprint.validation import WRITTEN, validate
@@ -79,7 +79,7 @@ def described(bp: Blueprint | None, start: Blueprint | None) -> State:
         "sources": list(bp.sources),
         "notes": list(bp.notes or ()),
         "names": [field.name for field in bp.fields],
-        "fields": {field.name: _field(bp, field, _is_changed(field, past.get(field.name))) for field in bp.fields},
+        "fields": {field.name: _field(bp, field, field != past.get(field.name)) for field in bp.fields},
         "constraints": [{"name": each.name, "text": str(each), "broken": None} for each in bp.constraints],
         "diff": changes(bp, start),
         "warnings": [
@@ -188,17 +188,12 @@ def _field(bp: Blueprint, field: AnyField, is_changed: bool) -> State:
     return told | {"more": more}
 
 
-def _is_changed(field: AnyField, past: AnyField | None) -> bool:
-    moved = isinstance(field, CategoricalField) and isinstance(past, CategoricalField) and field.values != past.values
-    return moved or field != past
-
-
 def _row(field: AnyField, row: edits.Row) -> State:
     told: State = {"when": row.when, "label": row.label, "origin": row.origin}
     return told | ({"from": row.source} if row.source else {}) | _distribution(field, row.distribution)
 
 
-def _distribution(field: AnyField, stated: Distribution) -> State:
+def _distribution(field: AnyField, stated: Stated) -> State:
     if isinstance(stated, Categorical) and isinstance(field, CategoricalField):
         return {"weights": [stated.weights.get(value, 0) for value in field.values]}
     if isinstance(stated, Numeric):

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from personalab.blueprint import constraints
+from personalab.blueprint.building import rewritten
 from personalab.blueprint.constraints import Apply, Name, Node, Text
 from personalab.blueprint.model import Blueprint, Constraint
 from personalab.blueprint.resolution import demand_quoted, resolve, tree_of
 from personalab.edits.wire import Wire, demand_free, instead, read
-from personalab.errors import BlueprintError, RequestError
+from personalab.errors import RequestError
 
 
 def add_constraint(bp: Blueprint, *, name: str, text: str) -> Blueprint:
@@ -92,26 +93,9 @@ def quotes(bp: Blueprint, rule: Constraint, field: str, value: str) -> bool:
     return tree != constraints.rebuilt(tree, _revaluing(field, value, value + "?"))
 
 
-def renamed(bp: Blueprint, rule: Constraint, old: str, new: str) -> Wire:
-    """The constraint with a field's new name."""
-    return _changed(bp, rule, lambda node: Name(new) if node == Name(old) else node)
-
-
 def revalued(bp: Blueprint, rule: Constraint, field: str, old: str, new: str) -> Wire:
     """The constraint with a new name for one of a field's values, where it compares the field with it."""
-    return _changed(bp, rule, _revaluing(field, old, new))
-
-
-def _changed(bp: Blueprint, rule: Constraint, change: Callable[[Node], Node]) -> Wire:
-    """The constraint as written where nothing in it changes, else written anew."""
-    before = tree_of(rule, bp)
-    after = constraints.rebuilt(before, change)
-    if after == before:
-        return rule.model_dump(mode="json")
-    try:
-        return _constraint(rule.name, after).model_dump(mode="json")
-    except BlueprintError as error:
-        raise RequestError(f"the constraint {rule.name!r} has no room for that name", hint="shorten it") from error
+    return rewritten(bp, rule, _revaluing(field, old, new)).model_dump(mode="json")
 
 
 def _revaluing(field: str, old: str, new: str) -> Callable[[Node], Node]:

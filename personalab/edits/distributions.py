@@ -12,6 +12,7 @@ from typing import Any
 from personalab.blueprint import moments
 from personalab.blueprint.conditionals import Lookup, label
 from personalab.blueprint.model import EXACT, Blueprint, Number, Numeric
+from personalab.blueprint.validation import SCALED
 from personalab.edits.mixture import holding, mixture
 from personalab.edits.wire import (
     When,
@@ -43,7 +44,7 @@ def set_weights(
     when : mapping of str to str, optional
         For which parent values; a condition not stated so far becomes a conditional.
     weights : mapping of str to float
-        A share for every value; they sum to 1 within 1e-9. In which order they are given does not matter.
+        A share for every value; they sum to 1 within 0.0005. In which order they are given does not matter.
 
     Returns
     -------
@@ -186,5 +187,5 @@ def _demand_weights(weights: dict[str, Any], known: tuple[str, ...], needed: tup
     if missing:
         raise RequestError(f"{missing[0]!r} is given no weight", hint="give it 0 if nobody has it")
     total = math.fsum(weights.values())
-    if abs(total - 1) > EXACT:
+    if abs(total - 1) > SCALED + EXACT:
         raise RequestError(f"the weights sum to {total:.6g}, not 1", hint="scale them to sum to 1")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from personalab.blueprint.model import Blueprint
 from personalab.blueprint.validation import RESERVED
-from personalab.edits.constraints import renamed, speaks_of
+from personalab.edits.constraints import speaks_of
 from personalab.edits.links import barred, in_turn, with_base
 from personalab.edits.mixture import mixture
 from personalab.edits.wire import Wire, demand_free, found, key, opened, read
@@ -46,19 +46,9 @@ def rename_field(bp: Blueprint, *, field: str, to: str) -> Blueprint:
     'years >= 18'
     """
     found(bp, field)
-    if to == field:
-        return bp
-    _demand_name(bp, to)
-    data = bp.to_dict()
-    names = {field: to}
-    data["order"] = [names.get(name, name) for name in data["order"]]
-    for each in data["fields"]:
-        each["name"] = names.get(each["name"], each["name"])
-        each["parents"] = [names.get(name, name) for name in each["parents"]]
-        for rule in each["conditionals"]:
-            rule["when"] = {names.get(name, name): value for name, value in rule["when"].items()}
-    data["constraints"] = [renamed(bp, rule, field, to) for rule in bp.constraints]
-    return read(data)
+    if to != field:
+        _demand_name(bp, to)
+    return bp.rename(field, to)
 
 
 def remove_field(bp: Blueprint, *, field: str) -> Blueprint:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from personalab.blueprint import moments
-from personalab.blueprint.conditionals import Distribution, Lookup, interval
+from personalab.blueprint.conditionals import Lookup, Stated, interval
 from personalab.blueprint.model import Blueprint, Categorical, CategoricalField, Numeric, NumericField, SampledField
 from personalab.edits.wire import When, sampled
 from personalab.errors import BlueprintError
@@ -31,7 +31,7 @@ DIGITS = 6  # of a mixture's mean and sd, where these suffice
 Stretch = tuple[float, float]
 
 
-def mixture(bp: Blueprint, field: SampledField, when: When) -> Distribution:
+def mixture(bp: Blueprint, field: SampledField, when: When) -> Stated:
     """What the field has over all situations in which a condition holds, as one distribution.
 
     Parameters
@@ -76,12 +76,12 @@ def is_covered(bp: Blueprint, field: SampledField) -> bool:
         return field.base is not None
     lookup = Lookup(bp, field)
     axes = [_values(bp, field, name) for name in field.parents]
-    return all(lookup.branch(dict(zip(field.parents, at, strict=True))) is not None for at in _spread(axes))
+    return all(lookup.find(dict(zip(field.parents, at, strict=True))) is not None for at in _spread(axes))
 
 
-def holding(bp: Blueprint, lookup: Lookup, when: When) -> Distribution | None:
+def holding(bp: Blueprint, lookup: Lookup, when: When) -> Stated | None:
     """What holds now where a condition does; for an interval, where the fewest other intervals hold too."""
-    found = lookup.branch(standing(bp, lookup.field, when))
+    found = lookup.find(standing(bp, lookup.field, when))
     return found.distribution if found else None
 
 
@@ -101,15 +101,15 @@ def stand_in(bp: Blueprint, field: SampledField, name: str, condition: str | Non
     return min(middles, key=lambda middle: sum(low <= middle <= high for low, high in spans))
 
 
-def _parts(bp: Blueprint, field: SampledField, when: When) -> dict[Distribution, float]:
+def _parts(bp: Blueprint, field: SampledField, when: When) -> dict[Stated, float]:
     """The distributions that hold where the condition does, and how often each."""
     if not field.parents:
         return {field.base: 1.0} if field.base is not None else {}
-    lookup, parts = Lookup(bp, field), dict[Distribution, float]()
+    lookup, parts = Lookup(bp, field), dict[Stated, float]()
     axes = [_points(bp, field, name, when.get(name)) for name in field.parents]
     for situation in _spread(axes):
         at = {name: value for name, (value, _) in zip(field.parents, situation, strict=True)}
-        found = lookup.branch(at)
+        found = lookup.find(at)
         if found is not None:
             share = math.prod(share for _, share in situation)
             parts[found.distribution] = parts.get(found.distribution, 0.0) + share
@@ -117,7 +117,7 @@ def _parts(bp: Blueprint, field: SampledField, when: When) -> dict[Distribution,
 
 
 @lru_cache(maxsize=256)  # a parent's shares are asked for by each of its children
-def _marginal(bp: Blueprint, name: str) -> tuple[tuple[Distribution, float], ...]:
+def _marginal(bp: Blueprint, name: str) -> tuple[tuple[Stated, float], ...]:
     parts = _parts(bp, sampled(bp, name), {})
     total = math.fsum(parts.values()) or 1.0
     return tuple((part, share / total) for part, share in parts.items())
@@ -135,7 +135,7 @@ def _points(bp: Blueprint, field: SampledField, name: str, condition: str | None
     edges = np.array([stretches[0][0], *(high for _, high in stretches)])
     below = np.nextafter(edges, -np.inf)
     below[-1] = edges[-1]
-    upto = np.sum([p * moments.law(d).cdf(below) for d, p in own], axis=0)  # type: ignore[arg-type]
+    upto = np.sum([p * moments.solve(d).cdf(below) for d, p in own], axis=0)  # type: ignore[arg-type]
     return [(_middle(parent, each), float(p)) for each, p in zip(stretches, np.diff(upto), strict=True)]
 
 
@@ -184,7 +184,7 @@ def _spread(axes: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
         yield tuple(reversed(places))
 
 
-def _weights(parts: Mapping[Distribution, float]) -> Categorical:
+def _weights(parts: Mapping[Stated, float]) -> Categorical:
     tables = [(part.weights, share) for part, share in parts.items() if isinstance(part, Categorical)]
     values = dict.fromkeys(value for table, _ in tables for value in table)
     mixed = {value: math.fsum(share * table.get(value, 0) for table, share in tables) for value in values}
@@ -192,7 +192,7 @@ def _weights(parts: Mapping[Distribution, float]) -> Categorical:
     return Categorical(weights={value: share / total for value, share in mixed.items()})
 
 
-def _numbers(parts: Mapping[Distribution, float]) -> Numeric:
+def _numbers(parts: Mapping[Stated, float]) -> Numeric:
     laws = [(part, share) for part, share in parts.items() if isinstance(part, Numeric)]
     mean = math.fsum(share * law.mean for law, share in laws)
     variance = math.fsum(share * (law.sd**2 + (law.mean - mean) ** 2) for law, share in laws)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from personalab.blueprint.conditionals import Distribution, Lookup, interval, label, stated
+from personalab.blueprint.conditionals import Lookup, Stated, interval, label, stated
 from personalab.blueprint.model import Blueprint, CategoricalField, Conditional, NumericField, SampledField
 from personalab.edits.mixture import stand_in
 from personalab.edits.wire import found, key
@@ -51,7 +51,7 @@ class Row:
     label: str
     origin: Origin
     source: str | None
-    distribution: Distribution
+    distribution: Stated
 
 
 def rows(bp: Blueprint, field: str) -> tuple[list[Row], int]:
@@ -107,17 +107,17 @@ def _full(bp: Blueprint, field: SampledField, axes: dict[str, list[Step]], own: 
             continue
         if any(when.get(name) in divided for name, divided in parts.items()) or _is_told(bp, when, spans):
             continue
-        branch = lookup.branch({name: value for name, (_, value) in zip(axes, steps, strict=True)})
-        if branch is None or not when:
+        held = lookup.find({name: value for name, (_, value) in zip(axes, steps, strict=True)})
+        if held is None or not when:
             continue
-        if branch.origin != "interpolated":
+        if held.origin != "interpolated":
             when = _loosened(bp, when, tangled, field)
         if key(bp, when) in known:
             continue
         known.add(key(bp, when))
-        source = branch.label if branch.origin == "conditional" else None
-        origin: Origin = "inherited" if branch.origin == "conditional" else branch.origin
-        yield Row(when, label(when), origin, source, branch.distribution)
+        source = held.label if held.origin == "conditional" else None
+        origin: Origin = "inherited" if held.origin == "conditional" else held.origin
+        yield Row(when, label(when), origin, source, held.distribution)
 
 
 def _spans(bp: Blueprint, rules: Iterable[Conditional]) -> dict[Any, list[Span]]:

@@ -18,12 +18,11 @@ from personalab.errors import BlueprintError, ProviderError, RequestError
 from personalab.inference.draft import Draft, conversation, wire
 from personalab.inference.repair import lacks, repaired
 from personalab.inference.stages import infer_in_stages
-from personalab.llm import Budget
 from personalab.llm.fencing import fenced
-from personalab.llm.progress import Watch, bar
+from personalab.llm.progress import Progress, bar
 
 if TYPE_CHECKING:
-    from personalab.llm import Connection, Model
+    from personalab.llm import Budget, Connection, Model
 
 GROUNDINGS = ("off", "web", "research")
 CORRECTIONS = 2  # how often findings go back to the model
@@ -37,9 +36,7 @@ def infer(
     *,
     grounding: str = "off",
     model: str | Model | None = None,
-    max_tokens: int | None = None,
-    max_cost: float | None = None,
-    prices: tuple[float, float] | None = None,
+    budget: Budget | None = None,
 ) -> Blueprint:
     """Infer what makes a population believable from one sentence.
 
@@ -51,12 +48,8 @@ def infer(
         Whether to look things up first; only ``"off"`` in this version.
     model : str or Model, optional
         Which model to ask, see `personalab.generate`.
-    max_tokens : int, optional
-        The most tokens that may be used, of requests and answers together.
-    max_cost : float, optional
-        The most money that may be used, in the currency of `prices`.
-    prices : tuple of float, optional
-        What a million prompt tokens and a million completion tokens cost.
+    budget : Budget, optional
+        How much may be used, such as ``Budget(tokens=100_000)``.
 
     Returns
     -------
@@ -71,10 +64,10 @@ def infer(
         If the model cannot be had, gives nothing that can be made to sample, or the budget is used up.
     """
     check_request(prompt, grounding)
-    connection = llm.connect(model, Budget(max_tokens, max_cost, prices))
-    watch = Watch.of(connection)
-    watch.begin("inferring the blueprint")
-    with bar(watch) as tick:
+    connection = llm.connect(model, budget)
+    progress = Progress.of(connection)
+    progress.begin("inferring the blueprint")
+    with bar(progress) as tick:
         return llm.run_with(connection, infer_with(prompt, connection), tick)
 
 

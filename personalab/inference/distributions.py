@@ -150,7 +150,7 @@ def _can_be_had(numeric: Wire) -> bool:
     if is_squeezed or 0 < sd < least or 0 < high - low < SMALLEST * max(abs(low), abs(high)):
         return False
     try:
-        moments.law(Numeric(**numeric))
+        moments.solve(Numeric(**numeric))
     except BlueprintError:
         return False
     return True

@@ -5,31 +5,36 @@
 on that folder: ``get`` finds it by its id from any notebook or process, to see how far it is, to read those written so
 far, to wait for it, or to end it. A job whose process is gone reads ``failed``, for it was interrupted; ``get`` with
 ``resume=True`` goes on from what is kept, and pays only for what was under way.
+
+A folder may come from somebody else. What is read in it is checked like a call, and it has no say in which model is
+asked with the user's own key, nor in where replies are kept: the names in it are only compared with what is in use.
 """
 
 from __future__ import annotations
 
 import asyncio
 import html
+import os
 import time
 import uuid
 import weakref
 from collections.abc import Generator
 from concurrent import futures
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personalab import llm
-from personalab.errors import Category, ProviderError, RequestError, on_the_wire
+from personalab.errors import Category, ProviderError, RequestError, on_the_wire, quoted
+from personalab.jobs.attempt import AGAIN, PULSE, Attempt
 from personalab.jobs.folder import Folder, State, Status
 from personalab.jobs.owner import here
-from personalab.jobs.run import AGAIN, PULSE, Run
 from personalab.llm import Budget, Usage, replies
 from personalab.llm.background import TICK
-from personalab.llm.progress import Progress, Watch, bar
-from personalab.population import Call, Making, Population
+from personalab.llm.progress import Progress, Tally, bar
+from personalab.llm.segments import oddity
+from personalab.population import Population, Request, Run
 from personalab.reports.report import report
 
 if TYPE_CHECKING:
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
 TERMINAL: tuple[Status, ...] = ("succeeded", "failed")
 GONE = "the process that worked on it has ended"
 
-_runs: weakref.WeakValueDictionary[str, Run] = weakref.WeakValueDictionary()
+_attempts: weakref.WeakValueDictionary[str, Attempt] = weakref.WeakValueDictionary()
 
 
 def start(
@@ -54,9 +59,7 @@ def start(
     model: str | Model | None = None,
     method: Method | None = None,
     rounding: Rounding = "nearest",
-    max_tokens: int | None = None,
-    max_cost: float | None = None,
-    prices: tuple[float, float] | None = None,
+    budget: Budget | None = None,
     backend: Backend = "live",
 ) -> Job:
     """Start generating a population in the background, and return at once.
@@ -75,17 +78,14 @@ def start(
     seed : int, optional
         Fixes the draw.
     model : str or Model, optional
-        Which model infers and writes. An object has to be given again to `get` when the job is taken up.
+        Which model infers and writes; it has to be given again to `get` when the job is taken up, unless it is the one
+        that is asked where none is named.
     method : {"balanced", "quota", "iid"}, optional
         How people are drawn.
     rounding : {"nearest", "unbiased"}
         How shares become counts.
-    max_tokens : int, optional
-        The most tokens that the job may use, however often it is taken up.
-    max_cost : float, optional
-        The most money that it may use, in the currency of `prices`.
-    prices : tuple of float, optional
-        What a million prompt tokens and a million completion tokens cost.
+    budget : Budget, optional
+        How much the job may use, however often it is taken up.
     backend : {"live", "batch"}
         How people are asked for.
 
@@ -102,17 +102,16 @@ def start(
     ProviderError
         If no model was named, and none is there.
     """
-    call = Call(prompt, count, grounding, seed, method, rounding, backend)
-    connection = llm.connect(model, Budget(max_tokens, max_cost, prices))
+    request = Request(prompt, count, grounding, seed, method, rounding, backend)
+    connection = llm.connect(model, budget)
     id_, now = str(uuid.uuid4()), time.time()
     state = State(
         id=id_,
-        call=asdict(call),
-        budget=asdict(connection.budget),
+        request=request,
+        budget=connection.budget,
         model=connection.name,
         is_object=_is_object(model),
         replies=str(connection.replies.path),
-        mode=connection.replies.mode,
         owner=here(),
         created=now,
         heard=now,
@@ -127,8 +126,7 @@ def get(
     *,
     resume: bool = False,
     model: str | Model | None = None,
-    max_tokens: int | None = None,
-    max_cost: float | None = None,
+    budget: Budget | None = None,
 ) -> Job:
     """Find a job by its id, from whichever notebook or process.
 
@@ -139,11 +137,10 @@ def get(
     resume : bool
         Take up a job that has failed, was cancelled, or whose process is gone. Of two who do so at once, one does.
     model : str or Model, optional
-        When it is taken up: another model than before. Needed where the model was an object.
-    max_tokens : int, optional
-        When it is taken up: another limit than before, for all that the job uses from its first beginning.
-    max_cost : float, optional
-        The same for money.
+        When it is taken up: which model to ask, the one from before or another. Needed where the one from before was
+        an object, or is not what is asked where none is named: a folder does not choose whom to pay.
+    budget : Budget, optional
+        When it is taken up: another budget than before, for all that the job uses from its first beginning.
 
     Returns
     -------
@@ -153,8 +150,8 @@ def get(
     Raises
     ------
     RequestError
-        If there is no such job here, or it cannot be taken up: somebody works on it, its budget is used up, or its
-        model was an object.
+        If there is no such job here, its files are not what personalab writes, or it cannot be taken up: somebody works
+        on it, its budget is used up, another model would be asked than before, or its replies are kept elsewhere.
 
     Examples
     --------
@@ -174,13 +171,13 @@ def get(
             f"job {state.id} is {state.status}, so there is nothing to take up",
             hint="get it without resume=True; job.wait() waits for it, job.cancel() ends it",
         )
-    before = Budget(**state.budget)
-    budget = Budget(max_tokens or before.max_tokens, max_cost or before.max_cost, before.prices)
-    connection = _reconnected(state, model, budget)
+    budget = state.budget if budget is None else replace(budget, prices=budget.prices or state.budget.prices)
+    connection = _connected(state, model, budget)
     attempt = folder.claim(state.attempt)
     now = {"owner": here(), "attempt": attempt, "heard": time.time()}
     begun = {"status": "pending", "error": None, "message": "", "hint": "", "stage": ""}
-    asked = {"model": connection.name, "is_object": _is_object(model), "budget": asdict(budget)}
+    asked = {"model": connection.name, "is_object": _is_object(model), "budget": budget}
+    asked["replies"] = str(connection.replies.path)
     state = state.model_copy(update={**now, **begun, **asked})
     try:
         folder.write(state)
@@ -213,7 +210,7 @@ class Job:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._held: Run | None = None
+        self._held: Attempt | None = None
         self._population: Population | None = None
 
     @property
@@ -236,7 +233,7 @@ class Job:
         str
             The sentence it was started with.
         """
-        return str(self._state().call["prompt"])
+        return self._state().request.prompt
 
     @property
     def status(self) -> Status:
@@ -250,16 +247,16 @@ class Job:
         return self._state().status
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> Tally:
         """How many personas are written.
 
         Returns
         -------
-        Progress
+        Tally
             ``produced`` of ``total``.
         """
         state = self._state()
-        return Progress(state.total if state.status == "succeeded" else state.produced, state.total)
+        return Tally(state.total if state.status == "succeeded" else state.produced, state.total)
 
     @property
     def error(self) -> Category | None:
@@ -293,7 +290,7 @@ class Job:
             Tokens by stage, paid apart from replayed.
         """
         state = self._state()
-        return Usage(state.paid, state.replayed, Budget(**state.budget).prices)
+        return Usage(state.paid, state.replayed, state.budget.prices)
 
     @property
     def partial(self) -> pd.DataFrame | None:
@@ -304,8 +301,8 @@ class Job:
         pandas.DataFrame or None
             A row a persona who has all texts; None before people are drawn.
         """
-        run = self._run
-        roster = (run and run.making.roster) or self._folder.roster()
+        attempt = self._attempt
+        roster = (attempt and attempt.run.roster) or self._folder.roster(self._state().total)
         return None if roster is None else roster.so_far()
 
     @property
@@ -331,7 +328,7 @@ class Job:
             message = f"job {self.id} has no result yet: {_sentence(state)}"
             raise RequestError(message, hint="job.wait() waits for it; job.partial has those written so far")
         if self._population is None:
-            self._population = self._run.future.result() if self._run else self._read(state)
+            self._population = self._attempt.future.result() if self._attempt else self._read(state)
         return self._population
 
     def wait(self) -> Population:
@@ -349,16 +346,16 @@ class Job:
         ProviderError
             If the job has failed.
         """
-        run = self._run
-        watch = run.making.watch if run else self._watch()
+        attempt = self._attempt
+        progress = attempt.run.progress if attempt else Progress(lambda: self.usage, self._state().total)
         try:
-            with bar(watch) as tick:
-                while not self._is_over(run, watch):
+            with bar(progress) as tick:
+                while not self._is_over(attempt, progress):
                     tick()
         except BaseException:
-            if run:
-                run.cancel()
-                run.ended()
+            if attempt:
+                attempt.cancel()
+                attempt.ended()
             raise
         return self.result
 
@@ -367,9 +364,9 @@ class Job:
 
         A batch that is under way goes on at the server, and a job that is taken up again waits for it.
         """
-        run, state = self._run, self._state()
-        if run:
-            run.cancel()
+        attempt, state = self._attempt, self._state()
+        if attempt:
+            attempt.cancel()
         elif state.status not in TERMINAL:
             self._folder.cancel(state.attempt)
 
@@ -406,17 +403,16 @@ class Job:
         return {"text/plain": repr(self), "text/html": f"<table>{cells}</table>"}
 
     @property
-    def _run(self) -> Run | None:
+    def _attempt(self) -> Attempt | None:
         """The work, where it is done in this process."""
-        run = _runs.get(self.id) or self._held
-        self._held = run if run is not None and run.is_latest else None
+        attempt = _attempts.get(self.id) or self._held
+        self._held = attempt if attempt is not None and attempt.is_latest else None
         return self._held
 
     def _state(self) -> State:
         """Where the job stands; one that nobody works on any more has failed."""
-        run = self._run
-        if run:
-            return run.seen()
+        if attempt := self._attempt:
+            return attempt.seen()
         state = self._folder.state()
         is_lost = state.status not in TERMINAL and state.owner == here()
         if state.is_abandoned or is_lost:
@@ -424,40 +420,36 @@ class Job:
             state = state.model_copy(update=update)
         return state
 
-    def _watch(self) -> Watch:
-        """What can be seen of a job that another process works on."""
-        return Watch(lambda: self.usage, self._state().total)
-
-    def _is_over(self, run: Run | None, watch: Watch) -> bool:
+    def _is_over(self, attempt: Attempt | None, progress: Progress) -> bool:
         """Wait for a tick's time, and say whether the job has ended meanwhile."""
-        if run:
-            return bool(futures.wait([run.future], TICK).done)
+        if attempt:
+            return bool(futures.wait([attempt.future], TICK).done)
         state = self._state()
-        watch.stage, watch.produced = state.stage, state.produced
+        progress.stage, progress.produced = state.stage, state.produced
         if state.status not in TERMINAL:
             time.sleep(PULSE)
         return state.status in TERMINAL
 
     async def _awaited(self) -> Population:
         """Wait in a running loop without holding it up; when that is cancelled, so is a job of this process."""
-        run = self._run
+        attempt = self._attempt
         try:
-            ending = asyncio.wrap_future(run.future) if run else None
+            ending = asyncio.wrap_future(attempt.future) if attempt else None
             # Looking now and then wakes a kernel's loop, which else would sleep through an interrupt.
             while not (ending.done() if ending else self.status in TERMINAL):
                 await (asyncio.wait([ending], timeout=PULSE) if ending else asyncio.sleep(PULSE))
         except asyncio.CancelledError:
-            if run:
-                run.cancel()
+            if attempt:
+                attempt.cancel()
             raise
-        return self.result if run else await asyncio.to_thread(lambda: self.result)
+        return self.result if attempt else await asyncio.to_thread(lambda: self.result)
 
     def _failure(self, state: State) -> Exception:
         """What the job failed for, as an error; the very one where it happened in this process."""
-        run, message = self._run, f"job {self.id} has failed: {state.message}"
+        attempt, message = self._attempt, f"job {self.id} has failed: {state.message}"
         cause = None
-        if run and run.future.done() and not run.future.cancelled():
-            cause = run.future.exception()
+        if attempt and attempt.future.done() and not attempt.future.cancelled():
+            cause = attempt.future.exception()
             if isinstance(cause, ProviderError):
                 return cause
         category = state.error or "internal_error"
@@ -467,47 +459,49 @@ class Job:
 
     def _read(self, state: State) -> Population:
         """Put the population together from the job's files."""
-        roster = self._folder.roster()
+        roster = self._folder.roster(state.total)
         if roster is None or len({position for position, _ in roster.answered}) < state.total:
             raise self._folder.broken()
         bp, frame = roster.bp, roster.whole()
-        return Population(state.call["prompt"], bp, frame, report(frame, bp), state.model, self.usage)
+        return Population(state.request.prompt, bp, frame, report(frame, bp), state.model, self.usage)
 
 
 def _at_work(folder: Folder, state: State, connection: Connection) -> Job:
-    making = Making(Call(**state.call), connection, folder.keep)
-    run = _runs[state.id] = Run(folder, state, making)
+    run = Run(state.request, connection, folder.keep)
+    attempt = _attempts[state.id] = Attempt(folder, state, run)
     job = Job(folder)
-    job._held = run
+    job._held = attempt
     return job
 
 
-def _reconnected(state: State, model: str | Model | None, budget: Budget) -> Connection:
-    """The model of a job that is taken up, asked under what is left of the budget, with the replies it had."""
+def _connected(state: State, model: str | Model | None, budget: Budget) -> Connection:
+    """Connect to the model of a job that is taken up, under what is left of the budget."""
     if model is None and state.is_object:
         raise RequestError(f"job {state.id} was started with {state.model}, an object", hint="give it as model=")
-    spent = Usage(state.paid, prices=budget.prices)
-    left = replace(
-        budget,
-        max_tokens=_left(state, "max_tokens", budget.max_tokens, spent.total.tokens),
-        max_cost=_left(state, "max_cost", budget.max_cost, spent.cost),
-    )
-    path = Path(state.replies)
+    here = str(replies.current().path)
     # Replies are not there where a shared drive is mounted elsewhere, or where they were moved.
-    if path == replies.current().path or not path.exists():
-        return llm.connect(model or state.model, left)
-    with replies.use(path, state.mode):
-        return llm.connect(model or state.model, left)
+    if state.replies != here and os.path.exists(state.replies):
+        message = f"job {state.id} keeps its replies in {quoted(state.replies)}, and {here!r} is in use"
+        raise RequestError(message, hint="take it up with PERSONALAB_REPLIES=path or personalab.replies.use(path)")
+    connection = llm.connect(model, _left(state, budget))
+    if model is None and connection.name != state.model:
+        message = f"job {state.id} was started with {quoted(state.model)}, and {connection.name!r} would be asked here"
+        raise RequestError(message, hint="name the one to ask, as model=; with the command line, as --model")
+    return connection
 
 
-def _left(state: State, name: str, limit: Any, spent: Any) -> Any:
-    """What is left of a limit."""
-    if limit is None:
-        return None
-    if limit <= spent:
-        message = f"job {state.id} has used {spent:,} of {name}={limit:,}"
-        raise RequestError(message, hint=f"get it with a higher {name}= as well")
-    return limit - spent
+def _left(state: State, budget: Budget) -> Budget:
+    """What is left of a job's budget."""
+    used = Usage(state.paid, prices=budget.prices)
+    for name, spent in (("tokens", used.total.tokens), ("cost", used.cost)):
+        limit = getattr(budget, name)
+        if limit is None:
+            continue
+        if limit <= spent:
+            message = f"job {state.id} has used {spent:,} of a budget of {name}={limit:,}"
+            raise RequestError(message, hint="get it with a larger budget= as well")
+        budget = replace(budget, **{name: limit - spent})
+    return budget
 
 
 def _is_object(model: Any) -> bool:
@@ -528,6 +522,8 @@ def _folder(id_: Any) -> Folder:
         raise RequestError(f"{id_!r} is no job's id, which is a UUID", hint=hint) from None
     if not (path / "state.json").exists():
         raise RequestError(f"there is no job {path.name} in {str(path.parent)!r}", hint=hint)
+    if (what := oddity(path)) != "a folder":
+        raise RequestError(f"{str(path)!r} is {what}, where a job's folder belongs", hint=hint)
     return Folder(path)
 
 

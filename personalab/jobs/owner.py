@@ -12,11 +12,13 @@ import platform
 import time
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 SILENCE = 60.0  # seconds without a heartbeat after which an owner elsewhere is gone; clocks differ by less
 PROC = Path("/proc")
+Name = Annotated[str, Field(max_length=1_000)]
 _DEAD = ("Z", "X")  # states of a process that has ended and was not yet waited for
 
 
@@ -33,17 +35,17 @@ class Owner(BaseModel):
         When it began, as the machine counts it; empty where the machine does not tell.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    host: str
-    pid: int
-    started: str = ""
+    host: Name
+    pid: Annotated[int, Field(ge=0, le=2**63)]
+    started: Name = ""
 
     def is_alive(self, heard: float) -> bool:
         """Whether it still runs, or may do so, having been heard of at that time (seconds since 1970)."""
         if self.host == _host() and _started(os.getpid()):
             return _started(self.pid) == self.started
-        return time.time() - heard <= SILENCE
+        return abs(time.time() - heard) <= SILENCE
 
 
 def here() -> Owner:

@@ -13,7 +13,7 @@ import inspect
 import os
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from personalab.errors import ProviderError, RequestError
+from personalab.errors import ProviderError, RequestError, quoted
 from personalab.llm import places, replies
 from personalab.llm.background import kept, loop, run
 from personalab.llm.connection import UNUSABLE, Connection
@@ -104,11 +104,14 @@ def connect(model: str | Model | None = None, budget: Budget | None = None) -> C
     Raises
     ------
     RequestError
-        When the name or the object is of no known form.
+        When the name or the object is of no known form, or the budget is none.
     ProviderError
         When nothing is named and nothing is there (category ``config_error``).
     """
-    budget = budget or Budget()
+    budget = Budget() if budget is None else budget
+    if not isinstance(budget, Budget):
+        hint = "give a personalab.Budget, such as Budget(tokens=100_000)"
+        raise RequestError(f"budget is {quoted(budget)}, which is no Budget", hint=hint)
     if model is not None and not isinstance(model, str):
         return _object(model, budget)
     name = model or os.environ.get("PERSONALAB_MODEL") or places.what_is_there(replies.current())

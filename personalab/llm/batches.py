@@ -19,6 +19,7 @@ import hashlib
 import itertools
 import json
 import logging
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -33,6 +34,7 @@ from personalab.llm.endpoint import answer as answer_in
 from personalab.llm.endpoint import form, safe
 from personalab.llm.faults import classify, refused_parameter, said, seconds_set
 from personalab.llm.forms import Manner, heeds, wire, without
+from personalab.llm.segments import check_plain, read_plain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -58,6 +60,8 @@ MANNERS = 4  # in which requests are sent, while the server says which parameter
 UNKNOWN = (400, 404, 405, 501)  # statuses of what a server does not have
 UNCERTAIN = ("provider_timeout", "provider_unreachable", "provider_error")  # a batch may have been made nevertheless
 GO_ON = "make the same call again: it waits for what is under way, and pays for nothing twice"
+
+_NO_PATH = re.compile(r"[\w-]{0,200}")  # an id becomes part of an address, which is asked with the user's key
 
 _log = logging.getLogger(__name__)
 
@@ -117,6 +121,7 @@ class Folder:
 
     def add(self, sent: Sent) -> None:
         """Remember a batch."""
+        check_plain(self._file(sent))
         write_whole(self._file(sent), json.dumps({**asdict(sent), "n": sent.n}) + "\n")
 
     def remove(self, sent: Sent) -> None:
@@ -354,7 +359,7 @@ class Desk:
         """What to raise of a failed step; None when it may be gone once more, or what is not there is not needed."""
         status = getattr(error, "status_code", None)
         fault = classify(error, model=self.place.model, host=self.place.host)
-        words = said(error, self.place.api_key)
+        words = said(error, *self.place.secrets)
         is_unknown = status in UNKNOWN or isinstance(error, ValueError)
         if is_needed and is_unknown and fault.category in ("config_error", "provider_error"):
             return _no_batches(self.place, words)
@@ -393,12 +398,17 @@ def _files(bodies: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[dict[str
 
 def _remembered(file: Path) -> Sent | None:
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        text = read_plain(file)
+    except OSError:
+        return None
+    try:
+        told = json.loads(text)
         keys = tuple(map(str, told["keys"]))
         sent = Sent(str(told["host"]), str(told["model"]), str(told["created"]), keys, str(told["id"]))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return sent if file.stem == sent.digest else None
+    is_safe = _NO_PATH.fullmatch(sent.id) is not None
+    return sent if is_safe and file.stem == sent.digest else None
 
 
 def _line(text: bytes) -> Line:
@@ -429,7 +439,7 @@ def _no_batches(place: Place, words: str) -> ProviderError:
 def _failed(batch: Batch, place: Place) -> ProviderError:
     """A batch that the server refused as a whole, and did not begin."""
     errors = batch.errors.data if batch.errors and batch.errors.data else []
-    words = said(SimpleNamespace(body={"message": errors[0].message}), place.api_key) if errors else ""  # type: ignore[arg-type]
+    words = said(SimpleNamespace(body={"message": errors[0].message}), *place.secrets) if errors else ""  # type: ignore[arg-type]
     return ProviderError(
         f"{place.host} refused a batch{f': {words}' if words else ''}",
         hint="nothing of it was answered; try again later or with fewer people, or leave backend out",

@@ -17,7 +17,7 @@ import traceback
 import weakref
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from personalab.errors import ProviderError
 from personalab.llm.background import kept
@@ -72,6 +72,19 @@ class Place:
         """
         parts = urlsplit(self.base_url)
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be repeated, however a server or a client writes it.
+
+        Returns
+        -------
+        tuple of str
+            The key, and what stands before the server's name in the address: with the user, so that a password that
+            is a plain word is masked where it stands beside them, and alone.
+        """
+        before = urlsplit(self.base_url).netloc.rpartition("@")[0]
+        return self.api_key, before, unquote(before), unquote(before.partition(":")[2])
 
 
 class Server(NamedTuple):
@@ -323,14 +336,14 @@ def _otherwise(
 
 def _told(fault: Fault, error: Exception, place: Place) -> Fault:
     """Add the server's own words."""
-    words = said(error, place.api_key)
+    words = said(error, *place.secrets)
     return replace(fault, message=f"{fault.message}: {words}") if words else fault
 
 
 def _client(place: Place, timeout: float) -> AsyncOpenAI:
     import openai
 
-    mask_logs(place.api_key)
+    mask_logs(*place.secrets)
     seconds = openai.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout))
     is_here = urlsplit(place.base_url).hostname in _LOOPBACK  # a proxy cannot reach this machine's own servers
     # a redirect would take the prompts to a server that nobody has named
@@ -352,10 +365,10 @@ def _error(fault: Fault) -> ProviderError:
 
 def answer(body: Any, place: Place) -> dict[str, Any]:
     """Read a chat completion, without the key: some servers repeat what they were sent."""
-    return {name: masked(said, place.api_key) if isinstance(said, str) else said for name, said in read(body).items()}
+    return {name: masked(said, *place.secrets) if isinstance(said, str) else said for name, said in read(body).items()}
 
 
 def safe(error: Exception, place: Place) -> Exception | None:
     """Keep the cause, unless the server repeated the key in it."""
     told = "".join(traceback.format_exception(error))
-    return error if masked(told, place.api_key) == told else None
+    return error if masked(told, *place.secrets) == told else None

@@ -253,15 +253,15 @@ def refused_parameter(error: Exception, sent: Mapping[str, Any]) -> str | None:
     return next(named, None)
 
 
-def said(error: Exception, secret: str = "") -> str:
+def said(error: Exception, *secrets: str) -> str:
     """Return what the server said about a failure, short and without keys.
 
     Parameters
     ----------
     error : Exception
         What the client raised.
-    secret : str
-        A text that must not appear.
+    *secrets : str
+        Texts that must not appear.
 
     Returns
     -------
@@ -271,7 +271,7 @@ def said(error: Exception, secret: str = "") -> str:
     text = " ".join(_raw(error).split())
     if text.lstrip().startswith("<"):
         return ""
-    text = masked_in_errors(text, secret)
+    text = masked_in_errors(text, *secrets)
     return text if len(text) <= SAID_LENGTH else text[: SAID_LENGTH - 1] + "…"
 
 

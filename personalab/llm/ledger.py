@@ -304,7 +304,9 @@ class Ledger:
         return int(MARGIN * found.longest) if found.answers else SHORT_ANSWER
 
     def _too_many(self, n: int, likely: Count | None, name: str) -> ProviderError:
-        limit = " or ".join(f"{option}={value:,g}" for option, value in self._limits())
+        budget = self.budget
+        limits = [f"{budget.tokens:,} tokens"] if budget.tokens is not None else []
+        limits += [f"{budget.cost:,g}"] if budget.cost is not None else []
         if likely is None:
             told = "nobody knows how long its answers are"
             hint = 'write a few people without backend="batch" first, so that it is known'
@@ -312,33 +314,28 @@ class Ledger:
             told = f"they would take about {likely.tokens:,} tokens, and {self._spent.tokens:,} are used"
             hint = "raise the limit, or ask for fewer people"
         return ProviderError(
-            f"{name} was not sent {n:,} requests in a batch, because {limit} may not hold them: {told}",
+            f"{name} was not sent {n:,} requests in a batch, because a budget of {' and '.join(limits)} may not hold"
+            f" them: {told}",
             category="budget_exceeded",
             hint=hint,
         )
-
-    def _limits(self) -> list[tuple[str, float]]:
-        limits = (("max_tokens", self.budget.max_tokens), ("max_cost", self.budget.max_cost))
-        return [(option, value) for option, value in limits if value is not None]
 
     def _refusal(self, call: Call, name: str) -> ProviderError:
         with self._lock:
             used, next_ = self._spent, self._alone(call)
         budget = self.budget
-        if budget.max_tokens is not None and (used + next_).tokens > budget.max_tokens:
-            told = f"{used.tokens:,} of max_tokens={budget.max_tokens:,} are used, and the next call needs about"
+        if budget.tokens is not None and (used + next_).tokens > budget.tokens:
+            told = f"{used.tokens:,} of the budget's {budget.tokens:,} tokens are used, and the next call needs about"
             told += f" {next_.tokens:,}"
-            option = "max_tokens"
         else:
             prices = budget.prices or (0.0, 0.0)
-            told = f"{cost(used, prices):,.4f} of max_cost={budget.max_cost:g} is used, and the next call costs about"
+            told = f"{cost(used, prices):,.4f} of the budget's {budget.cost:g} is used, and the next call costs about"
             told += f" {cost(next_, prices):,.4f}"
-            option = "max_cost"
         return ProviderError(
             f"{name} was not asked further: {told}",
             category="budget_exceeded",
-            hint=f"what was answered is kept among the replies: run the same again with a higher {option}, and only"
-            " the rest is asked for and counted",
+            hint="what was answered is kept among the replies: run the same again with a larger budget, and only the"
+            " rest is asked for and counted",
         )
 
 

@@ -1,8 +1,8 @@
-"""Masking: a key leaves the process in the one header it is meant for, and nowhere else.
+"""Masking: a key, or a password in a server's address, leaves the process where it is meant to, and nowhere else.
 
 Servers and gateways repeat what they were sent: in the text of an error, in a header, once even in an answer,
 and not always as it was written, but as part of an address or in base64. What a server says is kept among the
-replies, shown in errors and, where somebody has turned that on, logged by the client, so the key is taken out of
+replies, shown in errors and, where somebody has turned that on, logged by the client, so each secret is taken out of
 all of it first, in each of these forms.
 """
 
@@ -23,20 +23,20 @@ CLIENTS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")  # whose logger
 _LIKE_A_KEY = re.compile(r"\b(sk|gsk|xai)-[\w\-*.]{4,}|Bearer\s+\S+", re.IGNORECASE)
 
 
-def masked(text: str, key: str) -> str:
-    """Take a key out of a text.
+def masked(text: str, *secrets: str) -> str:
+    """Take secrets out of a text.
 
     Parameters
     ----------
     text : str
         What a server said.
-    key : str
-        The key that it was sent; one that is a plain word, or very short, is no secret.
+    *secrets : str
+        The key that it was sent, the password; one that is a plain word, or very short, is no secret.
 
     Returns
     -------
     str
-        The text with ``[key]`` in its place, also where it is quoted for an address, for JSON, or in base64.
+        The text with ``[key]`` in their place, also where it is quoted for an address, for JSON, or in base64.
 
     Examples
     --------
@@ -47,19 +47,20 @@ def masked(text: str, key: str) -> str:
     >>> masked("an EMPTY room", "EMPTY")
     'an EMPTY room'
     """
-    pattern = _forms(key)
-    return text if pattern is None else pattern.sub(MASK, text)
+    for pattern in filter(None, map(_forms, secrets)):
+        text = pattern.sub(MASK, text)
+    return text
 
 
-def masked_in_errors(text: str, key: str) -> str:
-    """Take a key out of an error's text, and whatever else looks like one.
+def masked_in_errors(text: str, *secrets: str) -> str:
+    """Take secrets out of an error's text, and whatever else looks like a key.
 
     Parameters
     ----------
     text : str
         What a server said.
-    key : str
-        The key that it was sent.
+    *secrets : str
+        As for `masked`.
 
     Returns
     -------
@@ -71,18 +72,18 @@ def masked_in_errors(text: str, key: str) -> str:
     >>> masked_in_errors("Incorrect API key provided: sk-abcd****wxyz.", "another")
     'Incorrect API key provided: [key]'
     """
-    return _LIKE_A_KEY.sub(MASK, masked(text, key))
+    return _LIKE_A_KEY.sub(MASK, masked(text, *secrets))
 
 
-def mask_logs(key: str) -> None:
-    """Take a key out of whatever the clients log from now on, and let them be quiet unless somebody chose a level.
+def mask_logs(*secrets: str) -> None:
+    """Take secrets out of whatever the clients log from now on, and let them be quiet unless somebody chose a level.
 
     Parameters
     ----------
-    key : str
-        The key; the clients have to be loaded.
+    *secrets : str
+        As for `masked`; the clients have to be loaded.
     """
-    _log_filter.keys.add(key)
+    _log_filter.secrets.update(secrets)
     for name in [*CLIENTS, *logging.root.manager.loggerDict]:
         logger = logging.getLogger(name)
         if name in CLIENTS and logger.level == logging.NOTSET:  # they tell of every request
@@ -92,16 +93,15 @@ def mask_logs(key: str) -> None:
 
 
 class _LogFilter(logging.Filter):
-    """Lets every record through, without the keys."""
+    """Lets every record through, without the secrets."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.keys: set[str] = set()
+        self.secrets: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        told = message = record.getMessage()
-        for key in self.keys:
-            told = masked(told, key)
+        message = record.getMessage()
+        told = masked(message, *self.secrets)
         if told != message:
             record.msg, record.args = told, ()
         return True

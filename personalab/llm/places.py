@@ -174,15 +174,16 @@ def embedded_model(name: str) -> str:
 
 
 def _openai(model: str) -> Found:
-    url = (os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).strip()
-    there = Place(url, model, (os.environ.get("OPENAI_API_KEY") or "").strip())  # no variable shows the key
-    if not _is_address(url):
+    url, key = os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY")
+    there = Place((url or OPENAI_URL).strip(), model, (key or "").strip())
+    del url, key  # no variable shows them
+    if not _is_address(there.base_url):
         hint = "write it in full, such as http://127.0.0.1:8000/v1"
-        shown = re.sub("//[^/]*@", "//", url)  # what stands before the server's name may be a password
+        shown = re.sub("//[^/]*@", "//", there.base_url)  # what stands before the server's name may be a password
         raise RequestError(f"OPENAI_BASE_URL is {shown!r}, which is no web address", hint=hint)
 
     def place() -> Place:
-        if not there.api_key and url == OPENAI_URL:
+        if not there.api_key and there.base_url == OPENAI_URL:
             hint = 'set OPENAI_API_KEY, or OPENAI_BASE_URL for another server, or use model="local"'
             raise ProviderError(f"openai/{model} needs a key, and there is none", category="config_error", hint=hint)
         if not (there.api_key.isascii() and there.api_key.isprintable()):  # the client's error would show the key
@@ -190,7 +191,7 @@ def _openai(model: str) -> Found:
             raise ProviderError("OPENAI_API_KEY is no key", category="config_error", hint=hint)
         return there if there.api_key else replace(there, api_key=NO_KEY)
 
-    return Found(model, f"{model}, at {urlsplit(url).hostname}", place)
+    return Found(model, f"{model}, at {urlsplit(there.base_url).hostname}", place)
 
 
 def _is_address(url: str) -> bool:

@@ -1,7 +1,7 @@
 """Progress: what a run that asks a model tells of itself, and the bar that shows it.
 
-A run changes a `Watch`: the stage it is at, how many personas are written, and through its connection the tokens and
-the money used. Whoever waits for the run, in whichever thread, draws it as a `bar` and reads the watch now and then;
+A run changes its `Progress`: the stage it is at, how many personas are written, and through its connection the tokens
+and the money used. Whoever waits for the run, in whichever thread, draws it as a `bar` and reads it now and then;
 the run itself draws nothing, so that there is never more than one bar. The bar appears after a second, in notebooks
 and in terminals, and goes when the run is over, however it ends. Where nobody watches, the log tells the same.
 """
@@ -29,8 +29,8 @@ COUNTED = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{rem
 UNCOUNTED = "{desc} [{elapsed}{postfix}]"
 
 
-class Progress(NamedTuple):
-    """How far a population is.
+class Tally(NamedTuple):
+    """How many personas of a population are written.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Progress(NamedTuple):
     total: int
 
 
-class Watch:
+class Progress:
     """How far a run is, as the run itself tells it.
 
     Parameters
@@ -72,8 +72,8 @@ class Watch:
         self.is_quiet = is_quiet
 
     @classmethod
-    def of(cls, connection: Connection, total: int = 0) -> Watch:
-        """Watch what asks over a connection; a replay is quiet, also because a notebook shall show the same again."""
+    def of(cls, connection: Connection, total: int = 0) -> Progress:
+        """What asks over a connection; a replay is quiet, also because a notebook shall show the same again."""
         return cls(lambda: connection.usage, total, is_quiet=connection.replies.mode == "replay")
 
     def begin(self, stage: str, total: int | None = None) -> None:
@@ -98,12 +98,12 @@ class Watch:
 
 
 @contextlib.contextmanager
-def bar(watch: Watch) -> Iterator[Callable[[], None]]:
+def bar(progress: Progress) -> Iterator[Callable[[], None]]:
     """Show how far a run is, as long as somebody watches.
 
     Parameters
     ----------
-    watch : Watch
+    progress : Progress
         What the run tells.
 
     Yields
@@ -116,8 +116,8 @@ def bar(watch: Watch) -> Iterator[Callable[[], None]]:
 
     def tick() -> None:
         """Draw, once there has been something to wait for."""
-        if not (drawn or watch.is_quiet) and time.monotonic() - begun >= DELAY:
-            drawn.append(_Bar(watch))
+        if not (drawn or progress.is_quiet) and time.monotonic() - begun >= DELAY:
+            drawn.append(_Bar(progress))
         for each in drawn:
             each.draw()
 
@@ -131,28 +131,28 @@ def bar(watch: Watch) -> Iterator[Callable[[], None]]:
 class _Bar:
     """A bar of tqdm's: a widget in a notebook, a line on standard error in a terminal, nothing elsewhere."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, progress: Progress) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tqdm complains of notebooks without widgets, and then does without
             from tqdm.auto import tqdm
         is_widget = any(kind.__module__ == "tqdm.notebook" for kind in tqdm.__mro__)
         options: dict[str, Any] = {"display": False} if is_widget else {"file": sys.stderr}
         is_hidden = not (is_widget or sys.stderr.isatty())
-        form = COUNTED if watch.total else UNCOUNTED
-        self._watch, self._at = watch, (watch.stage, watch.total)
+        form = COUNTED if progress.total else UNCOUNTED
+        self._progress, self._at = progress, (progress.stage, progress.total)
         options |= {"disable": is_hidden, "leave": False, "bar_format": form, "smoothing": 0}
-        self._bar: tqdm[Any] = tqdm(total=watch.total, **options)
+        self._bar: tqdm[Any] = tqdm(total=progress.total, **options)
         self._place = _shown(self._bar) if is_widget else None
 
     def draw(self) -> None:
         """Draw how far it is now."""
-        watch, bar = self._watch, self._bar
-        if (watch.stage, watch.total) != self._at:  # time left is told of a stage, not of all
-            self._at = watch.stage, watch.total
-            bar.reset(watch.total)
-        bar.n = watch.produced
-        bar.set_description_str(watch.stage, refresh=False)
-        bar.set_postfix_str(watch.spent())
+        progress, bar = self._progress, self._bar
+        if (progress.stage, progress.total) != self._at:  # time left is told of a stage, not of all
+            self._at = progress.stage, progress.total
+            bar.reset(progress.total)
+        bar.n = progress.produced
+        bar.set_description_str(progress.stage, refresh=False)
+        bar.set_postfix_str(progress.spent())
 
     def close(self) -> None:
         """Take it away, and leave nothing in its place."""

@@ -5,14 +5,19 @@ whole lines, so reading is a matter of remembering how far each file was read: w
 since is found by looking at sizes and reading the new ends. Nothing is locked, because locks are what fails on
 network drives. A line that cannot be read (its process was killed, a disk was full) is counted and passed over;
 the unfinished end of a file is looked at again once it has grown.
+
+A store may come from somebody else, so that only plain files of it are opened: a link may lead to any file of the
+reader's, and a pipe is waited for without end.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from personalab.errors import RequestError
 
@@ -20,6 +25,113 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUFFIX = ".jsonl"
+LONGEST = 2**24  # bytes of a line, or of a file that is read at once; a request with pages to look into takes a tenth
+PLAIN = "put the file itself there, or move away what is there"
+_KINDS = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def oddity(path: Path, *, follow: bool = False) -> str | None:
+    """Say what something is that is no plain file; nothing is opened for it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        What may be there.
+    follow : bool
+        Whether a link counts as what it leads to.
+
+    Returns
+    -------
+    str or None
+        Such as ``"a pipe"``; None for a plain file, and where there is nothing.
+
+    Raises
+    ------
+    OSError
+        When nobody can look there.
+    """
+    try:
+        mode = os.stat(path, follow_symlinks=follow).st_mode
+    except FileNotFoundError:
+        return None
+    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no file")
+
+
+def check_plain(path: Path) -> None:
+    """Refuse what stands in a file's place and is none.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file of a store, which need not be there.
+
+    Raises
+    ------
+    RequestError
+        When it is a link, a folder, a pipe or a device.
+    """
+    with suppress(OSError):  # where nobody can look, nobody can read or write either, and is told then
+        if what := oddity(path):
+            raise RequestError(f"{str(path)!r} is {what}, where a file belongs", hint=PLAIN)
+
+
+def read_plain(path: Path, most: int = LONGEST) -> bytes:
+    """Read a small file of a store, without a byte order mark.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    most : int
+        How many bytes it may have.
+
+    Returns
+    -------
+    bytes
+        What it holds.
+
+    Raises
+    ------
+    RequestError
+        When it is no plain file, or larger than any that personalab writes.
+    OSError
+        When it cannot be read.
+    """
+    check_plain(path)
+    with path.open("rb") as file:
+        text = file.read(most + 1)
+    if len(text) > most:
+        raise RequestError(f"{str(path)!r} is larger than the {most:,} bytes that are read", hint=PLAIN)
+    return text.removeprefix(b"\xef\xbb\xbf")
+
+
+def read_lines(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Read lines of JSON.
+
+    Parameters
+    ----------
+    stream : file
+        Where to read on.
+
+    Yields
+    ------
+    tuple of bytes and int
+        A line, and how many bytes it takes. One that is longer than any of ours comes as a question mark and its end,
+        which is no JSON.
+    """
+    while line := stream.readline(LONGEST):
+        size, end = len(line), line
+        while len(end) == LONGEST and not end.endswith(b"\n"):
+            end = stream.readline(LONGEST)
+            size += len(end)
+        yield (line if size == len(line) else b"?" + end[-1:]), size
 
 
 class Kept(NamedTuple):
@@ -83,10 +195,10 @@ class Content:
             except FileNotFoundError:  # removed meanwhile
                 continue
             except OSError as error:
-                raise _unreadable(file, error) from error
+                raise _unreadable(file, error.strerror) from error
 
     def _follow(self, file: Path) -> None:
-        found = os.stat(file)
+        found = os.lstat(file)
         inode, size, offset = self._read.get(file, (found.st_ino, 0, 0))
         if inode != found.st_ino or found.st_size < offset:  # another file has taken its place
             size, offset = 0, 0
@@ -98,13 +210,13 @@ class Content:
         self._unfinished.discard(file)
         with file.open("rb") as stream:
             stream.seek(offset)
-            for line in stream:
+            for line, size in read_lines(stream):
                 if line.strip() and not self._take(line):
                     if not line.endswith(b"\n"):
                         self._unfinished.add(file)
                         break
                     self._damaged += 1
-                offset += len(line)
+                offset += size
         return offset
 
     def _take(self, line: bytes) -> bool:
@@ -142,7 +254,7 @@ def entries(path: Path, model: str) -> Iterator[dict[str, Any]]:
     named = json.dumps(model, ensure_ascii=False).encode()  # most lines need not be parsed to be passed over
     for file in filter(Path.exists, _files(path)):
         with file.open("rb") as stream:
-            for line in filter(lambda line: named in line, stream):
+            for line in (line for line, _ in read_lines(stream) if named in line):
                 try:
                     entry = json.loads(line)
                 except (ValueError, RecursionError):
@@ -163,10 +275,13 @@ def append(file: Path, data: bytes) -> None:
 
     Raises
     ------
+    RequestError
+        When something else stands in its place, such as a link.
     OSError
         When it cannot be written, or not in full.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
+    check_plain(file)
     with file.open("ab+", buffering=0) as stream:
         whole = (b"\n" if _is_torn(stream) else b"") + data
         if stream.write(whole) != len(whole):
@@ -175,20 +290,25 @@ def append(file: Path, data: bytes) -> None:
 
 def _files(path: Path) -> list[Path]:
     """The files of a store, oldest first: their names begin with when they were begun."""
-    if path.suffix == SUFFIX:
-        return [path]
     try:
-        return [path / name for name in sorted(os.listdir(path)) if name.endswith(SUFFIX) and name[0] != "."]
+        files = [path] if path.suffix == SUFFIX else sorted(path / name for name in os.listdir(path) if _is_ours(name))
+        odd = next(((file, what) for file in files if (what := oddity(file))), None)
     except (FileNotFoundError, NotADirectoryError) as error:
-        if path.is_file():
-            raise _unreadable(path, error) from error
+        if path.is_file() or path.suffix == SUFFIX:
+            raise _unreadable(path, error.strerror) from error
         return []  # nothing has been kept yet
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error.strerror) from error
+    if odd:
+        raise _unreadable(odd[0], f"it is {odd[1]}, where a file belongs")
+    return files
 
 
-def _unreadable(path: Path, error: OSError) -> RequestError:
-    why = "it is a folder, and its name is that of a file" if isinstance(error, IsADirectoryError) else error.strerror
+def _is_ours(name: str) -> bool:
+    return name.endswith(SUFFIX) and name[0] != "."
+
+
+def _unreadable(path: Path, why: str | None) -> RequestError:
     return RequestError(
         f"replies cannot be read from {str(path)!r}: {why}",
         hint=f"choose a folder, or a file whose name ends in {SUFFIX}, with PERSONALAB_REPLIES=path or"
@@ -205,8 +325,10 @@ def _is_torn(stream: Any) -> bool:
 
 
 def _object(reply: Any) -> str:
-    if not isinstance(reply, dict):
-        raise TypeError("a reply is an object")
+    """A reply as text, once its entries are what a server's are."""
+    texts = [reply.get(name) for name in ("content", "finish_reason", "refusal")]
+    if not (isinstance(reply, dict) and all(text is None or isinstance(text, str) for text in texts)):
+        raise TypeError("no reply")
     return json.dumps(reply, ensure_ascii=False)
 
 

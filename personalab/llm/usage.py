@@ -9,17 +9,18 @@ out of date.
 
 from __future__ import annotations
 
-import math
 import numbers
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from personalab.blueprint.display import as_lines, render
-from personalab.errors import RequestError
+from personalab.errors import RequestError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+MOST_TOLD = 10**9  # tokens of one answer; a hundred times what the longest-winded models take and give
+LARGEST = 10**15  # of a limit or a price, so that sums of them are exact
 MILLION = 1_000_000  # prices are quoted for so many tokens
 PRICES = "give two numbers, such as prices=(0.25, 2.0): what a million prompt and a million completion tokens cost"
 HEAD = ("stage", "calls", "prompt tokens", "completion tokens")
@@ -119,16 +120,16 @@ def cost(count: Count, prices: tuple[float, float]) -> float:
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a run may use, and what it costs; the prices are the user's, never a table's.
+    """How much a run may use, and what it costs: the call that would pass a limit is not sent.
 
     Attributes
     ----------
-    max_tokens : int or None
+    tokens : int or None
         The most tokens, of prompts and answers together; None for no limit.
-    max_cost : float or None
+    cost : float or None
         The most money, in the currency of the prices; None for no limit.
     prices : tuple of float or None
-        What a million prompt tokens and a million completion tokens cost.
+        What a million prompt tokens and a million completion tokens cost; the user's to say, never a table's.
 
     Raises
     ------
@@ -138,24 +139,24 @@ class Budget:
 
     Examples
     --------
-    >>> Budget(max_cost=2, prices=(0.25, 2.0))
-    Budget(max_tokens=None, max_cost=2.0, prices=(0.25, 2.0))
+    >>> Budget(cost=2, prices=(0.25, 2.0))
+    Budget(tokens=None, cost=2.0, prices=(0.25, 2.0))
     """
 
-    max_tokens: int | None = None
-    max_cost: float | None = None
+    tokens: int | None = None
+    cost: float | None = None
     prices: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.max_tokens is not None:
-            object.__setattr__(self, "max_tokens", _whole(self.max_tokens))
+        if self.tokens is not None:
+            object.__setattr__(self, "tokens", _whole(self.tokens))
         if self.prices is not None:
             object.__setattr__(self, "prices", _prices(self.prices))
-        if self.max_cost is not None:
+        if self.cost is not None:
             hint = "give a number above 0, in the currency of the prices"
-            object.__setattr__(self, "max_cost", _above_zero("max_cost", self.max_cost, hint))
+            object.__setattr__(self, "cost", _above_zero("cost", self.cost, hint))
             if self.prices is None:
-                raise RequestError(f"max_cost is {self.max_cost:g}, but there are no prices", hint=PRICES)
+                raise RequestError(f"a budget of cost={self.cost:g} needs prices, and there are none", hint=PRICES)
 
     @property
     def is_limited(self) -> bool:
@@ -166,7 +167,7 @@ class Budget:
         bool
             False when anything may be used.
         """
-        return self.max_tokens is not None or self.max_cost is not None
+        return self.tokens is not None or self.cost is not None
 
     def holds(self, count: Count) -> bool:
         """Say whether so much is within the limits.
@@ -181,9 +182,9 @@ class Budget:
         bool
             False when a limit is passed.
         """
-        if self.max_tokens is not None and count.tokens > self.max_tokens:
+        if self.tokens is not None and count.tokens > self.tokens:
             return False
-        return self.max_cost is None or self.prices is None or cost(count, self.prices) <= self.max_cost
+        return self.cost is None or self.prices is None or cost(count, self.prices) <= self.cost
 
 
 @dataclass(frozen=True, repr=False)
@@ -306,8 +307,8 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _told(value: Any) -> int:
-    """A count as a server or a file tells it; 0 for what is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """A count as a server or a file tells it; 0 for what is none, and for what no model gives in one answer."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_TOLD else 0
 
 
 def _calls(number: int) -> str:
@@ -319,28 +320,29 @@ def money(amount: float) -> str:
     return f"{amount:,.4f}"
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(value: Any) -> bool:
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and bool(-LARGEST <= value <= LARGEST)
 
 
 def _above_zero(name: str, value: Any, hint: str) -> float:
     if not _is_number(value):
-        raise RequestError(f"{name} is {value!r}, which is no number", hint=hint)
+        raise RequestError(f"a budget of {name}={quoted(value)} is no number", hint=hint)
     if value <= 0:
-        raise RequestError(f"{name} is {value!r}, which lets nothing be asked", hint=hint)
+        raise RequestError(f"a budget of {name}={quoted(value)} lets nothing be asked", hint=hint)
     return float(value)
 
 
 def _whole(value: Any) -> int:
     hint = "give a whole number above 0"
-    _above_zero("max_tokens", value, hint)
+    _above_zero("tokens", value, hint)
     if value != int(value):
-        raise RequestError(f"max_tokens is {value!r}, which is no whole number", hint=hint)
+        raise RequestError(f"a budget of tokens={quoted(value)} is no whole number", hint=hint)
     return int(value)
 
 
 def _prices(value: Any) -> tuple[float, float]:
     pair: Sequence[Any] = value if isinstance(value, tuple | list) else ()
     if len(pair) != 2 or not all(_is_number(price) and price >= 0 for price in pair):
-        raise RequestError(f"prices is {value!r}, not two numbers of 0 or more", hint=PRICES)
+        raise RequestError(f"prices is {quoted(value)}, not two numbers of 0 or more", hint=PRICES)
     return float(pair[0]), float(pair[1])

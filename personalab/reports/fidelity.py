@@ -164,11 +164,11 @@ def _quantile(q: float, n: int, p: Floats) -> Floats:
     return np.where(inside, np.where(bdtr(below, n, safe) >= q, below, above), n * p)
 
 
-def kolmogorov_smirnov(values: Floats, law: moments.Law) -> float:
-    """Greatest distance between the cumulative shares of values and those of a law, in [0, 1]."""
+def kolmogorov_smirnov(values: Floats, distribution: moments.Distribution) -> float:
+    """Greatest distance between the cumulative shares of values and those of a distribution, in [0, 1]."""
     at, counts = np.unique(values, return_counts=True)
     upto = np.cumsum(counts) / len(values)
     below = upto - counts / len(values)
     # Both step functions are constant between values and jumps, so the extremes lie at a value or just before one.
-    before = law.cdf(np.nextafter(at, -np.inf))
-    return float(max(np.abs(upto - law.cdf(at)).max(), np.abs(below - before).max()))
+    before = distribution.cdf(np.nextafter(at, -np.inf))
+    return float(max(np.abs(upto - distribution.cdf(at)).max(), np.abs(below - before).max()))

@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from personalab.blueprint import moments
-from personalab.blueprint.conditionals import Branch, branches
+from personalab.blueprint.conditionals import ConditionalDistribution, find_distributions
 from personalab.blueprint.constraints import names
 from personalab.blueprint.grouping import Array, Columns
 from personalab.blueprint.intervals import Categories, Interval, evaluate, holds, support
@@ -136,7 +136,9 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
     )
 
 
-Drawn = tuple[list[Branch], NDArray[np.intp]]  # the branches that occur, and each row's number among them
+Drawn = tuple[
+    list[ConditionalDistribution], NDArray[np.intp]
+]  # the distributions that occur, and each row's number among them
 
 
 def _branches(bp: Blueprint, people: Columns) -> tuple[dict[str, Drawn], dict[str, str]]:
@@ -148,14 +150,14 @@ def _branches(bp: Blueprint, people: Columns) -> tuple[dict[str, Drawn], dict[st
         if missing:
             gaps[name] = f"it depends on {missing[0]!r}, and the frame has no such column"
             continue
-        found, index = branches(bp, field, people)
+        found, index = find_distributions(bp, field, people)
         if None in found:
             raise BlueprintError(f"no distribution of {name!r} is stated for some of these people")
         drawn[name] = _in_order(found, index, [people[parent] for parent in field.parents])  # type: ignore[arg-type]  # None is ruled out
     return drawn, gaps
 
 
-def _in_order(found: list[Branch], index: NDArray[np.intp], parents: list[Array]) -> Drawn:
+def _in_order(found: list[ConditionalDistribution], index: NDArray[np.intp], parents: list[Array]) -> Drawn:
     """Number the branches anew, in the order of their parents' values rather than of the rows."""
     _, first = np.unique(index, return_index=True)
     order = np.lexsort([column[first] for column in reversed(parents)]) if parents else np.arange(len(found))
@@ -234,7 +236,7 @@ def _moments(
             n=len(group),
             requested=FrozenDict({key: float(getattr(stated, key)) for key in achieved}),
             achieved=FrozenDict({key: float(value) for key, value in achieved.items()}),
-            ks=kolmogorov_smirnov(group, moments.law(stated)),
+            ks=kolmogorov_smirnov(group, moments.solve(stated)),
             ks_expected=KS_EXPECTED / math.sqrt(len(group)),
             outside=int(np.count_nonzero((group < stated.min) | (group > stated.max))),
             constraints=tuple(name for name, fields in tied.items() if field.name in fields),

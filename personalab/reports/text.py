@@ -68,6 +68,10 @@ def _plural(count: int, noun: str) -> str:
 def clauses(rep: Report) -> Iterator[str]:
     """The summary, clause by clause."""
     yield _root_clause(rep)
+    cells = [(each.attribute, cell) for each in rep.marginals for cell in each.cells if not cell.achieved]
+    missing = [f"{name}={cell.key}, {percent(cell.requested)}" for name, cell in cells if cell.requested * rep.n >= 1]
+    if missing:
+        yield f"nobody has what the blueprint asks for: {some(missing)}"
     by_status = {status: [each for each in rep.constraints if each.status == status] for status in ("held", "violated")}
     for each in by_status["violated"]:
         yield f"{each.name} ({each.expression}) is violated by {_plural(each.violations, 'persona')}"

@@ -5,11 +5,11 @@ counts first and leave to chance only who gets which value. Four problems occur:
 
 - one table of shares: `largest_remainder` (Hamilton's method) gives the counts whose total variation distance from
   the shares is the smallest that any whole counts can have;
-- a table per group: `controlled` rounds every cell up or down at random so that each cell is right on average,
+- a table per group: `round_table` rounds every cell up or down at random so that each cell is right on average,
   each group keeps its size exactly, and each column total stays within one of its own (Cox 1987);
-- the same for a table too large for that, or for shares that are to be met on average only: `systematic` rounds
+- the same for a table too large for that, or for shares that are to be met on average only: `round_rows` rounds
   every group for itself, at even steps from a random start;
-- groups in which some values are ruled out: `fitted` keeps both margins, through proportional fitting and then a
+- groups in which some values are ruled out: `fit_margins` keeps both margins, through proportional fitting and then a
   maximum flow, and gives up as little of the columns as the rules demand.
 """
 
@@ -58,7 +58,7 @@ def largest_remainder(shares: Floats, n: int, rng: np.random.Generator | None = 
     return counts
 
 
-def controlled(expected: Floats, rng: np.random.Generator, toward: Counts | None = None) -> Counts:
+def round_table(expected: Floats, rng: np.random.Generator, toward: Counts | None = None) -> Counts:
     """Round a table at random: every cell up or down, unbiased, with both margins held.
 
     Parameters
@@ -87,7 +87,7 @@ def controlled(expected: Floats, rng: np.random.Generator, toward: Counts | None
     Examples
     --------
     >>> import numpy as np
-    >>> controlled(np.array([[0.5, 0.5], [1.5, 0.5]]), np.random.default_rng(0)).sum(axis=1).tolist()
+    >>> round_table(np.array([[0.5, 0.5], [1.5, 0.5]]), np.random.default_rng(0)).sum(axis=1).tolist()
     [1, 2]
     """
     totals = expected.sum(axis=0)
@@ -105,7 +105,7 @@ def controlled(expected: Floats, rng: np.random.Generator, toward: Counts | None
     return rounded
 
 
-def systematic(expected: Floats, rng: np.random.Generator, totals: Counts | None = None) -> Counts:
+def round_rows(expected: Floats, rng: np.random.Generator, totals: Counts | None = None) -> Counts:
     """Round every row of a table for itself, at random: each cell up or down, unbiased, with the row's sum held.
 
     Parameters
@@ -131,7 +131,7 @@ def systematic(expected: Floats, rng: np.random.Generator, totals: Counts | None
     Examples
     --------
     >>> import numpy as np
-    >>> systematic(np.array([[0.5, 0.5], [1.5, 0.5]]), np.random.default_rng(0)).sum(axis=1).tolist()
+    >>> round_rows(np.array([[0.5, 0.5], [1.5, 0.5]]), np.random.default_rng(0)).sum(axis=1).tolist()
     [1, 2]
     """
     whole = np.floor(expected + WHOLE)
@@ -147,7 +147,7 @@ def systematic(expected: Floats, rng: np.random.Generator, totals: Counts | None
     return rounded
 
 
-def fitted(sizes: Counts, quotas: Counts, allowed: NDArray[np.bool_], weights: Floats) -> Counts:
+def fit_margins(sizes: Counts, quotas: Counts, allowed: NDArray[np.bool_], weights: Floats) -> Counts:
     """Share out quotas among rows of which some exclude some values.
 
     Parameters

@@ -1,14 +1,14 @@
 """Dealing: who gets which value.
 
-Every row has a *key*, a random number or its coordinate in a scrambled Sobol sequence, and belongs to a *part*, the
-rows that are alike in everything the field depends on. There are two ways to turn keys into values:
+Every row has a *key*, a random number or its level in a randomised orthogonal array (`arrays`), and belongs to a
+*group*, the rows that are alike in everything the field depends on. There are two ways to turn keys into values:
 
-- `by_share` reads the key as a place in [0, 1) and looks up whose share covers it: each row for itself, so that
+- `assign_by_cdf` reads the key as a place in [0, 1) and looks up whose share covers it: each row for itself, so that
   counts come out as chance has it;
-- `by_rank` puts the rows of a part in the order of their keys and deals value after value until its quota is used
-  up, so that counts are exact. Among random keys every arrangement is equally likely.
+- `assign_by_rank` puts the rows of a group in the order of their keys and deals value after value until its quota is
+  used up, so that counts are exact. Among random keys every arrangement is equally likely.
 
-Numbers go a third way: `evenly` turns ranks into shares of a law, and `quantiles` shares into values.
+Numbers go a third way: `stratify` turns ranks into shares of a distribution, and `quantiles` shares into values.
 
 Sorting a million rows would cost more than everything else. So neither way looks at a whole key first: its leading
 bits name a *slot*, and where one value owns the whole slot a table gives it at once. Only rows in slots that a
@@ -17,13 +17,14 @@ boundary between two values runs through are looked at one by one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personalab.blueprint.grouping import Array, smallest
-from personalab.blueprint.moments import Law
+from personalab.blueprint.moments import Distribution
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -33,9 +34,15 @@ TABLE = 1 << 16  # slots that two bytes name, and that stay in a processor's cac
 CROWD = 16  # rows a slot, about, when ranks decide
 SORTED = 1 << 15  # rows whose ranks are all told apart
 BINS = 1 << 8  # slices that are told apart among more rows
-FEWEST = 1 << 4  # of them, however many parts there are
+FEWEST = 1 << 4  # of them, however many groups there are
 KNOTS = 1 << 11  # of a quantile function that is looked up instead of searched
 STRAIGHT = 1e-4  # of the range between the outer percentiles, by which a stretch may bend and still count as straight
+
+
+def stream(seed: int, name: str, chunk: int = 0) -> np.random.Generator:
+    """Return a field's own random numbers: a function of seed, name and chunk, so that no field disturbs another."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest, "big"), *([chunk] if chunk else [])])
 
 
 def random_keys(n: int, rng: np.random.Generator) -> NDArray[np.uint16]:
@@ -43,17 +50,17 @@ def random_keys(n: int, rng: np.random.Generator) -> NDArray[np.uint16]:
     return rng.bit_generator.random_raw(n // 4 + 1).astype("<u8", copy=False).view("<u2")[:n]
 
 
-def by_share(part: Array, key: Array, shares: Floats, rng: np.random.Generator) -> Array:
+def assign_by_cdf(group: Array, key: Array, shares: Floats, rng: np.random.Generator) -> Array:
     """Give each row the value whose share of [0, 1) its key falls into.
 
     Parameters
     ----------
-    part : array of int, shape (rows,)
-        Each row's part.
+    group : array of int, shape (rows,)
+        Each row's group.
     key : array of uint16 or float, shape (rows,)
         Leading bits of a random number, or a number in [0, 1).
-    shares : array of float, shape (parts, values)
-        Of each part's values; every row sums to 1.
+    shares : array of float, shape (groups, values)
+        Of each group's values; every row sums to 1.
     rng : numpy.random.Generator
         Draws the bits that a short key lacks.
 
@@ -62,20 +69,20 @@ def by_share(part: Array, key: Array, shares: Floats, rng: np.random.Generator) 
     array of int, shape (rows,)
         Codes of values.
     """
-    parts, values = shares.shape
-    bits = _bits(min(max(TABLE, parts << 10), len(key)) // parts)
+    groups, values = shares.shape
+    bits = _bits(min(max(TABLE, groups << 10), len(key)) // groups)
     ends = np.cumsum(shares, axis=1)
     ends /= ends[:, -1:]
-    # A part owns a stretch of length 1 on one line, on which all boundaries lie in order.
-    edges = (ends + np.arange(parts)[:, None]).ravel()
+    # A group owns a stretch of length 1 on one line, on which all boundaries lie in order.
+    edges = (ends + np.arange(groups)[:, None]).ravel()
     before = np.ceil(edges * (1 << bits)).astype(np.intp)
-    slot = _slot(part, key, bits, parts)
-    codes = np.take(_table(before, before > edges * (1 << bits), parts << bits, values), slot, mode="clip")
+    slot = _slot(group, key, bits, groups)
+    codes = np.take(_table(before, before > edges * (1 << bits), groups << bits, values), slot, mode="clip")
     torn = np.flatnonzero(codes < 0)
     place = key[torn] if key.dtype.kind == "f" else (key[torn] + rng.random(len(torn))) / (1 << 16)
-    at = part[torn].astype(np.intp)
+    at = group[torn].astype(np.intp)
     place += at
-    boundary = np.repeat(np.arange(len(edges) + 1, dtype=np.int32), np.diff(before, prepend=0, append=parts << bits))
+    boundary = np.repeat(np.arange(len(edges) + 1, dtype=np.int32), np.diff(before, prepend=0, append=groups << bits))
     passed = boundary[slot[torn]]
     while (is_beyond := (passed < len(edges)) & (np.take(edges, passed, mode="clip") <= place)).any():
         passed += is_beyond
@@ -84,17 +91,17 @@ def by_share(part: Array, key: Array, shares: Floats, rng: np.random.Generator) 
     return codes
 
 
-def by_rank(part: Array, key: Keys, counts: Counts, rng: np.random.Generator) -> Array:
-    """Deal values to the rows of each part in the order of their keys, each as often as its quota says.
+def assign_by_rank(group: Array, key: Keys, counts: Counts, rng: np.random.Generator) -> Array:
+    """Deal values to the rows of each group in the order of their keys, each as often as its quota says.
 
     Parameters
     ----------
-    part : array of int, shape (rows,)
-        Each row's part.
+    group : array of int, shape (rows,)
+        Each row's group.
     key : array of uint16 or uint32, shape (rows,)
         What decides the order; equal keys are put in random order.
-    counts : array of int, shape (parts, values)
-        How many rows of each part get each value; every row sums to the part's size.
+    counts : array of int, shape (groups, values)
+        How many rows of each group get each value; every row sums to the group's size.
     rng : numpy.random.Generator
         Decides between equal keys.
 
@@ -103,14 +110,14 @@ def by_rank(part: Array, key: Keys, counts: Counts, rng: np.random.Generator) ->
     array of int, shape (rows,)
         Codes of values.
     """
-    (parts, values), n = counts.shape, len(key)
-    bits = _bits(min(max(TABLE, parts << 10), n // CROWD) // parts)
-    slot = _slot(part, key, bits, parts)
-    upto = np.cumsum(np.bincount(slot, minlength=parts << bits))
+    (groups, values), n = counts.shape, len(key)
+    bits = _bits(min(max(TABLE, groups << 10), n // CROWD) // groups)
+    slot = _slot(group, key, bits, groups)
+    upto = np.cumsum(np.bincount(slot, minlength=groups << bits))
     start = np.concatenate([[0], upto[:-1]])
-    edges = np.cumsum(counts.ravel())  # in ranks over all parts, one part after the other
+    edges = np.cumsum(counts.ravel())  # in ranks over all groups, one group after the other
     before = np.searchsorted(start, edges)
-    codes = np.take(_table(before, upto[before - 1] > edges, parts << bits, values), slot, mode="clip")
+    codes = np.take(_table(before, upto[before - 1] > edges, groups << bits, values), slot, mode="clip")
     torn = np.flatnonzero(codes < 0)
     torn = torn[np.lexsort((rng.random(len(torn)), key[torn], slot[torn]))]
     mine, begin = slot[torn], np.arange(len(torn))
@@ -120,10 +127,10 @@ def by_rank(part: Array, key: Keys, counts: Counts, rng: np.random.Generator) ->
     return codes
 
 
-def evenly(part: Array, sizes: Counts, key: Keys, rng: np.random.Generator) -> Floats:
-    """Give each row a number in [0, 1), within each part one in every equal slice, in the order of the keys.
+def stratify(group: Array, sizes: Counts, key: Keys, rng: np.random.Generator) -> Floats:
+    """Give each row a number in [0, 1), within each group one in every equal slice, in the order of the keys.
 
-    Among more than `SORTED` rows a part has at most `BINS` slices, with equally many rows in each.
+    Among more than `SORTED` rows a group has at most `BINS` slices, with equally many rows in each.
     """
     slices = int(sizes.max(initial=1))
     if len(key) > SORTED:
@@ -134,53 +141,53 @@ def evenly(part: Array, sizes: Counts, key: Keys, rng: np.random.Generator) -> F
     start = rng.integers(own)[:, None]
     upto = ((sizes[:, None] * np.arange(1, slices + 1) + start) // own[:, None]).clip(max=sizes[:, None])
     u = rng.random(len(key))
-    u += by_rank(part, key, np.diff(upto, axis=1, prepend=0), rng)
-    u *= 1 / slices if (own == slices).all() else (1 / own)[part]
+    u += assign_by_rank(group, key, np.diff(upto, axis=1, prepend=0), rng)
+    u *= 1 / slices if (own == slices).all() else (1 / own)[group]
     return np.minimum(u, np.nextafter(1.0, 0.0), out=u)
 
 
-def quantiles(part: Array, u: Floats, laws: Sequence[Law]) -> Floats:
-    """Values below which a share `u` of each row's law lies; `laws` are those of the parts.
+def quantiles(group: Array, u: Floats, distributions: Sequence[Distribution]) -> Floats:
+    """Values below which a share `u` of each row's distribution lies; `distributions` are those of the groups.
 
     A quantile function is looked up between knots where it is straight, and searched for where it bends or jumps.
     """
-    if len(u) < KNOTS * len(laws):
-        return _searched(part, u, laws)
+    if len(u) < KNOTS * len(distributions):
+        return _searched(group, u, distributions)
     grid = np.linspace(0.0, 1.0, 2 * KNOTS + 1)
-    tables = np.array([law.ppf(grid) for law in laws])
+    tables = np.array([distribution.ppf(grid) for distribution in distributions])
     knots, middles = tables[:, ::2], tables[:, 1::2]
-    scale = np.array([np.ptp(law.ppf(np.array([0.01, 0.99]))) for law in laws])
+    scale = np.array([np.ptp(distribution.ppf(np.array([0.01, 0.99]))) for distribution in distributions])
     bend = np.abs(middles - (knots[:, :-1] + knots[:, 1:]) / 2)
-    is_bent = np.concatenate([bend > STRAIGHT * scale[:, None], np.ones((len(laws), 1), dtype=bool)], axis=1)
-    are_whole = np.array([law.is_integer for law in laws])
+    is_bent = np.concatenate([bend > STRAIGHT * scale[:, None], np.ones((len(distributions), 1), dtype=bool)], axis=1)
+    are_whole = np.array([distribution.is_integer for distribution in distributions])
     if not are_whole.all():
         is_bent[are_whole] = True
     scaled = u * KNOTS
     knot = scaled.astype(np.int32)
     scaled -= knot
-    if len(laws) > 1:
-        knot += part.astype(np.int32) * np.int32(KNOTS + 1)
+    if len(distributions) > 1:
+        knot += group.astype(np.int32) * np.int32(KNOTS + 1)
     low = np.take(knots.ravel(), knot, mode="clip")
     x = np.take(knots.ravel()[1:], knot, mode="clip")
     x -= low
     x *= scaled
     x += low
     bent = np.flatnonzero(np.take(is_bent.ravel(), knot, mode="clip"))
-    x[bent] = _searched(part[bent], u[bent], laws)
+    x[bent] = _searched(group[bent], u[bent], distributions)
     return np.rint(x, out=x) if are_whole.all() else x
 
 
-def _searched(part: Array, u: Floats, laws: Sequence[Law]) -> Floats:
+def _searched(group: Array, u: Floats, distributions: Sequence[Distribution]) -> Floats:
     x = np.empty(len(u))
-    for rows, law in zip(members(part, len(laws)), laws, strict=True):
-        x[rows] = law.ppf(u[rows])
+    for rows, distribution in zip(members(group, len(distributions)), distributions, strict=True):
+        x[rows] = distribution.ppf(u[rows])
     return x
 
 
-def members(part: Array, parts: int) -> list[NDArray[np.intp]]:
-    """The rows of each part."""
-    order = np.argsort(part.astype(smallest(parts)), kind="stable")
-    return np.split(order, np.cumsum(np.bincount(part, minlength=parts))[:-1])
+def members(group: Array, groups: int) -> list[NDArray[np.intp]]:
+    """The rows of each group."""
+    order = np.argsort(group.astype(smallest(groups)), kind="stable")
+    return np.split(order, np.cumsum(np.bincount(group, minlength=groups))[:-1])
 
 
 def _bits(slots: int) -> int:
@@ -188,18 +195,18 @@ def _bits(slots: int) -> int:
     return min(max(slots, 1).bit_length() - 1, 16)
 
 
-def _slot(part: Array, key: Array, bits: int, parts: int) -> Array:
-    """Each row's slot: its part, then the leading bits of its key."""
-    kind = np.uint16 if parts << bits <= 1 << 16 else np.int32
+def _slot(group: Array, key: Array, bits: int, groups: int) -> Array:
+    """Each row's slot: its group, then the leading bits of its key."""
+    kind = np.uint16 if groups << bits <= 1 << 16 else np.int32
     if key.dtype.kind == "f":
         lead = (key * (1 << bits)).astype(kind)
     elif bits:
         lead = (key >> key.dtype.type(8 * key.dtype.itemsize - bits)).astype(kind, copy=False)
     else:
-        return part
-    if parts == 1:
+        return group
+    if groups == 1:
         return lead
-    slot: Array = part.astype(kind)
+    slot: Array = group.astype(kind)
     np.left_shift(slot, kind(bits), out=slot)
     np.bitwise_or(slot, lead, out=slot)
     return slot
@@ -209,7 +216,7 @@ def _table(before: NDArray[np.intp], is_torn: NDArray[np.bool_], slots: int, val
     """The value that owns each slot, -1 where there are several.
 
     `before` tells how many slots begin before each boundary, `is_torn` whether the boundary falls inside the last of
-    these. Values follow one another, those of one part after those of the other.
+    these. Values follow one another, those of one group after those of the other.
     """
     owner = np.append(np.tile(np.arange(values), len(before) // values), -1)
     table = np.repeat(owner.astype(smallest(values)), np.diff(before, prepend=0, append=slots))

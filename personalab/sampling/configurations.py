@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from personalab.blueprint.conditionals import Branch, Lookup, axis, situations, values_at
+from personalab.blueprint.conditionals import ConditionalDistribution, Lookup, axis, number_configurations, values_at
 from personalab.blueprint.grouping import Array, Columns, combined, numbered, smallest
 from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
 from personalab.errors import BlueprintError
@@ -33,7 +33,7 @@ class Found(NamedTuple):
 
     configuration: Array
     number: NDArray[np.intp]
-    conditionals: list[Branch]
+    conditionals: list[ConditionalDistribution]
 
 
 class Layout(NamedTuple):
@@ -75,13 +75,13 @@ class Configurations:
     def found(self) -> Found:
         """Each row's parent configuration, and the conditional distribution that holds in each."""
         if not self.field.parents:
-            root = Lookup(self.bp, self.field).branch({})
+            root = Lookup(self.bp, self.field).find({})
             if root is None:
                 raise self._unstated()
             return Found(np.zeros(self.n, dtype=np.int8), np.zeros(1, dtype=np.intp), [root])
         configuration, parents = self._parents()
-        lookup, numbers = Lookup(self.bp, self.field), dict[Branch, int]()
-        held = [lookup.branch(at) for at in parents]
+        lookup, numbers = Lookup(self.bp, self.field), dict[ConditionalDistribution, int]()
+        held = [lookup.find(at) for at in parents]
         if None in held:
             at = np.intersect1d([place for place, each in enumerate(held) if each is None], configuration)
             if len(at):
@@ -100,7 +100,7 @@ class Configurations:
         if self._has_all:
             axes = [(self.columns[name], len(values)) for name, values in zip(names, lists, strict=True)]
             return combined(axes), [dict(zip(names, at, strict=True)) for at in itertools.product(*lists)]
-        configuration, member = situations(self.bp, self.field, self.columns)
+        configuration, member = number_configurations(self.bp, self.field, self.columns)
         return configuration, values_at(self.bp, names, self.columns, member)
 
     @property
@@ -114,7 +114,7 @@ class Configurations:
         return len(self.found.number)
 
     @property
-    def conditionals(self) -> list[Branch]:
+    def conditionals(self) -> list[ConditionalDistribution]:
         """The conditional distributions that hold in some configuration."""
         return self.found.conditionals
 

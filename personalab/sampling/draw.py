@@ -12,8 +12,8 @@ import numpy as np
 
 from personalab.blueprint.grouping import Array, numbered
 from personalab.blueprint.model import CategoricalField
-from personalab.sampling.apportionment import Counts, controlled, fitted, largest_remainder, systematic
-from personalab.sampling.assignment import Floats, Keys, by_rank, by_share, evenly, members
+from personalab.sampling.apportionment import Counts, fit_margins, largest_remainder, round_rows, round_table
+from personalab.sampling.assignment import Floats, Keys, assign_by_cdf, assign_by_rank, members, stratify
 from personalab.sampling.restrictions import Mask
 from personalab.sampling.strata import Choices, Strata
 
@@ -57,13 +57,13 @@ def draw(
     choices = strata.choices
     if choices is None or (not isinstance(strata.field, CategoricalField) and _is_sparse(choices, strata.n)):
         sizes = np.bincount(strata.conditional, minlength=len(strata.conditionals))
-        return strata.invert_cdf(evenly(strata.conditional, sizes, key, rng), rng)
+        return strata.invert_cdf(stratify(strata.conditional, sizes, key, rng), rng)
     if isinstance(strata.field, CategoricalField):
         group, counts = apportion(strata, rng, rounding=rounding, quota=quota)
     else:
         group, sizes = choices.stratum, np.bincount(choices.stratum, minlength=len(choices.shares))
-        counts = systematic(sizes[:, None] * choices.shares, rng)
-    return strata.to_values(by_rank(group, key, counts, rng)), strata.find_stuck()
+        counts = round_rows(sizes[:, None] * choices.shares, rng)
+    return strata.to_values(assign_by_rank(group, key, counts, rng)), strata.find_stuck()
 
 
 def draw_independently(
@@ -73,7 +73,7 @@ def draw_independently(
     choices = strata.choices
     if choices is None:
         return strata.invert_cdf(rng.random(strata.n), rng, is_hasty=is_hasty)
-    return strata.to_values(by_share(choices.stratum, key, choices.shares, rng)), strata.find_stuck()
+    return strata.to_values(assign_by_cdf(choices.stratum, key, choices.shares, rng)), strata.find_stuck()
 
 
 def apportion(
@@ -119,7 +119,7 @@ def apportion(
     split = np.empty((len(first), stated.shape[1]), dtype=np.int64)
     for number, own in enumerate(members(home[first], many)):
         if len(own):
-            split[own] = fitted(sizes[own], counts[number], allowed[first[own]], stated[number])
+            split[own] = fit_margins(sizes[own], counts[number], allowed[first[own]], stated[number])
     return rows, split
 
 
@@ -154,11 +154,11 @@ def rounded(shares: Floats, n: int, rounding: Rounding, rng: np.random.Generator
     """A root's counts, shape (1, values): the nearest there are, or right on average."""
     if rounding == "nearest":
         return largest_remainder(shares, n, rng)[None, :]
-    return systematic(n * shares[None, :], rng)
+    return round_rows(n * shares[None, :], rng)
 
 
 def _whole(expected: Floats, rng: np.random.Generator, toward: Counts | None) -> Counts:
     """Whole counts for a table with both margins held; the columns' nearly, where the table is large."""
     if expected.size <= CAREFUL:
-        return controlled(expected, rng, toward)
-    return systematic(expected, rng, controlled(expected.sum(axis=0)[None, :], rng)[0])
+        return round_table(expected, rng, toward)
+    return round_rows(expected, rng, round_table(expected.sum(axis=0)[None, :], rng)[0])

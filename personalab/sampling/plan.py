@@ -16,12 +16,12 @@ import pandas as pd
 from personalab.blueprint.grouping import Array
 from personalab.blueprint.model import Blueprint
 from personalab.frames import persona_ids, to_frame
-from personalab.sampling.apportionment import Counts, controlled
-from personalab.sampling.assignment import Keys, random_keys
+from personalab.sampling.apportionment import Counts, round_table
+from personalab.sampling.arrays import keys
+from personalab.sampling.assignment import Keys, random_keys, stream
 from personalab.sampling.draw import Method, Rounding, draw, rounded
 from personalab.sampling.resampling import resolve
 from personalab.sampling.restrictions import read_restrictions, sampled, select
-from personalab.sampling.sobol import keys, stream
 from personalab.sampling.strata import Strata
 
 CHUNK = 1 << 20  # rows drawn at once
@@ -95,7 +95,7 @@ class Plan:
     def _split(self, total: Counts, rng: np.random.Generator) -> Counts:
         sizes = np.array([len(self.rows(chunk)) for chunk in range(self.chunks)])
         if self.method == "balanced":
-            return controlled(sizes[:, None] * total / self.n, rng)
+            return round_table(sizes[:, None] * total / self.n, rng)
         parts = np.empty((len(sizes), len(total)), dtype=np.int64)
         left = total.copy()
         for part, size in zip(parts[:-1], sizes, strict=False):

@@ -6,11 +6,11 @@ Fields are drawn one after the other in the blueprint's order, each for all rows
 2. the distribution becomes *quotas*, how many of these rows get each value: `apportionment`;
 3. every row has a *key*, and is dealt a value by the rank of its key among these rows: `assignment`.
 
-`draw` does the three for one field. That is ``quota``, with random keys, and ``balanced``, with the
-coordinates of a scrambled Sobol sequence, a dimension a field, so that unrelated fields meet more evenly than chance
-would have it. Roots are exact in both; a child is within about one person in every group, and over the groups too
-unless its table is very large. ``iid`` leaves out the second step: each key is looked up in the distribution for
-itself, and counts vary as those of people drawn at random do.
+`draw` does the three for one field. That is ``quota``, with random keys, and ``balanced``, with keys from randomised
+orthogonal arrays (`arrays`), a column a field, so that every two unrelated fields meet more evenly than chance would
+have it, and three or more as chance has it. Roots are exact in both; a child is within about one person in every group,
+and over the groups too unless its table is very large. ``iid`` leaves out the second step: each key is looked up in the
+distribution for itself, and counts vary as those of people drawn at random do.
 
 Whole numbers of many people are dealt like categories; real ones, and whole ones of few people, by quantiles: keys
 become shares of a law, evenly spaced or for ``iid`` independent, and shares become values.
@@ -117,13 +117,17 @@ def sample(
     Notes
     -----
     Except by ``"iid"``, counts are not left to chance, so that statistics vary from seed to seed less than those of
-    random samples do: standard errors computed from such a frame are too large, and tests reject too rarely.
+    random samples do. Standard errors computed in the usual way are far too large: those of means, and of differences
+    between groups that the blueprint knows, 15 to 27 times for 100 people and 70 to 135 times for 1,000, where numbers
+    depend on one root at most. Tests have no power at effects smaller than these, and full power at larger ones. Of a
+    frame drawn ``"iid"``, rows chosen by what is not the outcome keep their p-values; chosen by the outcome, none does.
 
-    A field is drawn from the seed and its own name. Editing, renaming or appending one changes no column that is not
-    tied to it by descent or constraint; for ``"balanced"``, inserting, removing and reordering do, because a field's
-    place decides its dimension. Where constraints leave a row no value, all that hangs together with them is drawn
-    again for that row, parents included. To carry a population over to an edited blueprint with the fewest changes,
-    use `update`.
+    A field is drawn from the seed and its own name. Editing, appending, inserting, removing, renaming or reordering
+    fields changes no column that is not tied to them by descent or constraint, with one exception: for ``"balanced"``
+    fields share the columns of an array, about √n of them. Inserting, removing, renaming or reordering then also
+    changes the few fields whose columns are thereby taken or set free; editing and appending none. Where constraints
+    leave a row no value, all that hangs together with them is drawn again for that row, parents included. To carry a
+    population over to an edited blueprint with the fewest changes, use `update`.
 
     Examples
     --------

@@ -14,12 +14,12 @@ from typing import cast
 import numpy as np
 
 from personalab.blueprint import intervals, moments
-from personalab.blueprint.conditionals import branches, values_at
+from personalab.blueprint.conditionals import find_distributions, values_at
 from personalab.blueprint.grouping import Array, Columns
 from personalab.blueprint.intervals import Categories, Interval
 from personalab.blueprint.model import Categorical, CategoricalField, Numeric, NumericField, SampledField
 from personalab.errors import BlueprintError
-from personalab.sampling.assignment import Floats, by_share, members, quantiles
+from personalab.sampling.assignment import Floats, assign_by_cdf, members, quantiles
 from personalab.sampling.configurations import Configurations
 from personalab.sampling.restrictions import Mask, as_interval, sampled
 
@@ -122,9 +122,9 @@ class Strata(Configurations):
         return np.array([field.shares(cast(Categorical, each.distribution)) for each in self.conditionals])
 
     @cached_property
-    def distributions(self) -> list[moments.Law]:
+    def distributions(self) -> list[moments.Distribution]:
         """Each conditional distribution of a numeric field, solved, before any constraint."""
-        return [moments.law(cast(Numeric, each.distribution)) for each in self.conditionals]
+        return [moments.solve(cast(Numeric, each.distribution)) for each in self.conditionals]
 
     @property
     def least(self) -> int:
@@ -166,7 +166,7 @@ class Strata(Configurations):
         `rng` draws again what misses a constraint that is no interval; where `is_hasty` it stays missing.
         """
         if self.choices is not None:
-            return self.to_values(by_share(self.choices.stratum, u, self.choices.shares, rng)), self.find_stuck()
+            return self.to_values(assign_by_cdf(self.choices.stratum, u, self.choices.shares, rng)), self.find_stuck()
         x = self._quantiles(u, rng, is_hasty)
         stuck = np.isnan(x)
         return (np.where(stuck, 0, x).astype(np.int64) if cast(NumericField, self.field).is_integer else x), stuck
@@ -260,8 +260,8 @@ class Strata(Configurations):
         if name in columns:
             return as_interval(field, columns[name])
         if isinstance(field, NumericField) and field.parents and set(field.parents) <= set(columns):
-            found, which = branches(self.bp, field, columns)
-            solved = [moments.law(cast(Numeric, each.distribution)) if each else None for each in found]
+            found, which = find_distributions(self.bp, field, columns)
+            solved = [moments.solve(cast(Numeric, each.distribution)) if each else None for each in found]
             reach = np.array([each.points[[0, -1]] if each else (-np.inf, np.inf) for each in solved])
             return reach[which, 0], reach[which, 1]
         return intervals.support(field)

@@ -12,15 +12,15 @@ from __future__ import annotations
 import numpy as np
 
 from personalab.blueprint.grouping import Array, numbered
-from personalab.blueprint.moments import Law
-from personalab.sampling.assignment import Floats, by_share, evenly, members
+from personalab.blueprint.moments import Distribution
+from personalab.sampling.assignment import Floats, assign_by_cdf, members, stratify
 from personalab.sampling.restrictions import Mask
 from personalab.sampling.strata import Strata
 from personalab.updating.reassignment import gain_share, keep_share
 
 ATTEMPTS = 1 << 12  # numbers drawn at once by those who leave
-ROUNDS = 64  # of attempts; then any number of the new law will do
-STRETCHES = 1 << 10  # of equal probability, into which the law of those who leave is divided
+ROUNDS = 64  # of attempts; then any number of the new distribution will do
+STRETCHES = 1 << 10  # of equal probability, into which what those who leave may get is divided
 
 
 def couple(pair: Array, code: Array, was: Floats, now: Floats, rng: np.random.Generator) -> Array:
@@ -28,7 +28,7 @@ def couple(pair: Array, code: Array, was: Floats, now: Floats, rng: np.random.Ge
     u, v = rng.random(len(code)), rng.random(len(code))
     codes = code.copy()
     moving = np.flatnonzero((code < 0) | (u >= keep_share(was, now)[pair, code]))
-    codes[moving] = by_share(pair[moving], v[moving], gain_share(was, now), rng)
+    codes[moving] = assign_by_cdf(pair[moving], v[moving], gain_share(was, now), rng)
     return codes
 
 
@@ -59,16 +59,16 @@ def couple_numbers(
     return column, stuck, np.where(stays, 0.0, 1.0 - u)
 
 
-def spread(part: Array, x: Array, rng: np.random.Generator) -> Floats:
-    """Random numbers that are even in every stretch of every part's values (Hammersley's points).
+def spread(group: Array, x: Array, rng: np.random.Generator) -> Floats:
+    """Random numbers that are even in every stretch of every group's values (Hammersley's points).
 
-    In the order of the values of a part, one with the other at random, each gets the next number of van der Corput.
+    In the order of the values of a group, one with the other at random, each gets the next number of van der Corput.
     """
-    order = np.lexsort((rng.random(len(x)), x, part))
-    size = np.bincount(part)
+    order = np.lexsort((rng.random(len(x)), x, group))
+    size = np.bincount(group)
     rank = np.empty(len(x), dtype=np.int64)
     rank[order] = np.arange(len(x)) - np.repeat(np.cumsum(size) - size, size)
-    digits, u = rank, rng.random(len(size))[part]
+    digits, u = rank, rng.random(len(size))[group]
     for place in range(1, int(size.max()).bit_length() + 1):
         u = u + (digits & 1) / 2**place
         digits = digits >> 1
@@ -76,22 +76,22 @@ def spread(part: Array, x: Array, rng: np.random.Generator) -> Floats:
 
 
 def _stretched(strata: Strata, earlier: Strata, key: Floats, rng: np.random.Generator) -> tuple[Array, Mask]:
-    """New numbers for people who leave: evenly from what their new law has more than their old one."""
+    """New numbers for people who leave: evenly from what their new distribution has more than their old one."""
     new, old = strata.distributions, earlier.distributions
     pair, member = numbered([(strata.conditional, len(new)), (earlier.conditional, len(old))], strata.n)
     ends = np.arange(STRETCHES + 1) / STRETCHES
-    laws = [(new[strata.conditional[row]], old[earlier.conditional[row]]) for row in member]
-    gain = np.array([(1 / STRETCHES - np.diff(_mass_below(now, was, ends))).clip(1e-12) for now, was in laws])
+    pairs = [(new[strata.conditional[row]], old[earlier.conditional[row]]) for row in member]
+    gain = np.array([(1 / STRETCHES - np.diff(_mass_below(now, was, ends))).clip(1e-12) for now, was in pairs])
     upto = np.cumsum(gain / gain.sum(axis=1, keepdims=True), axis=1)
-    v = evenly(pair, np.bincount(pair), (key * 2**32).astype(np.uint32), rng)
+    v = stratify(pair, np.bincount(pair), (key * 2**32).astype(np.uint32), rng)
     u = np.empty(strata.n)
     for rows, own in zip(members(pair, len(member)), upto, strict=True):
         u[rows] = np.interp(v[rows], np.concatenate([[0.0], own]), ends)
     return strata.invert_cdf(np.minimum(u, np.nextafter(1.0, 0.0)), rng)
 
 
-def _mass_below(now: Law, was: Law, u: Floats) -> Floats:
-    """How much of an old law lies among the numbers below which a share `u` of the new one lies."""
+def _mass_below(now: Distribution, was: Distribution, u: Floats) -> Floats:
+    """How much of an old distribution lies among the numbers below which a share `u` of the new one lies."""
     if not now.is_discrete:
         return was.cdf(now.ppf(u))
     jumps = _density(was, now.points) * (was.is_discrete or was.is_integer)
@@ -106,9 +106,9 @@ def _mass(strata: Strata, x: Array) -> tuple[Floats, Mask]:
         inside = (place >= 0) & (place < shares.shape[1]) & (x == np.rint(x))
         return inside * shares[strata.choices.stratum, np.where(inside, place, 0).astype(np.intp)], is_atom
     mass = np.empty(strata.n)
-    for law, rows in zip(strata.distributions, members(strata.conditional, len(strata.distributions)), strict=True):
-        is_atom[rows] = law.is_discrete or law.is_integer
-        mass[rows] = _density(law, x[rows])
+    for own, rows in zip(strata.distributions, members(strata.conditional, len(strata.distributions)), strict=True):
+        is_atom[rows] = own.is_discrete or own.is_integer
+        mass[rows] = _density(own, x[rows])
     if strata.windows is not None:
         at = strata.windows.stratum
         inside = (strata.windows.low[at] <= x) & (x <= strata.windows.high[at])
@@ -118,11 +118,11 @@ def _mass(strata: Strata, x: Array) -> tuple[Floats, Mask]:
     return mass, is_atom
 
 
-def _density(law: Law, x: Floats) -> Floats:
-    """A law's density, or the probability of each number where only some occur."""
-    if law.is_discrete or law.is_integer:
-        before = law.cdf(x - 1 if law.is_integer else np.nextafter(x, -np.inf))
-        return np.where((x == np.rint(x)) | (not law.is_integer), law.cdf(x) - before, 0.0)
-    slopes = np.diff(law.cumulative) / np.maximum(np.diff(law.points), 1e-300)
-    place = np.searchsorted(law.points, x, side="right").clip(1, len(slopes)) - 1
-    return np.where((law.points[0] <= x) & (x <= law.points[-1]), slopes[place], 0.0)
+def _density(own: Distribution, x: Floats) -> Floats:
+    """A distribution's density, or the probability of each number where only some occur."""
+    if own.is_discrete or own.is_integer:
+        before = own.cdf(x - 1 if own.is_integer else np.nextafter(x, -np.inf))
+        return np.where((x == np.rint(x)) | (not own.is_integer), own.cdf(x) - before, 0.0)
+    slopes = np.diff(own.cumulative) / np.maximum(np.diff(own.points), 1e-300)
+    place = np.searchsorted(own.points, x, side="right").clip(1, len(slopes)) - 1
+    return np.where((own.points[0] <= x) & (x <= own.points[-1]), slopes[place], 0.0)

@@ -3,7 +3,7 @@
 People of one parent configuration then and now form a *stratum*. Coupling says how many of a stratum may be expected to
 keep each value and to get it (`expect`); these expectations are fitted to the counts asked for and rounded. Who leaves
 a value is decided by an order that does not depend on how many do (`herd`): so the leavers of one edit are among those
-of a slightly larger one, and each first part of the order is a small image of all, which keeps other fields'
+of a slightly larger one, and each beginning of the order is a small image of all, which keeps other fields'
 distributions right among those who stay. Where the leavers go is decided by a second order, cut into stretches.
 
 People whose parents have changed are served one after the other (`reassign_in_turn`): each is coupled for itself, and
@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalab.blueprint.grouping import Array, numbered
-from personalab.sampling.apportionment import Counts, controlled, systematic
-from personalab.sampling.assignment import Floats, by_share, members
+from personalab.sampling.apportionment import Counts, round_rows, round_table
+from personalab.sampling.assignment import Floats, assign_by_cdf, members
 from personalab.sampling.draw import CAREFUL
 from personalab.sampling.restrictions import Mask
 
@@ -75,9 +75,9 @@ class Image:
 
     def of(self, rows: NDArray[np.intp]) -> Image:
         """The same cells, as they are among all, for some of the rows."""
-        part = replace(self, cell=self.cell[rows])
-        part.__dict__.update(start=self.start, excess=self.excess)
-        return part
+        some = replace(self, cell=self.cell[rows])
+        some.__dict__.update(start=self.start, excess=self.excess)
+        return some
 
 
 def expect(there: Floats, size: Floats, was: Floats, now: Floats) -> Floats:
@@ -101,7 +101,7 @@ def gain_share(was: Floats, now: Floats) -> Floats:
 
 
 def reassign(
-    part: Array,
+    group: Array,
     pair: Array,
     code: Array,
     counts: Counts,
@@ -115,10 +115,10 @@ def reassign(
 
     Parameters
     ----------
-    part, pair, code : array of int, shape (rows,)
-        Each row's part, its pair of distributions, and the value it has; -1 where that is none any more.
-    counts : array of int, shape (parts, values)
-        How many rows of each part should have each value.
+    group, pair, code : array of int, shape (rows,)
+        Each row's group, its pair of distributions, and the value it has; -1 where that is none any more.
+    counts : array of int, shape (groups, values)
+        How many rows of each group should have each value.
     was, now : array of float, shape (pairs, values)
         The distributions of each pair.
     images : sequence of Image
@@ -133,24 +133,24 @@ def reassign(
     array of int, array of float
         Each row's value, and where in the order of its like each leaver stands, in [0, 1]; 0 for who stays.
     """
-    parts, values = counts.shape
+    groups, values = counts.shape
     start = bonus + 0.1 * rng.random(len(code)) + sum(image.weight * image.excess[image.cell] for image in images)
     cells, weights = np.array([image.cell for image in images], dtype=np.int32), np.array([i.weight for i in images])
     cells = cells.reshape(len(images), len(code))
     second, codes, when = rng.random(len(code)), code.copy(), np.zeros(len(code))
     is_held = is_same(was, now)[pair] & (code >= 0) & (now[pair, code] > 0)
-    held = np.bincount(part[is_held] * values + code[is_held], minlength=counts.size).reshape(counts.shape)
+    held = np.bincount(group[is_held] * values + code[is_held], minlength=counts.size).reshape(counts.shape)
     may = np.zeros(counts.shape, dtype=bool)
-    np.logical_or.at(may, part, now[pair] > 0)
+    np.logical_or.at(may, group, now[pair] > 0)
     counts = raise_quotas(counts, held, may) - held
     loose = np.flatnonzero(~is_held)
     if not len(loose):
         return codes, when
-    stratum, first = numbered([(part[loose], parts), (pair[loose], len(now))], len(loose))
+    stratum, first = numbered([(group[loose], groups), (pair[loose], len(now))], len(loose))
     own, at = code[loose], loose[first]
     cell = np.where(own >= 0, stratum.astype(np.int64) * values + own, len(first) * values)
     there = np.bincount(cell, minlength=len(first) * values + 1)[:-1].reshape(-1, values)
-    table = round_strata(there, np.bincount(stratum), part[at], counts, was[pair[at]], now[pair[at]], rng)
+    table = round_strata(there, np.bincount(stratum), group[at], counts, was[pair[at]], now[pair[at]], rng)
     surplus = (there - table).clip(0)
     leaves = own < 0
     for rows, many in zip(members(cell, surplus.size + 1), surplus.ravel().tolist(), strict=False):
@@ -172,7 +172,7 @@ def place_leavers(
     stratum: Array, key: Floats, when: Floats, counts: Counts, shares: Floats, rng: np.random.Generator
 ) -> Array:
     """Give each leaver of a stratum the value whose share covers its key; the last to leave make the counts right."""
-    codes = by_share(stratum, key, shares, rng).astype(np.int64)
+    codes = assign_by_cdf(stratum, key, shares, rng).astype(np.int64)
     over = np.bincount(stratum * counts.shape[1] + codes, minlength=counts.size).reshape(counts.shape) - counts
     for row in np.flatnonzero(over.any(axis=1)):
         rows = np.flatnonzero(stratum == row)
@@ -189,24 +189,24 @@ def is_same(was: Floats, now: Floats) -> Mask:
 
 
 def round_strata(
-    there: Counts, size: Counts, part: Array, counts: Counts, was: Floats, now: Floats, rng: np.random.Generator
+    there: Counts, size: Counts, group: Array, counts: Counts, was: Floats, now: Floats, rng: np.random.Generator
 ) -> Counts:
-    """How many rows of each stratum get each value: coupled as nearly as the counts of its part allow."""
+    """How many rows of each stratum get each value: coupled as nearly as the counts of its group allow."""
     table = np.empty(there.shape, dtype=np.int64)
-    for rows in members(part, len(counts)):
+    for rows in members(group, len(counts)):
         if len(rows) == 1:
-            table[rows] = counts[part[rows]]
+            table[rows] = counts[group[rows]]
         elif len(rows):
-            columns = counts[part[rows[0]]]
+            columns = counts[group[rows[0]]]
             expected = expect(there[rows].astype(float), size[rows].astype(float), was[rows], now[rows])
-            fitted = fit_margins(expected + 1e-6 * now[rows], size[rows], columns)
+            fitted = fit_proportionally(expected + 1e-6 * now[rows], size[rows], columns)
             is_small = fitted.size <= CAREFUL
-            rounded = controlled(fitted, rng) if is_small else systematic(fitted, rng, columns)
+            rounded = round_table(fitted, rng) if is_small else round_rows(fitted, rng, columns)
             table[rows] = meet_columns(rounded, fitted, columns, now[rows] > 0)
     return table
 
 
-def fit_margins(table: Floats, rows: Counts, columns: Counts) -> Floats:
+def fit_proportionally(table: Floats, rows: Counts, columns: Counts) -> Floats:
     """Iterative proportional fitting; the rows' sums are met exactly, the columns' as nearly as can be."""
     for _ in range(ROUNDS):
         sums = table.sum(axis=0)
@@ -236,7 +236,7 @@ def meet_columns(table: Counts, expected: Floats, columns: Counts, may: Mask) ->
 
 
 def herd(cells: Array, weights: Floats, start: Floats, key: Floats, many: int) -> NDArray[np.intp]:
-    """Put the first `many` people in an order of which every first part is an image of all.
+    """Put the first `many` people in an order of which every beginning is an image of all.
 
     Each next one is whoever has most of what is missing in the image so far (kernel herding, Welling 2009). Large
     crowds are split into blocks at random, which take turns.
@@ -360,14 +360,14 @@ def reassign_in_turn(
 
 
 def raise_quotas(counts: Counts, held: Counts, may: Mask) -> Counts:
-    """Counts that leave room for those who are held, in the same parts and, as far as can be, the same values."""
+    """Counts that leave room for those who are held, in the same groups and, as far as can be, the same values."""
     raised, total = np.maximum(counts, held), counts.sum(axis=0)
-    # What the held take too much is taken from other values of their part,
-    for part in np.flatnonzero(raised.sum(axis=1) > counts.sum(axis=1)):
-        for _ in range(int(raised[part].sum() - counts[part].sum())):
-            beyond = np.where(raised[part] > held[part], raised.sum(axis=0) - total + 1e-3 * raised[part], -np.inf)
-            raised[part, int(np.argmax(beyond))] -= 1
-    # and made up for in other parts, so that each value keeps its total.
+    # What the held take too much is taken from other values of their group,
+    for group in np.flatnonzero(raised.sum(axis=1) > counts.sum(axis=1)):
+        for _ in range(int(raised[group].sum() - counts[group].sum())):
+            beyond = np.where(raised[group] > held[group], raised.sum(axis=0) - total + 1e-3 * raised[group], -np.inf)
+            raised[group, int(np.argmax(beyond))] -= 1
+    # and made up for in other groups, so that each value keeps its total.
     for _ in range(len(total)):
         gap = raised.sum(axis=0) - total
         over, under = int(np.argmax(gap)), int(np.argmin(gap))

@@ -31,12 +31,11 @@ from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
 from personalab.errors import RequestError
 from personalab.frames import from_frame, to_frame
 from personalab.sampling.apportionment import Counts
-from personalab.sampling.assignment import Floats, random_keys
+from personalab.sampling.assignment import Floats, random_keys, stream
 from personalab.sampling.draw import Method, Rounding, apportion, draw, rounded
 from personalab.sampling.resampling import resolve
 from personalab.sampling.restrictions import Mask, read_restrictions, sampled, select
 from personalab.sampling.sample import one_of, whole
-from personalab.sampling.sobol import stream
 from personalab.sampling.strata import Choices, Strata
 from personalab.updating.coupling import couple, couple_numbers
 from personalab.updating.match import Match, Renamed, places, values_of
@@ -183,7 +182,10 @@ class Change:
         return (
             _is_alike(strata.field, earlier.field)
             and strata.restrictions == earlier.restrictions
-            and all(name in self.match.before.order and _is_alike(self.match.after[name], self.match.before[name]) for name in spoken)
+            and all(
+                name in self.match.before.order and _is_alike(self.match.after[name], self.match.before[name])
+                for name in spoken
+            )
             and all(np.array_equal(strata.columns[name], self.old[name]) for name in spoken if name in strata.columns)
         )
 
@@ -232,12 +234,12 @@ class Change:
         if not is_held[rows].all():
             self.edited.add(strata.field.name)
             some = strata if len(rows) == self.n else strata.of(rows)
-            part, quotas = self._quotas(some, to, rng)
+            group, quotas = self._quotas(some, to, rng)
             counts = np.zeros((len(quotas), now.shape[1]), dtype=np.int64)
             counts[:, to] = quotas
             images = [image.of(rows) for image in self._images(strata, earlier)]
             bonus = 0.5 * self.match.differing(self.old, strata.columns)[rows] if strata.columns else np.zeros(self.n)
-            codes[rows], when[rows] = reassign(part, pair[rows], place[rows], counts, was, now, images, bonus, rng)
+            codes[rows], when[rows] = reassign(group, pair[rows], place[rows], counts, was, now, images, bonus, rng)
         turn = np.flatnonzero(is_moved & ~is_held)
         if len(turn):
             when[turn] = np.max([self.when.get(name, when)[turn] for name in strata.columns], axis=0)
@@ -254,7 +256,7 @@ class Change:
         return codes
 
     def _quotas(self, strata: Strata, to: NDArray[np.intp], rng: np.random.Generator) -> tuple[Array, Counts]:
-        """Each row's part, and how many of each part get each value; a root's ties are decided by names."""
+        """Each row's group, and how many of each group get each value; a root's ties are decided by names."""
         quota = None
         if not strata.field.parents:
             shares = strata.stated[strata.found.number[0]]

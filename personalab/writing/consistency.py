@@ -14,8 +14,10 @@ from typing import Any
 
 import pandas as pd
 
+from personalab.blueprint.display import positional
 from personalab.blueprint.model import Blueprint, CategoricalField
 
+SMALL = 0.1  # numbers below have fewer than 3 digits that count among the first 3 after the point
 READ = 10_000  # characters of a text that are read; one that was asked for has a few hundred
 NEAR = 3  # words between a mention and what it is about
 WINDOW = 200  # characters in which these words are looked for
@@ -43,10 +45,9 @@ def as_strings(row: pd.Series[Any], bp: Blueprint) -> dict[str, str]:
 
 
 def as_string(value: Any) -> str:
-    """One value as a string: whole numbers without a point, others to 3 digits after it."""
+    """One value as a string: whole numbers without a point, others to 3 digits after it, small ones to 3 that count."""
     if isinstance(value, float):
-        text = f"{value:.3f}".rstrip("0").rstrip(".")
-        return "0" if text == "-0" else text
+        return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) >= SMALL else positional(value + 0.0, 3)
     return str(value)
 
 

@@ -23,14 +23,14 @@ from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
 from personalab.blueprint.validation import FAULTS, WRITTEN
 from personalab.frames import from_frame
 from personalab.llm.fencing import fenced
-from personalab.sampling.sobol import FEW, coordinates
+from personalab.sampling.assignment import stream
 from personalab.writing.consistency import as_string, contradictions
 from personalab.writing.profiles import render_markdown, render_system_prompt
 from personalab.writing.similarity import repeats
 
 LISTED = 60  # names already taken that a request lists
 TOO_ALIKE = 0.8  # cosine of word counts above which two people read as one
-MOST = 2**20  # points dealt for hidden axes; ids beyond begin again
+MOST = 2**20  # people among whom hidden axes are dealt; ids beyond begin again
 
 Mask = NDArray[np.bool_]
 Texts = tuple[str, ...]  # in the order of `text_keys`
@@ -131,14 +131,15 @@ class Roster:
             self._texts[i] = texts
         self._facts = {field.name: _told(field, columns[field.name].tolist()) for field in bp.sampled}
         self._numbers = [_number(str(persona), i) for i, persona in enumerate(frame.index)]
-        # Beyond FEW points a person's own does not depend on how many there are: any part of a frame is written alike.
-        points = coordinates(list(AXES), max([*self._numbers, FEW]) + 1, int(frame.attrs.get("seed") or 0))
-        self._points = {axis: points[axis][np.array(self._numbers, dtype=np.intp)] for axis in AXES}
+        self._seed = int(frame.attrs.get("seed") or 0)
 
     def task(self, position: int) -> Task:
         """What has to be written of a person."""
-        axes = {axis: values[int(self._points[axis][position] * len(values))] for axis, values in AXES.items()}
-        return Task(self._numbers[position], self.facts(position), axes)
+        number, axes = self._numbers[position], {}
+        for axis, values in AXES.items():  # each value once in every so many people, whichever of them are written
+            turn, at = divmod(number, len(values))
+            axes[axis] = values[stream(self._seed, axis, turn).permutation(len(values))[at]]
+        return Task(number, self.facts(position), axes)
 
     def facts(self, position: int) -> dict[str, str]:
         """A person's sampled values as strings."""

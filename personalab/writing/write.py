@@ -3,8 +3,8 @@
 Values are never the model's to choose. It receives a row of the frame and writes that person's text fields, a tagline
 and a short portrait. Three things keep people apart and true:
 
-- *hidden axes*: temperament, motive, voice, a life event and an initial for the name, dealt by a scrambled Sobol
-  sequence, so that neighbours in the frame are told apart in more than their fields;
+- *hidden axes*: temperament, motive, voice, a life event and an initial for the name, each dealt in turns of
+  random order, so that neighbours in the frame are told apart in more than their fields;
 - *a fact check*: categories and numbers are read back out of the text; one that contradicts its row is drawn again;
 - *rewriting*: who has the name of somebody before them, or nearly the same text, is written again, nobody else.
 
@@ -31,16 +31,15 @@ from pydantic import BaseModel, Field, create_model
 from personalab import llm
 from personalab.blueprint.model import Blueprint
 from personalab.errors import Category, ProviderError, RequestError
-from personalab.llm import Budget
 from personalab.llm.background import over
 from personalab.llm.fencing import NOTICE, fenced, tidy
-from personalab.llm.progress import Watch, bar
+from personalab.llm.progress import Progress, bar
 from personalab.writing.consistency import contradictions
 from personalab.writing.profiles import words
 from personalab.writing.roster import Line, Roster, Task, text_keys
 
 if TYPE_CHECKING:
-    from personalab.llm import Connection, Model
+    from personalab.llm import Budget, Connection, Model
 
 Backend = Literal["live", "batch"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -66,9 +65,7 @@ def write(
     bp: Blueprint,
     *,
     model: str | Model | None = None,
-    max_tokens: int | None = None,
-    max_cost: float | None = None,
-    prices: tuple[float, float] | None = None,
+    budget: Budget | None = None,
     backend: Backend = "live",
 ) -> pd.DataFrame:
     """Write the texts of sampled people who have none yet.
@@ -81,12 +78,8 @@ def write(
         What they were sampled from.
     model : str or Model, optional
         Which model writes, see `personalab.generate`.
-    max_tokens : int, optional
-        The most tokens that may be used, of requests and answers together.
-    max_cost : float, optional
-        The most money that may be used, in the currency of `prices`.
-    prices : tuple of float, optional
-        What a million prompt tokens and a million completion tokens cost.
+    budget : Budget, optional
+        How much may be used, such as ``Budget(tokens=100_000)``.
     backend : {"live", "batch"}
         Whether people are asked for one by one and at once, or first in a batch, which servers with OpenAI's batch
         API answer within a day for half the price. A batch outlives the call: interrupt it and make it again, now or
@@ -112,10 +105,10 @@ def write(
     roster = Roster(frame, bp)
     if not roster.bare:
         return roster.whole()
-    connection = llm.connect(model, Budget(max_tokens, max_cost, prices))
-    watch = Watch.of(connection)
-    with bar(watch) as tick:
-        return llm.run_with(connection, write_with(roster, connection, watch, backend), tick)
+    connection = llm.connect(model, budget)
+    progress = Progress.of(connection)
+    with bar(progress) as tick:
+        return llm.run_with(connection, write_with(roster, connection, progress, backend), tick)
 
 
 def check_backend(backend: str) -> None:
@@ -124,28 +117,30 @@ def check_backend(backend: str) -> None:
         raise RequestError(f"there is no backend {backend!r}", hint=f"use one of {', '.join(BACKENDS)}")
 
 
-async def write_with(roster: Roster, connection: Connection, watch: Watch, backend: Backend = "live") -> pd.DataFrame:
-    """Write over a connection who has no texts in a roster; as `write`, telling `watch` how far it is."""
+async def write_with(
+    roster: Roster, connection: Connection, progress: Progress, backend: Backend = "live"
+) -> pd.DataFrame:
+    """Write over a connection who has no texts in a roster; as `write`, telling `progress` how far it is."""
     author = Author(roster.bp, connection)
     try:
         if backend == "batch":
-            watch.begin("waiting for a batch", len(roster.bare))
+            progress.begin("waiting for a batch", len(roster.bare))
             unanswered = [i for i in roster.bare if (i, 0) not in roster.answered]
             requests = (author.request(roster.task(i)) for i in unanswered)
             await connection.prefill(requests, author.form, stage=STAGE)
-        watch.begin("writing", len(roster.bare))
-        await _all(author, roster, roster.bare, roster.task, done=watch.advance)
+        progress.begin("writing", len(roster.bare))
+        await _all(author, roster, roster.bare, roster.task, done=progress.advance)
         for number in range(1, ROUNDS + 1):
-            watch.begin("checking the texts")
+            progress.begin("checking the texts")
             again = await asyncio.to_thread(roster.doubles)
             if not again:
                 break
-            watch.begin(f"writing {len(again):,} doubles again")
+            progress.begin(f"writing {len(again):,} doubles again")
             await _all(author, roster, again, again.__getitem__, number)
     except ProviderError as error:
         error.partial = await asyncio.to_thread(roster.so_far)
         raise
-    watch.begin("checking the texts")
+    progress.begin("checking the texts")
     return await asyncio.to_thread(roster.whole)
 
 
@@ -232,14 +227,13 @@ async def _all(
     async def write() -> None:
         for position in waiting:  # shared by all writers, so that each takes the next
             try:
-                texts = await _one(author, roster, position, task, round_)
+                roster.put(Line(position, round_, await _one(author, roster, position, task, round_)))
             except Exception as error:
                 if round_ and isinstance(error, ProviderError) and error.category in llm.UNUSABLE:
                     continue  # a double who cannot be written again stays the double they are
                 failures.append(error)
                 ending.set()
                 raise
-            roster.put(Line(position, round_, texts))
             done()
             if ending.is_set():
                 return

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalab import Blueprint
-from personalab.blueprint.conditionals import Lookup, branch, branches, interval, label
+from personalab.blueprint.conditionals import Lookup, find_distribution, find_distributions, interval, label
 from personalab.blueprint.model import Categorical, CategoricalField, Numeric
 from personalab.errors import BlueprintError
 from personalab.frames import from_frame
@@ -48,7 +48,7 @@ def made(
 
 def at(bp: Blueprint, **parents: Any) -> tuple[str, float] | None:
     """Origin and mean of what holds at some parent values."""
-    found = branch(bp, bp["child"], parents)  # type: ignore[arg-type]  # the child is sampled
+    found = find_distribution(bp, bp["child"], parents)  # type: ignore[arg-type]  # the child is sampled
     return None if found is None else (found.origin, round(found.distribution.mean, 9))  # type: ignore[union-attr]
 
 
@@ -67,7 +67,7 @@ def test_example_is_interpolated_by_hand(league: Blueprint, rank: str, stated: t
     From Bronze (1, 20, 6, 4) to Challenger (30, 80, 50, 10); the ends are rounded, for the hours are integers.
     """
     hours_field: Any = league["hours_per_week"]
-    found = branch(league, hours_field, {"rank": rank})
+    found = find_distribution(league, hours_field, {"rank": rank})
     assert found is not None
     assert (found.origin, found.label) == ("interpolated", f"rank={rank}")
     law: Any = found.distribution
@@ -78,7 +78,7 @@ def test_example_is_interpolated_by_hand(league: Blueprint, rank: str, stated: t
 def test_stated_values_are_taken_as_stated(league: Blueprint) -> None:
     """Where the example states a rank's hours, they are those and the rule is named."""
     hours_field: Any = league["hours_per_week"]
-    found = branch(league, hours_field, {"rank": "Challenger"})
+    found = find_distribution(league, hours_field, {"rank": "Challenger"})
     assert found is not None
     assert (found.origin, found.label) == ("conditional", "rank=Challenger")
     assert found.distribution == Numeric(min=30, max=80, mean=50, sd=10, integer=True)
@@ -87,7 +87,7 @@ def test_stated_values_are_taken_as_stated(league: Blueprint) -> None:
 def test_root_has_its_base(league: Blueprint) -> None:
     """A field without parents has its base everywhere."""
     region: Any = league["region"]
-    found = branch(league, region, {})
+    found = find_distribution(league, region, {})
     assert found is not None
     assert (found.origin, found.distribution) == ("base", region.categorical)
 
@@ -198,7 +198,7 @@ def test_weights_are_interpolated() -> None:
     """Between weights, shares lie on a line too; a value missing on one side counts as 0, and the sum stays 1."""
     rules = [({"a": "1"}, {"weights": {"x": 1}}), ({"a": "5"}, {"weights": {"x": 0.2, "y": 0.8}})]
     bp = made({"a": TIERS}, rules, kind="categorical")
-    found = branch(bp, bp["child"], {"a": "4"})
+    found = find_distribution(bp, bp["child"], {"a": "4"})
     assert found is not None
     assert found.distribution.weights == pytest.approx({"x": 0.4, "y": 0.6})  # type: ignore[union-attr]
 
@@ -210,7 +210,7 @@ def test_interpolated_weights_are_weights(parts: list[int], tier: str) -> None:
     tables = [table if sum(table.values()) else {"x": 1} for table in tables]
     rules = [({"a": "1"}, {"weights": tables[0]}), ({"a": "5"}, {"weights": tables[1]})]
     bp = made({"a": TIERS}, rules, kind="categorical")
-    found: Any = branch(bp, bp["child"], {"a": tier})
+    found: Any = find_distribution(bp, bp["child"], {"a": tier})
     assert isinstance(found.distribution, Categorical)
     assert min(found.distribution.weights.values()) >= 0
     assert sum(found.distribution.weights.values()) == pytest.approx(1)
@@ -257,9 +257,11 @@ def test_every_row_has_its_branch(league: Blueprint) -> None:
     """For a frame, the rows of one rank share a branch, and it is the one found for that rank alone."""
     hours_field: Any = league["hours_per_week"]
     frame = pd.DataFrame({"rank": ["Gold", "Bronze", "Gold", "Challenger"]})
-    distinct, index = branches(league, hours_field, coded(league, frame))
+    distinct, index = find_distributions(league, hours_field, coded(league, frame))
     assert len(distinct) == 3
-    assert [distinct[i] for i in index] == [branch(league, hours_field, {"rank": rank}) for rank in frame["rank"]]
+    assert [distinct[i] for i in index] == [
+        find_distribution(league, hours_field, {"rank": rank}) for rank in frame["rank"]
+    ]
 
 
 @given(blueprints(), st.integers(0, 2**32 - 1))
@@ -273,8 +275,8 @@ def test_frames_and_single_rows_agree(bp: Blueprint, seed: int) -> None:
             np.array(values, dtype=object if values and isinstance(values[0], str) else float), 5
         )
     for field in bp.sampled:
-        distinct, index = branches(bp, field, coded(bp, frame))
-        alone = [branch(bp, field, dict(frame.loc[row, list(field.parents)])) for row in frame.index]
+        distinct, index = find_distributions(bp, field, coded(bp, frame))
+        alone = [find_distribution(bp, field, dict(frame.loc[row, list(field.parents)])) for row in frame.index]
         assert [distinct[i] and distinct[i].distribution for i in index] == [b and b.distribution for b in alone]  # type: ignore[union-attr]
 
 
@@ -282,14 +284,14 @@ def test_no_rows_have_no_branches(league: Blueprint) -> None:
     """An empty frame has no branches, also for a field with parents."""
     hours_field: Any = league["hours_per_week"]
     for field in (hours_field, league["rank"]):
-        distinct, index = branches(league, field, {"rank": np.array([], dtype=np.int8)})  # type: ignore[arg-type]
+        distinct, index = find_distributions(league, field, {"rank": np.array([], dtype=np.int8)})  # type: ignore[arg-type]
         assert (distinct, len(index)) == ([], 0)
 
 
 def test_numeric_parent_without_conditions() -> None:
     """A numeric parent that no rule speaks of leaves one branch, the base, for all rows."""
     bp = made({"age": range(99)}, [], base=hours(7))
-    distinct, index = branches(bp, bp["child"], {"age": np.array([1, 50, 99])})
+    distinct, index = find_distributions(bp, bp["child"], {"age": np.array([1, 50, 99])})
     assert [found.origin for found in distinct if found] == ["base"]
     assert index.tolist() == [0, 0, 0]
 
@@ -300,7 +302,7 @@ def test_thousands_of_rules_are_looked_up() -> None:
     rules = [({"a": a, "b": b}, hours(i / 50)) for i, (a, b) in enumerate((a, b) for a in values for b in values)]
     bp = made({"a": values, "b": values}, rules)
     frame = pd.DataFrame(rules_when := [when for when, _ in rules])
-    distinct, index = branches(bp, bp["child"], coded(bp, frame))
+    distinct, index = find_distributions(bp, bp["child"], coded(bp, frame))
     assert len(distinct) == len(rules_when) == 2500
     assert [distinct[i].distribution.mean for i in index[:3]] == [0, 0.02, 0.04]  # type: ignore[union-attr]
 

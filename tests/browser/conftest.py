@@ -96,7 +96,7 @@ Handle = Callable[[dict[str, Any]], dict[str, Any] | None]
 @pytest.fixture
 def show(page: Any) -> Iterator[Callable[..., Any]]:
     """Show the editor: ``show(state, handle)`` gives the page; `handle` answers commands as the kernel would."""
-    from personalab.editor.form import css, module
+    from personalab.editor.widget import css, module
 
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

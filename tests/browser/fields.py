@@ -10,7 +10,7 @@ from typing import Any
 Field = dict[str, Any]
 
 
-def law(low: float, high: float, mean: float, sd: float, *, integer: bool = False) -> dict[str, Any]:
+def distribution(low: float, high: float, mean: float, sd: float, *, integer: bool = False) -> dict[str, Any]:
     """A numeric distribution, its density a bell."""
     places = [low + (high - low) * i / 63 for i in range(64)]
     heights = [exp(-0.5 * ((x - mean) / (sd or 1)) ** 2) for x in places]
@@ -47,12 +47,14 @@ def rank(**given: Any) -> Field:
 def hours(**given: Any) -> Field:
     """A numeric root."""
     return field(
-        "hours", "numeric", **{"base": law(0, 40, 12, 5), "description": "hours played in a usual week", **given}
+        "hours",
+        "numeric",
+        **{"base": distribution(0, 40, 12, 5), "description": "hours played in a usual week", **given},
     )
 
 
 def rows(
-    law_of: Callable[[int], dict[str, Any]], *parents: tuple[str, list[str]], stated: int = 2
+    held_at: Callable[[int], dict[str, Any]], *parents: tuple[str, list[str]], stated: int = 2
 ) -> list[dict[str, Any]]:
     """A row for each combination of the parents' values; every `stated`-th is stated, the others follow."""
     made = []
@@ -61,7 +63,7 @@ def rows(
         label = ", ".join(f"{key}={value}" for key, value in when.items())
         origin = ("stated", "interpolated", "inherited", "base")[at % 4 if at % stated else 0]
         made.append(
-            {"when": when, "label": label, "origin": origin, "from": f"{parents[0][0]}={values[0]}", **law_of(at)}
+            {"when": when, "label": label, "origin": origin, "from": f"{parents[0][0]}={values[0]}", **held_at(at)}
         )
     return made
 
@@ -126,7 +128,7 @@ class Kernel:
     def set_numeric(self, command: dict[str, Any]) -> None:
         """Hold new promises."""
         self.held(command).update(
-            law(*(command[key] for key in ("min", "max", "mean", "sd")), integer=command["integer"])
+            distribution(*(command[key] for key in ("min", "max", "mean", "sd")), integer=command["integer"])
         )
 
     def add_row(self, command: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ def population(**changes: Any) -> dict[str, Any]:
 def field_of(panel: dict[str, Any]) -> fields.Field:
     """The field that a panel shows."""
     if panel["kind"] == "numbers":
-        return fields.field(panel["field"], "numeric", base=fields.law(0, 100, 40, 15, integer=True))
+        return fields.field(panel["field"], "numeric", base=fields.distribution(0, 100, 40, 15, integer=True))
     return fields.categorical(panel["field"], {value: requested for value, requested, *_ in panel["cells"]})
 
 

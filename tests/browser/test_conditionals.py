@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.fields import Kernel, categorical, field, hours, law, rank, rows, state
+from tests.browser.fields import Kernel, categorical, distribution, field, hours, rank, rows, state
 
 WARDS = ["emergency", "intensive care", "surgical"]
 AGES = ["..29", "30..44", "45.."]
@@ -24,7 +24,7 @@ def shifts(**given: Any) -> dict[str, Any]:
 def kernel() -> Kernel:
     """A kernel that holds a field with two parents, one of them a number."""
     wards = categorical("ward", dict.fromkeys(WARDS, 1 / 3))
-    age = field("age", "numeric", base=law(18, 65, 35, 9))
+    age = field("age", "numeric", base=distribution(18, 65, 35, 9))
     return Kernel(state(shifts(), wards, age, people={"shift": [3, 14, 15, 9, 26, 5, 35, 8, 9]}))
 
 
@@ -127,7 +127,7 @@ def test_base_is_what_holds_elsewhere(table: Page, kernel: Kernel) -> None:
 
 def test_numeric_rows(show: Any) -> None:
     """A numeric row tells its mean and sd, and opens the numbers' editor."""
-    made = rows(lambda at: law(0, 40, 10 + at, 4), ("rank", ["Iron", "Gold"]))
+    made = rows(lambda at: distribution(0, 40, 10 + at, 4), ("rank", ["Iron", "Gold"]))
     kernel = Kernel(state(hours(base=None, parents=["rank"], rows=made), rank()))
     page = show(kernel.state, kernel)
     expect(row(page, "Gold")).to_contain_text("mean 11, sd 4")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.fields import Kernel, hours, law, state
+from tests.browser.fields import Kernel, distribution, hours, state
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_whole_numbers(form: Page, kernel: Kernel) -> None:
 
 def test_what_a_box_shows_shorter_stays_what_it_is(show: Any) -> None:
     """An edit of one promise sends the others to the last digit, also those that a box has no room for."""
-    stamp = law(1_700_000_000_123, 1_800_000_000_456, 1_750_000_000_000.25, 10_000_000_000)
+    stamp = distribution(1_700_000_000_123, 1_800_000_000_456, 1_750_000_000_000.25, 10_000_000_000)
     page = show(kernel := state(hours(base=stamp)), answers := Kernel(kernel))
     box(page, "sd").fill("20000000000")
     box(page, "sd").press("Enter")
@@ -106,9 +106,9 @@ def test_sliders_stop_where_the_promises_end(form: Page, kernel: Kernel) -> None
 
 def test_the_kernel_s_refusal_stands_beside_what_was_typed(show: Any) -> None:
     """What only the kernel can find wrong is shown beside the box, which keeps what was typed."""
-    page = show(kernel := state(hours()), Kernel(kernel, set_numeric="no law keeps these promises"))
+    page = show(kernel := state(hours()), Kernel(kernel, set_numeric="no distribution keeps these promises"))
     box(page, "sd").fill("7")
-    expect(page.get_by_text("no law keeps these promises", exact=True)).to_be_visible()
+    expect(page.get_by_text("no distribution keeps these promises", exact=True)).to_be_visible()
     expect(box(page, "sd")).to_have_value("7")
     box(page, "sd").press("Escape")
     expect(box(page, "sd")).to_have_value("5")
@@ -132,6 +132,8 @@ def test_late_answers_do_not_touch_what_is_typed(show: Any) -> None:
 def test_a_patch_shows_in_place(form: Page) -> None:
     """Numbers that change from elsewhere show in the same boxes, and the focus stays."""
     box(form, "mean").focus()
-    form.evaluate("(field) => window.receive({patch: {fields: {hours: field}}})", hours(base=law(0, 40, 20, 4)))
+    form.evaluate(
+        "(field) => window.receive({patch: {fields: {hours: field}}})", hours(base=distribution(0, 40, 20, 4))
+    )
     expect(box(form, "mean")).to_have_value("20")
     expect(box(form, "mean")).to_be_focused()

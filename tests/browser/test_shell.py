@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from personalab.editor.form import css
+from personalab.editor.widget import css
 from tests.browser.reading import faint, violations
 
 Command = dict[str, Any]

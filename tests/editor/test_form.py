@@ -15,8 +15,9 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from personalab import Blueprint, edit, sample, update
-from personalab.editor.form import PARTS, Form, css, module
+from personalab.editor.form import Form
 from personalab.editor.state import CARDS, ROWS
+from personalab.editor.widget import PARTS, css, module
 from personalab.errors import RequestError
 from tests.conftest import LEAGUE, ROOT
 

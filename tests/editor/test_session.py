@@ -341,7 +341,7 @@ def test_a_constraint_is_checked_as_typed():
     session = Session(BP, n=200, seed=3)
     young = int((session.frame["age"] < 25).sum())
     assert ask(session, "check", text="age >= 25")["check"] == {
-        "message": f"{young} of 200 people would have to change", "ok": True, "n": 200, "broken": young,
+        "message": f"{young} of 200 people break it; {young} would change", "ok": True, "n": 200, "broken": young,
     }  # fmt: skip
     assert ask(session, "check", text="age >= 16")["check"]["message"] == "holds for all 200"
     assert ask(Session(BP), "check", text="age >= 16")["check"]["message"] == "reads well"
@@ -811,3 +811,23 @@ def test_state_holds_no_numpy():
     """Every number on the page is one of JSON's own."""
     state = Session(BP, n=20, seed=np.int64(3)).state()
     assert json.loads(json.dumps(state, allow_nan=False)) == state
+
+
+@pytest.mark.parametrize("text", ["age >= 25", "hours <= age - 10", "age <= 40"])
+def test_a_preview_says_what_the_rule_then_does(text):
+    """As many people change as the check of the rule said."""
+    session = Session(BP, n=200, seed=3)
+    told = ask(session, "check", text=text)["check"]
+    edited = ask(session, "add_constraint", name="rule", text=text)["patch"]["population"]["edited"]
+    assert told["message"].endswith(f"; {edited} would change")
+    assert edited >= told["broken"] > 0
+
+
+def test_a_moved_value_is_a_change():
+    """Another order of the values makes another blueprint, which the form reports and undo takes back."""
+    session = Session(BP, n=100, seed=3)
+    patch = ask(session, "move_value", field="region", value="NA", by=1)["patch"]
+    assert patch["diff"] == ["fields.region.categorical.weights: ['EU', 'NA', 'KR'] → ['EU', 'KR', 'NA']"]
+    assert patch["fields"]["region"]["changed"] is True
+    assert session.blueprint != BP
+    assert ask(session, "undo")["patch"]["diff"] == []

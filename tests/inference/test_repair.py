@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from personalab.blueprint.model import Blueprint, Numeric
-from personalab.blueprint.moments import complaint, law
+from personalab.blueprint.moments import complaint, solve
 from personalab.blueprint.validation import validate
 from personalab.errors import BlueprintError
 from personalab.inference.distributions import feasible
@@ -208,7 +208,7 @@ def test_the_nearest_moments_can_be_had(moments, integer):
     numeric = dict(zip(("min", "max", "mean", "sd"), moments, strict=True), integer=integer)
     mended = Numeric(**feasible(numeric))
     assert complaint(mended) is None
-    law(mended)
+    solve(mended)
 
 
 @pytest.mark.parametrize(

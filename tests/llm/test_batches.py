@@ -19,7 +19,8 @@ from personalab.errors import ProviderError, RequestError
 from personalab.inference.draft import EXAMPLE, wire
 from personalab.inference.repair import repaired
 from personalab.llm import Budget, batches, replies
-from personalab.llm.progress import Watch
+from personalab.llm.endpoint import Place
+from personalab.llm.progress import Progress
 from personalab.writing.roster import Roster
 from personalab.writing.write import write_with
 from tests.batching import BatchServer
@@ -73,7 +74,7 @@ def _batched(frame, budget=None, backend="batch"):
 
 
 def _writing(frame, connection, backend="batch"):
-    return write_with(Roster(frame, BP), connection, Watch.of(connection), backend)
+    return write_with(Roster(frame, BP), connection, Progress.of(connection), backend)
 
 
 def _remembered(tmp_path):
@@ -369,13 +370,13 @@ def test_a_budget_is_held_before_anything_is_sent(serve, frame):
     """Where nobody knows how long answers are, or the budget does not hold them, no file goes up."""
     server = serve()
     with pytest.raises(ProviderError, match="nobody knows how long") as caught:
-        _batched(frame, Budget(max_tokens=20_000))
+        _batched(frame, Budget(tokens=20_000))
     assert caught.value.category == "budget_exceeded"
     _batched(frame.head(2), backend="live")
-    with pytest.raises(ProviderError, match="8 requests in a batch, because max_tokens=400 may not hold them"):
-        _batched(frame, Budget(max_tokens=400))
+    with pytest.raises(ProviderError, match="8 requests in a batch, because a budget of 400 tokens may not hold them"):
+        _batched(frame, Budget(tokens=400))
     assert server.files == {}
-    _batched(frame, Budget(max_tokens=20_000))
+    _batched(frame, Budget(tokens=20_000))
     assert server.batched == 8
 
 
@@ -408,6 +409,17 @@ def test_files_that_are_none_of_ours_are_passed_over(serve, frame, tmp_path):
     _batched(frame)
     assert len(_remembered(tmp_path)) == 3
     assert server.batched == 10
+
+
+def test_a_batch_s_id_is_no_address(tmp_path):
+    """A file from elsewhere names nothing that is asked for with the key, and a pipe in its place is not waited for."""
+    place, folder = Place("http://host/v1", "m", "k"), batches.Folder(tmp_path)
+    for id_ in ("batch_1-a", "../files/f", "b?x=1", "b" * 300):
+        folder.add(batches.Sent("host", "m", "", (id_,), id_))
+    assert [sent.id for sent in folder.under_way(place)] == ["batch_1-a"]
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(RequestError, match=r"a.json' is a pipe"):
+        folder.under_way(place)
 
 
 def test_an_unknown_backend_is_refused(frame):

@@ -14,7 +14,7 @@ from personalab import llm, sample
 from personalab.errors import ProviderError
 from personalab.inference import infer_with
 from personalab.llm import Budget, Count
-from personalab.llm.progress import Watch
+from personalab.llm.progress import Progress
 from personalab.writing.roster import Roster
 from personalab.writing.write import write_with
 from tests.fluent import fluent
@@ -55,7 +55,7 @@ def _used(server):
 
 async def _population(connection, count):
     bp = await infer_with(PROMPT, connection)
-    return await write_with(Roster(sample(bp, count, seed=1), bp), connection, Watch.of(connection))
+    return await write_with(Roster(sample(bp, count, seed=1), bp), connection, Progress.of(connection))
 
 
 # usage
@@ -118,7 +118,7 @@ def test_a_budget_ends_a_run_before_it_is_passed(serve, share, least, most):
     numbers = range(100)
     words = [len(json.loads(_story({"messages": _asked(n)}, 0, least, most))["story"].split()) for n in numbers]
     limit = int(share * sum(length + 62 for length in words))
-    server, connection = _limited(serve, lambda *asked: _story(*asked, least, most), max_tokens=limit)
+    server, connection = _limited(serve, lambda *asked: _story(*asked, least, most), tokens=limit)
     failures = [found for found in llm.run(_all(connection, numbers)) if isinstance(found, ProviderError)]
     assert {failure.category for failure in failures} == {"budget_exceeded"}
     assert 0.9 * limit <= _used(server) < limit + max(words)
@@ -129,20 +129,22 @@ def test_a_budget_ends_a_run_before_it_is_passed(serve, share, least, most):
 
 def test_the_error_says_what_was_used_and_what_to_do(serve):
     """In tokens or in money, as the limit was given."""
-    _server, connection = _limited(serve, max_tokens=400)
+    _server, connection = _limited(serve, tokens=400)
     failure = llm.run(_all(connection, range(9)))[-1]
     used = connection.usage.total.tokens
-    assert str(failure).startswith(f"openai/m was not asked further: {used} of max_tokens=400 are used, and the next")
-    assert "with a higher max_tokens" in failure.__notes__[0]
-    _server, connection = _limited(serve, max_cost=0.5, prices=(1000, 1000))
+    assert str(failure).startswith(
+        f"openai/m was not asked further: {used} of the budget's 400 tokens are used, and the"
+    )
+    assert "with a larger budget" in failure.__notes__[0]
+    _server, connection = _limited(serve, cost=0.5, prices=(1000, 1000))
     failure = llm.run(_all(connection, range(10, 19)))[-1]
-    assert f"{connection.usage.cost:.4f} of max_cost=0.5 is used" in str(failure)
-    assert "with a higher max_cost" in failure.__notes__[0]
+    assert f"{connection.usage.cost:.4f} of the budget's 0.5 is used" in str(failure)
+    assert "with a larger budget" in failure.__notes__[0]
 
 
 def test_money_is_counted_at_the_users_prices(serve):
     """Prompt and completion tokens have a price each."""
-    server, connection = _limited(serve, max_cost=1.0, prices=(100, 300))
+    server, connection = _limited(serve, cost=1.0, prices=(100, 300))
     llm.run(_all(connection, range(100)))
     paid = (100 * server.prompt_tokens + 300 * server.completion_tokens) / 1e6
     assert connection.usage.cost == pytest.approx(paid)
@@ -159,7 +161,7 @@ def test_the_first_call_of_a_stage_goes_alone(serve):
         events.append(("answered", number))
         return story
 
-    _server, connection = _limited(serve, script, max_tokens=50_000)
+    _server, connection = _limited(serve, script, tokens=50_000)
     llm.run(_all(connection, range(9)))
     assert events[:2] == [("asked", 1), ("answered", 1)]
 
@@ -174,7 +176,7 @@ def test_known_answers_let_calls_go_side_by_side(serve, are_kept):
             together.wait(timeout=30)
         return _story(request, number)
 
-    server, connection = _limited(serve, script, max_tokens=60_000)
+    server, connection = _limited(serve, script, tokens=60_000)
     llm.run(_all(llm.connect("openai/m") if are_kept else connection, range(16)))
     found = llm.run(_all(connection, range(32)))
     assert all(isinstance(one, Person) for one in found)
@@ -190,7 +192,7 @@ def test_where_even_the_longest_answers_would_fit_nothing_is_held_back(serve):
             together.wait(timeout=30)
         return _story(request, number)
 
-    server, connection = _limited(serve, script, max_tokens=10_000)
+    server, connection = _limited(serve, script, tokens=10_000)
     llm.run(_all(llm.connect("openai/m"), [99]))
     llm.run(_all(connection, range(8), max_tokens=800))
     assert len(server.requests) == 9
@@ -199,7 +201,7 @@ def test_where_even_the_longest_answers_would_fit_nothing_is_held_back(serve):
 def test_a_second_try_has_to_fit_as_well(serve):
     """An answer that ran out of room is not asked for again with twice the room where the budget has none."""
     server, connection = _limited(
-        serve, lambda *_: Answer('{"story": "' + "word " * 100, finish_reason="length"), max_tokens=250
+        serve, lambda *_: Answer('{"story": "' + "word " * 100, finish_reason="length"), tokens=250
     )
     (failure,) = llm.run(_all(connection, [1]))
     assert failure.category == "budget_exceeded"
@@ -208,7 +210,7 @@ def test_a_second_try_has_to_fit_as_well(serve):
 
 def test_a_re_ask_has_to_fit_as_well(serve):
     """A model is not shown its mistake where the budget has no room for it."""
-    server, connection = _limited(serve, lambda *_: "word " * 100, max_tokens=250)
+    server, connection = _limited(serve, lambda *_: "word " * 100, tokens=250)
     (failure,) = llm.run(_all(connection, [1]))
     assert failure.category == "budget_exceeded"
     assert len(server.requests) == 1
@@ -218,7 +220,7 @@ def test_what_is_found_costs_nothing(serve):
     """A budget too small for one call is enough for a run that was paid for before."""
     server = serve(_story)
     llm.run(_all(llm.connect("openai/m"), range(20)))
-    found = llm.run(_all(llm.connect("openai/m", Budget(max_tokens=1)), range(20)))
+    found = llm.run(_all(llm.connect("openai/m", Budget(tokens=1)), range(20)))
     assert all(isinstance(one, Person) for one in found)
     assert len(server.requests) == 20
 
@@ -230,7 +232,7 @@ def test_tokens_that_nobody_tells_are_estimated(serve):
         message = {"role": "assistant", "content": _story(request, number)}
         return Answer(body={"choices": [{"index": 0, "message": message}]})
 
-    server, connection = _limited(serve, script, max_tokens=2_000)
+    server, connection = _limited(serve, script, tokens=2_000)
     failures = [found for found in llm.run(_all(connection, range(40))) if isinstance(found, ProviderError)]
     assert {failure.category for failure in failures} == {"budget_exceeded"}
     assert 5 < len(server.requests) < 15
@@ -239,7 +241,7 @@ def test_tokens_that_nobody_tells_are_estimated(serve):
 def test_a_call_that_failed_gives_its_room_back(serve):
     """What was set aside for it is there for the next."""
     script = {1: error(404), 2: error(404)}
-    server, connection = _limited(serve, lambda *asked: script.get(asked[1]) or _story(*asked), max_tokens=260)
+    server, connection = _limited(serve, lambda *asked: script.get(asked[1]) or _story(*asked), tokens=260)
     found = llm.run(_all(connection, range(4)))
     assert sorted(getattr(one, "category", "") for one in found) == ["", "", "config_error", "config_error"]
     assert len(server.requests) == 4
@@ -254,7 +256,7 @@ def test_a_call_that_is_cancelled_while_it_waits_leaves_the_queue(serve):
         go.wait(timeout=30)
         return _story(request, number)
 
-    server, connection = _limited(serve, script, max_tokens=5_000)
+    server, connection = _limited(serve, script, tokens=5_000)
 
     async def one_of_three():
         tasks = [asyncio.create_task(connection.ask(_asked(n), Person, stage="people")) for n in range(3)]
@@ -277,8 +279,8 @@ def test_a_population_that_a_budget_ended_goes_on_from_there(serve):
     expected = llm.run_with(whole, _population(whole, 12))
     limit = int(0.6 * whole.usage.total.tokens)
     before = len(server.requests)
-    ended = llm.connect("openai/m", Budget(max_tokens=limit))
-    with pytest.raises(ProviderError, match="max_tokens=") as caught:
+    ended = llm.connect("openai/m", Budget(tokens=limit))
+    with pytest.raises(ProviderError, match="of the budget") as caught:
         llm.run_with(ended, _population(ended, 12))
     assert caught.value.category == "budget_exceeded"
     assert 0.8 * limit < ended.usage.total.tokens <= limit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import traceback
 from urllib.parse import quote, quote_plus
 
 import nbformat
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 from personalab import llm
 from personalab.errors import ProviderError
+from personalab.llm import replies
 from personalab.llm.endpoint import Place
 from personalab.llm.masking import masked, masked_in_errors
 from tests.executed import executed
@@ -118,6 +120,30 @@ def test_a_run_leaves_no_key_behind(monkeypatch, tmp_path):
     assert "[key]" in files[next(name for name in files if name.name == "population.json")]
     assert len(server.requests) > 6
     left = [(str(name), form) for name, text in files.items() for form in FORMS.values() if form in text]
+    assert left == []
+
+
+@pytest.mark.parametrize("password", ["pass+word/0123", "sesame"])
+def test_a_password_in_the_address_is_masked_like_a_key(serve, monkeypatch, password):
+    """In answers, in errors with their variables and in the log, as it is, quoted, or in the header that holds it."""
+    server = serve()
+    before = f"ada:{quote(password, safe='')}"
+    header = f"Basic {base64.b64encode(f'ada:{password}'.encode()).decode()}"
+    address = server.base_url.replace("//", f"//{before}@")
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    every = f"{header} at {address} of ada:{password}"
+    asked = [{"role": "user", "content": "who"}]
+    server.script = lambda *_: json.dumps({"name": every})
+    told = [llm.run(llm.connect("openai/m").ask(asked, Person)).name]
+    assert server.headers[0]["authorization"] == header
+    server.script = lambda *_: error(403, f"not with {every}", authorization=every)
+    with pytest.raises(ProviderError) as caught:
+        llm.run(llm.connect("openai/n").ask(asked, Person))
+    told += traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
+    told += [str(caught.value), *(path.read_text("utf-8") for path in replies.current().path.iterdir())]
+    # the test's own variables stand in its frame
+    left = [text for text in told if "test_masking.py" not in text for form in (header[6:], before) if form in text]
+    assert "[key]" in told[0]
     assert left == []
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from personalab import llm
 from personalab.llm import Count, Usage, progress, replies
-from personalab.llm.progress import Watch, bar
+from personalab.llm.progress import Progress, bar
 from tests.fluent import Fluent
 
 END = "\N{END OF TRANSMISSION}"
@@ -52,10 +52,10 @@ def _terminal() -> Iterator[Callable[[], str]]:
 
 def test_a_bar_tells_stage_people_tokens_money_and_time():
     """All that a waiting person wants to know stands on one line."""
-    watch = Watch(lambda: USED, 10)
-    with _terminal() as seen, bar(watch) as tick:
-        watch.begin("writing", 10)
-        watch.advance()
+    progress = Progress(lambda: USED, 10)
+    with _terminal() as seen, bar(progress) as tick:
+        progress.begin("writing", 10)
+        progress.advance()
         tick()
         line = seen().split("\r")[-1]
     assert line.startswith("writing:  10%|")
@@ -65,9 +65,9 @@ def test_a_bar_tells_stage_people_tokens_money_and_time():
 
 def test_what_is_not_counted_has_no_share():
     """A blueprint is being inferred or is there; nothing in between is told."""
-    watch = Watch(lambda: Usage({"blueprint": Count(1, 7, 3)}))
-    with _terminal() as seen, bar(watch) as tick:
-        watch.begin("inferring the blueprint")
+    progress = Progress(lambda: Usage({"blueprint": Count(1, 7, 3)}))
+    with _terminal() as seen, bar(progress) as tick:
+        progress.begin("inferring the blueprint")
         tick()
         assert seen().split("\r")[-1] == "inferring the blueprint [00:00, 10 tokens]"
 
@@ -76,7 +76,7 @@ def test_what_is_not_counted_has_no_share():
 def test_nothing_is_left_of_a_bar(failure):
     """However a run ends, the line is empty and the cursor at its beginning."""
     with _terminal() as seen:
-        with contextlib.suppress(ValueError, KeyboardInterrupt), bar(Watch(lambda: USED, 10)) as tick:
+        with contextlib.suppress(ValueError, KeyboardInterrupt), bar(Progress(lambda: USED, 10)) as tick:
             tick()
             if failure:
                 raise failure
@@ -86,7 +86,7 @@ def test_nothing_is_left_of_a_bar(failure):
 
 def test_where_nobody_looks_nothing_is_drawn():
     """Standard error that goes into a file stays empty."""
-    with contextlib.redirect_stderr(io.StringIO()) as file, bar(Watch(lambda: USED, 10)) as tick:
+    with contextlib.redirect_stderr(io.StringIO()) as file, bar(Progress(lambda: USED, 10)) as tick:
         tick()
     assert file.getvalue() == ""
 
@@ -95,7 +95,7 @@ def test_a_replay_is_quiet(alone: Path):
     """There is nothing to wait for, and a notebook shall look the same each time."""
     with replies.use(alone, mode="replay"):
         connection = llm.connect(Fluent())
-    with _terminal() as seen, bar(Watch.of(connection, 2)) as tick:
+    with _terminal() as seen, bar(Progress.of(connection, 2)) as tick:
         tick()
         sys.stderr.write(".")
         assert seen() == "."
@@ -103,11 +103,11 @@ def test_a_replay_is_quiet(alone: Path):
 
 def test_the_log_tells_the_same_in_few_lines(caplog):
     """Each stage, and of many people every twentieth part."""
-    watch = Watch(lambda: USED)
+    progress = Progress(lambda: USED)
     with caplog.at_level(logging.INFO, "personalab"):
-        watch.begin("writing", 1000)
+        progress.begin("writing", 1000)
         for _ in range(1000):
-            watch.advance()
+            progress.advance()
     assert caplog.messages[:2] == ["writing", "50 of 1000 personas written"]
     assert caplog.messages[-1] == "1000 of 1000 personas written"
     assert len(caplog.messages) == 1 + 20

@@ -16,8 +16,9 @@ from pydantic import BaseModel
 
 from personalab import llm
 from personalab.errors import ProviderError, RequestError
-from personalab.llm import replies
+from personalab.llm import replies, segments
 from personalab.llm.replies import Replies
+from tests.conftest import ROOT
 from tests.server import Server, answer_well
 
 REQUEST = {"model": "m", "messages": [{"role": "user", "content": "Grüße"}], "schema": {}, "sample": 0}
@@ -153,6 +154,39 @@ def test_the_environment_gives_the_first_store(tmp_path, monkeypatch):
     assert store is replies.current()
 
 
+def test_what_stands_in_the_place_of_a_file_is_not_written_through(tmp_path):
+    """A link leads to a file that is not the store's, and stays as it is; a pipe is not waited for."""
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "mine")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for name, what in (("link.jsonl", "a link"), ("pipe.jsonl", "a pipe")):
+        with pytest.raises(RequestError, match=f"{name}' is {what}, where a file belongs"):
+            Replies(tmp_path / name, "live").put(REQUEST, REPLY)
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_line_longer_than_any_of_ours_costs_no_memory(tmp_path, monkeypatch):
+    """It is counted and passed over, also where it has no end; the replies around it are there."""
+    monkeypatch.setattr(segments, "LONGEST", 1_000)
+    path = tmp_path / "study.jsonl"
+    path.write_bytes(b'{"key": "' + b"x" * 5_000 + b'"}\n')
+    Replies(path).put(REQUEST, REPLY)
+    with path.open("ab") as file:
+        file.write(b'"' + b"x" * 1_999)
+    store = Replies(path, "replay")
+    assert store.get(REQUEST) == REPLY
+    with pytest.raises(ProviderError, match="holds 1 replies; 2 of its lines could not be read"):
+        store.get({**REQUEST, "sample": 1})
+
+
+def test_a_byte_order_mark_is_read(tmp_path):
+    """As an editor on Windows writes it."""
+    path = tmp_path / "study.jsonl"
+    Replies(path).put(REQUEST, REPLY)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert Replies(path, "replay").get(REQUEST) == REPLY
+
+
 def test_a_mode_that_does_not_exist_is_refused(tmp_path):
     """The error lists the modes there are."""
     with pytest.raises(RequestError, match="'cached'") as caught:
@@ -218,7 +252,9 @@ def test_a_last_line_without_its_end_is_read(tmp_path):
     assert Replies(path, "replay").get(REQUEST) == REPLY
 
 
-ODD = [b"3", b"[]", b"null", b'"note"', b"[" * 100_000, b'{"key": []}', b'{"key": "k", "reply": 7}', b"\0\xff", b"{}"]
+ODD = [b"3", b"[]", b"null", b'"note"', b"[" * 100_000, b'{"key": []}', b'{"key": "k", "reply": 7}',
+       b'{"key": "k", "reply": {"content": 7}}', b'{"key": "k", "reply": {"n": ' + b"9" * 5_000 + b"}}",
+       b"\0\xff", b"{}"]  # fmt: skip
 
 
 @pytest.mark.parametrize("line", ODD, ids=range(len(ODD)))
@@ -235,11 +271,16 @@ def test_a_line_that_is_none_of_ours_is_passed_over(tmp_path, line):
 
 @pytest.mark.parametrize("mode", replies.MODES)
 def test_what_cannot_be_read_is_said_to_be(tmp_path, mode):
-    """A folder by a file's name, a link that leads nowhere but to itself, a file by a folder's name."""
+    """A folder by a file's name, a link, a pipe, a device, alone and in a folder; a file by a folder's name."""
     (tmp_path / "calls" / "odd.jsonl").mkdir(parents=True)
-    (tmp_path / "loop.jsonl").symlink_to(tmp_path / "loop.jsonl")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "a.jsonl").symlink_to(ROOT / "README.md")
+    (tmp_path / "pipes").mkdir()
+    os.mkfifo(tmp_path / "pipes" / "a.jsonl")
     (tmp_path / "file").write_text("")
-    for place, why in (("calls", "it is a folder"), ("calls/odd.jsonl", "it is a folder"), ("loop.jsonl", "Too many")):
+    folder, link, pipe = "it is a folder", "it is a link", "it is a pipe"
+    odd = {"calls": folder, "calls/odd.jsonl": folder, "links": link, "links/a.jsonl": link, "pipes": pipe}
+    for place, why in {**odd, "pipes/a.jsonl": pipe}.items():
         with pytest.raises(RequestError, match=f"cannot be read from .*: {why}") as caught:
             len(Replies(tmp_path / place, mode))
         assert "choose a folder, or a file whose name ends in .jsonl" in caught.value.__notes__[0]

@@ -13,16 +13,17 @@ from personalab.llm import Budget, Count, Usage
 
 PRICES = (0.5, 2.0)
 WRONG = [
-    ({"max_tokens": "many"}, "max_tokens is 'many', which is no number"),
-    ({"max_tokens": True}, "max_tokens is True, which is no number"),
-    ({"max_tokens": math.nan}, "max_tokens is nan, which is no number"),
-    ({"max_tokens": math.inf}, "max_tokens is inf, which is no number"),
-    ({"max_tokens": 0}, "max_tokens is 0, which lets nothing be asked"),
-    ({"max_tokens": -5}, "max_tokens is -5, which lets nothing be asked"),
-    ({"max_tokens": 10.5}, r"max_tokens is 10\.5, which is no whole number"),
-    ({"max_cost": "2 €", "prices": PRICES}, "max_cost is '2 €', which is no number"),
-    ({"max_cost": 0, "prices": PRICES}, "max_cost is 0, which lets nothing be asked"),
-    ({"max_cost": 2}, "max_cost is 2, but there are no prices"),
+    ({"tokens": "many"}, "a budget of tokens='many' is no number"),
+    ({"tokens": True}, "a budget of tokens=True is no number"),
+    ({"tokens": math.nan}, "a budget of tokens=nan is no number"),
+    ({"tokens": math.inf}, "a budget of tokens=inf is no number"),
+    ({"tokens": 10**5_000}, "a budget of tokens=.* is no number"),
+    ({"tokens": 0}, "a budget of tokens=0 lets nothing be asked"),
+    ({"tokens": -5}, "a budget of tokens=-5 lets nothing be asked"),
+    ({"tokens": 10.5}, r"a budget of tokens=10\.5 is no whole number"),
+    ({"cost": "2 €", "prices": PRICES}, "a budget of cost='2 €' is no number"),
+    ({"cost": 0, "prices": PRICES}, "a budget of cost=0 lets nothing be asked"),
+    ({"cost": 2}, "a budget of cost=2 needs prices"),
     ({"prices": 3}, "prices is 3, not two numbers of 0 or more"),
     ({"prices": (1,)}, r"prices is \(1,\), not two numbers"),
     ({"prices": (1, 2, 3)}, r"prices is \(1, 2, 3\), not two numbers"),
@@ -42,13 +43,13 @@ def test_a_budget_that_is_none_is_refused(options, message):
 
 def test_numbers_of_any_kind_are_taken():
     """A whole number may be written as 1e6, and numbers may be numpy's."""
-    assert Budget(max_tokens=1e6) == Budget(max_tokens=np.int64(1_000_000))
-    assert Budget(max_cost=np.float64(2), prices=[0, 2]) == Budget(max_cost=2, prices=(0.0, 2.0))
+    assert Budget(tokens=1e6) == Budget(tokens=np.int64(1_000_000))
+    assert Budget(cost=np.float64(2), prices=[0, 2]) == Budget(cost=2, prices=(0.0, 2.0))
 
 
 def test_what_a_server_or_a_file_tells_wrongly_counts_as_not_told():
     """Only whole numbers above 0 are counts; a call without any is counted as a call, and as uncounted."""
-    odd = {"prompt_tokens": "9", "completion_tokens": -4, "cached_tokens": True}
+    odd = {"prompt_tokens": 10**5_000, "completion_tokens": -4, "cached_tokens": True}
     assert Count.of({"usage": odd}) == Count.of({"usage": None}) == Count.of({}) == Count(1, uncounted=1)
     told = {"prompt_tokens": 9, "completion_tokens": 4, "cached_tokens": 20}
     assert Count.of({"usage": told}) == Count(1, 9, 4, cached_tokens=9)

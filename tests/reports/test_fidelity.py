@@ -126,14 +126,14 @@ def test_a_share_of_none_or_all_has_no_width(n: int) -> None:
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=30))
 def test_ks_of_a_continuous_law_equals_scipys(values: list[float]) -> None:
     """The distance to a solved law is the one-sample statistic."""
-    law = moments.law(Numeric(min=0, max=10, mean=4, sd=2))
+    law = moments.solve(Numeric(min=0, max=10, mean=4, sd=2))
     found = kolmogorov_smirnov(np.array(values), law)
     assert found == pytest.approx(stats.kstest(values, law.cdf).statistic, abs=1e-9)
 
 
 def test_ks_of_a_law_on_integers_sees_both_sides_of_a_step() -> None:
     """A population that has exactly the law's shares has KS 0; one piled on the top value misses all the rest."""
-    law = moments.law(Numeric(min=0, max=1, mean=0.5, sd=0.5, integer=True))
+    law = moments.solve(Numeric(min=0, max=1, mean=0.5, sd=0.5, integer=True))
     assert kolmogorov_smirnov(np.array([0.0, 1.0]), law) == pytest.approx(0, abs=1e-9)
     assert kolmogorov_smirnov(np.array([1.0, 1.0]), law) == pytest.approx(0.5)
 
@@ -441,3 +441,20 @@ def test_texts_that_speak_against_their_row_are_told() -> None:
     told = report(frame, players()).remarks
     assert "Contradicted: the texts of 1 persona speak against a field: p_02." in told
     assert "Doubled: 2 personas read like somebody before them: p_03, p_04." in told
+
+
+def test_a_group_that_a_constraint_empties_is_in_the_summary() -> None:
+    """Weights that ask for people whom a constraint leaves no place are not passed over, with how many they ask for."""
+    rank = {"name": "rank", "kind": "categorical", "categorical": {"weights": {"Gold": 0.1, "Iron": 0.9}}}
+    hours: dict[str, Any] = {"name": "hours", "kind": "numeric", "parents": ["rank"]}
+    hours["conditionals"] = [
+        {"when": {"rank": name}, "numeric": {"min": 0, "max": most, "mean": most / 2, "sd": 2}}
+        for name, most in (("Gold", 20), ("Iron", 50))
+    ]
+    rule = {"name": "c", "lhs": "rank == 'Gold'", "op": "<=", "rhs": "hours >= 30"}
+    bp = Blueprint.from_dict(
+        {"domain": "d", "order": ["rank", "hours"], "fields": [rank, hours], "constraints": [rule]}
+    )
+    summary = report(sample(bp, 200, seed=1), bp).summary
+    assert "nobody has what the blueprint asks for: rank=Gold, 10 %" in summary
+    assert "leaves nobody with rank=Gold (10 % of the weights)" in str(report(sample(bp, 200, seed=1), bp))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personalab.reports.fidelity import distance, limit
-from personalab.sampling.apportionment import controlled, fitted, largest_remainder, systematic
+from personalab.sampling.apportionment import fit_margins, largest_remainder, round_rows, round_table
 
 COUNTS = st.sampled_from([1, 10, 37, 100, 1000, 10**6])
 TABLES = st.tuples(st.integers(1, 8), st.integers(1, 8), st.integers(0, 2**32 - 1))
@@ -81,7 +81,7 @@ def test_controlled_rounding_holds_every_margin(shape: tuple[int, int, int]) -> 
     """Rows are exact, and cells and columns within one of what is expected."""
     sizes, expected = table(*shape)
     expected = renormalised(expected, sizes)
-    counts = controlled(expected, np.random.default_rng(shape[2]))
+    counts = round_table(expected, np.random.default_rng(shape[2]))
     assert (counts.sum(axis=1) == sizes).all()
     assert np.abs(counts - expected).max() < 1
     assert np.abs(counts.sum(axis=0) - expected.sum(axis=0)).max() < 1 + 1e-8
@@ -92,7 +92,7 @@ def test_controlled_rounding_is_unbiased() -> None:
     rng, draws = np.random.default_rng(8), 6000
     sizes, expected = table(5, 6, seed=8)
     expected = renormalised(expected, sizes)
-    mean = sum(controlled(expected, rng) for _ in range(draws)) / draws
+    mean = sum(round_table(expected, rng) for _ in range(draws)) / draws
     part = expected - np.floor(expected)
     standard_error = np.sqrt(part * (1 - part) / draws)
     assert (np.abs(mean - expected) <= 4 * standard_error + 1e-9).all()
@@ -102,7 +102,7 @@ def test_controlled_rounding_is_unbiased() -> None:
 def test_systematic_rounding_holds_every_row_and_cell(shape: tuple[int, int, int]) -> None:
     """Rows are exact and each cell is next to what is expected, empty rows and cells included."""
     sizes, expected = table(*shape)
-    counts = systematic(renormalised(expected, sizes), np.random.default_rng(shape[2]))
+    counts = round_rows(renormalised(expected, sizes), np.random.default_rng(shape[2]))
     assert (counts.sum(axis=1) == sizes).all()
     assert (counts >= np.floor(expected + 1e-9)).all()
     assert (counts <= np.ceil(expected - 1e-9)).all()
@@ -115,7 +115,7 @@ def test_systematic_rounding_is_unbiased(scale: int) -> None:
     sizes, expected = table(5, 6, seed=8)
     expected = renormalised(expected, sizes) * scale
     rows = rng.permutation(5)
-    mean = sum(systematic(expected[rows], rng) for _ in range(draws)) / draws
+    mean = sum(round_rows(expected[rows], rng) for _ in range(draws)) / draws
     part = expected[rows] - np.floor(expected[rows])
     standard_error = np.sqrt(part * (1 - part) / draws)
     assert (np.abs(mean - expected[rows]) <= 4 * standard_error + 1e-8).all()
@@ -124,7 +124,7 @@ def test_systematic_rounding_is_unbiased(scale: int) -> None:
 def test_systematic_rounding_lets_no_row_decide_over_another() -> None:
     """Two rows of equal expectations round alike no more often than by chance, within four standard errors."""
     rng, draws = np.random.default_rng(5), 4000
-    same = sum((counts[0] == counts[1]).all() for counts in (systematic(HALVES, rng) for _ in range(draws)))
+    same = sum((counts[0] == counts[1]).all() for counts in (round_rows(HALVES, rng) for _ in range(draws)))
     assert abs(same - draws / 2) < 4 * np.sqrt(draws / 4)
 
 
@@ -146,7 +146,7 @@ class Coin:
 def test_controlled_rounding_makes_a_cell_whole_with_every_turn() -> None:
     """A table of 50 groups and 12 values takes no more turns than it and its slack row have cells."""
     coin, (sizes, expected) = Coin(1), table(50, 12, seed=1)
-    controlled(renormalised(expected, sizes), coin)  # type: ignore[arg-type]
+    round_table(renormalised(expected, sizes), coin)  # type: ignore[arg-type]
     assert 0 < coin.asked <= 51 * 12
 
 
@@ -158,7 +158,7 @@ def test_fitted_counts_respect_what_is_ruled_out(shape: tuple[int, int, int]) ->
     sizes, weights = rng.integers(1, 20, groups), rng.dirichlet(np.ones(values))
     allowed = rng.random((groups, values)) < 0.5
     allowed[np.arange(groups), rng.integers(0, values, groups)] = True
-    counts = fitted(sizes, largest_remainder(weights, int(sizes.sum())), allowed, weights)
+    counts = fit_margins(sizes, largest_remainder(weights, int(sizes.sum())), allowed, weights)
     assert (counts.sum(axis=1) == sizes).all()
     assert not counts[~allowed].any()
     assert counts.min() >= 0
@@ -172,5 +172,5 @@ def test_fitted_counts_keep_quotas_that_some_table_keeps(shape: tuple[int, int, 
     allowed = rng.random((groups, values)) < 0.5
     allowed[:, 0] |= ~allowed.any(axis=1)
     truth = rng.integers(0, 6, (groups, values)) * allowed
-    counts = fitted(truth.sum(axis=1), truth.sum(axis=0), allowed, np.full(values, 1 / values))
+    counts = fit_margins(truth.sum(axis=1), truth.sum(axis=0), allowed, np.full(values, 1 / values))
     assert (counts.sum(axis=0) == truth.sum(axis=0)).all()

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from personalab.blueprint.model import Numeric
-from personalab.blueprint.moments import Law, law
-from personalab.sampling.assignment import by_rank, by_share, evenly, members, quantiles, random_keys
+from personalab.blueprint.moments import Distribution, solve
+from personalab.sampling.assignment import assign_by_cdf, assign_by_rank, members, quantiles, random_keys, stratify
 
 Array = NDArray[Any]
 
@@ -66,7 +66,7 @@ def test_a_whole_key_is_looked_up_as_a_search_would(shape: tuple[int, int, int])
     parts, values, n = shape
     rng = np.random.default_rng(n)
     shares, part, key = table(parts, values, rng), rng.integers(parts, size=n), rng.random(n)
-    codes = by_share(part, key, shares, rng)
+    codes = assign_by_cdf(part, key, shares, rng)
     ends = np.cumsum(shares, axis=1)
     naive = (ends[part] <= key[:, None]).sum(axis=1)
     near = (np.abs(ends[part] - key[:, None]) < 1e-9).any(axis=1)
@@ -81,7 +81,7 @@ def test_a_short_key_stays_within_its_bits(shape: tuple[int, int, int]) -> None:
     parts, values, n = shape
     rng = np.random.default_rng(n)
     shares, part, key = table(parts, values, rng), rng.integers(parts, size=n), random_keys(n, rng)
-    codes = by_share(part, key, shares, rng)
+    codes = assign_by_cdf(part, key, shares, rng)
     ends = np.cumsum(shares, axis=1)
     upto, share = ends[part, codes], shares[part, codes]
     assert (share > 0).all()
@@ -96,7 +96,7 @@ def test_a_boundary_belongs_to_the_value_above_it(key: float, n: int) -> None:
     shares = np.array([[0.0, 0.25, 0.25, 0.0, 0.5, 0.0], [0.25, 0.0, 0.25, 0.5, 0.0, 0.0]])
     expected = {0.0: (1, 0), 0.25: (2, 2), 0.5: (4, 3)}.get(key, (4, 3))
     for part in (0, 1):
-        codes = by_share(np.full(n, part), np.full(n, key), shares, np.random.default_rng(0))
+        codes = assign_by_cdf(np.full(n, part), np.full(n, key), shares, np.random.default_rng(0))
         assert (codes == expected[part]).all()
 
 
@@ -106,7 +106,7 @@ def test_the_bits_that_a_short_key_lacks_are_drawn(share: float) -> None:
     n, rng = 20_000, np.random.default_rng(4)
     for key in (0, 7, 65535):
         upto = (key + share) / 2**16
-        codes = by_share(np.zeros(n, np.int8), np.full(n, key, np.uint16), np.array([[upto, 1 - upto]]), rng)
+        codes = assign_by_cdf(np.zeros(n, np.int8), np.full(n, key, np.uint16), np.array([[upto, 1 - upto]]), rng)
         assert abs((codes == 0).sum() - n * share) < 4 * math.sqrt(n * share * (1 - share))
 
 
@@ -118,7 +118,7 @@ def test_independent_codes_are_told_apart_by_no_test() -> None:
         for seed in range(seeds):
             rng = np.random.default_rng([seed, n])
             part = np.arange(n) % 2
-            codes = by_share(part, random_keys(n, rng), shares, rng)
+            codes = assign_by_cdf(part, random_keys(n, rng), shares, rng)
             for at, asked in enumerate(shares):
                 counts = np.bincount(codes[part == at], minlength=4)[asked > 0]
                 p_values.append(stats.chisquare(counts, asked[asked > 0] * n / 2).pvalue)
@@ -136,7 +136,7 @@ def test_values_are_dealt_in_the_order_of_the_keys(shape: tuple[int, int, int], 
     rng = np.random.default_rng(n)
     part, key = rng.integers(parts, size=n), keys(kind, n, rng)
     counts = quotas(part, table(parts, values, rng), rng)
-    codes = by_rank(part, key, counts, rng)
+    codes = assign_by_rank(part, key, counts, rng)
     assert (np.bincount(part * values + codes, minlength=parts * values) == counts.ravel()).all()
     order = np.lexsort((codes, key, part))
     part, key, codes = part[order], key[order], codes[order].astype(int)
@@ -150,7 +150,7 @@ def test_any_quotas_are_met(parts: int, values: int, n: int, most: int, seed: in
     part = rng.integers(parts, size=n).astype(np.int8)
     key = rng.integers(min(most, 2**16), size=n, dtype=np.uint16)
     counts = quotas(part, table(parts, values, rng), rng)
-    codes = by_rank(part, key, counts, rng)
+    codes = assign_by_rank(part, key, counts, rng)
     assert codes.shape == (n,)
     for at in range(parts):
         mine = part == at
@@ -166,7 +166,7 @@ def test_every_arrangement_is_as_likely_whether_keys_are_tied_or_not(bits: int) 
     rng, found = np.random.default_rng(bits), np.zeros(3**6, dtype=int)
     for _ in range(6000):
         key = rng.integers(1 << bits, size=6, dtype=np.uint16)
-        codes = by_rank(np.zeros(6, np.int8), key, np.array([[3, 2, 1]]), rng)
+        codes = assign_by_rank(np.zeros(6, np.int8), key, np.array([[3, 2, 1]]), rng)
         found[codes @ 3 ** np.arange(6)] += 1
     assert (found > 0).sum() == 60
     assert stats.chisquare(found[found > 0]).pvalue > 1e-3
@@ -178,7 +178,7 @@ def test_ties_favour_no_place_among_many_rows() -> None:
     for seed in range(100):
         rng = np.random.default_rng(seed)
         key = rng.integers(16, size=n, dtype=np.uint16)
-        codes = by_rank(np.zeros(n, np.int8), key, np.array([[n // 3, n - n // 3]]), rng)
+        codes = assign_by_rank(np.zeros(n, np.int8), key, np.array([[n // 3, n - n // 3]]), rng)
         counts = np.bincount(np.arange(n) * 10 // n, weights=codes == 0)
         p_values.append(stats.chi2(9).sf((((counts - n / 30) ** 2) / (n / 10 * 2 / 9)).sum()))
     assert stats.kstest(p_values, "uniform").pvalue > 1e-3
@@ -194,7 +194,7 @@ def test_every_slice_of_a_part_holds_one_row(n: int, parts: int) -> None:
     rng = np.random.default_rng(n)
     part, key = rng.integers(parts, size=n), (rng.permutation(n) << 17).astype(np.uint32)
     sizes = np.bincount(part, minlength=parts)
-    u = evenly(part, sizes, key, rng)
+    u = stratify(part, sizes, key, rng)
     assert u.shape == (n,)
     if n and sizes.max() <= 2**16 // parts:
         rank = np.empty(n, dtype=int)
@@ -208,7 +208,7 @@ def test_slices_shared_by_many_rows_favour_none(n: int, parts: int) -> None:
     """Moments and counts over all rows lie within four standard errors of independent uniform numbers."""
     rng = np.random.default_rng(parts)
     part, key = rng.integers(parts, size=n), random_keys(n, rng)
-    u = evenly(part, np.bincount(part, minlength=parts), key, rng)
+    u = stratify(part, np.bincount(part, minlength=parts), key, rng)
     assert abs(u.mean() - 0.5) < 4 / math.sqrt(12 * n)
     assert abs(np.mean(u**2) - 1 / 3) < 4 * math.sqrt(4 / 45 / n)
     counts = np.bincount((u * 16).astype(int), minlength=16)
@@ -231,7 +231,7 @@ LAWS = [
 @pytest.mark.parametrize("stated", LAWS, ids=str)
 def test_quantiles_that_are_looked_up_are_those_that_are_searched(stated: dict[str, Any]) -> None:
     """Off by at most a ten-thousandth of the range between the outer percentiles, and by one for whole numbers."""
-    found, rng = law(Numeric(**stated)), np.random.default_rng(0)
+    found, rng = solve(Numeric(**stated)), np.random.default_rng(0)
     u = np.concatenate([rng.random(50_000), [0.0, np.nextafter(1.0, 0.0)]])
     x = quantiles(np.zeros(len(u), np.int8), u, [found])
     slack = 3e-4 * np.ptp(found.ppf(np.array([0.01, 0.99]))) + (1.0 if found.is_integer else 0.0)
@@ -243,7 +243,7 @@ def test_quantiles_that_are_looked_up_are_those_that_are_searched(stated: dict[s
 
 def test_parts_of_different_laws_get_their_own_quantiles() -> None:
     """Whole numbers stay whole beside laws of real ones, in small populations and in large ones."""
-    laws: list[Law] = [law(Numeric(**stated)) for stated in LAWS]
+    laws: list[Distribution] = [solve(Numeric(**stated)) for stated in LAWS]
     rng = np.random.default_rng(0)
     for n in (500, 100_000):
         part, u = rng.integers(len(laws), size=n), rng.random(n)

@@ -18,7 +18,7 @@ from scipy import stats
 
 from personalab import Blueprint, sample, validate
 from personalab.blueprint.model import CategoricalField, NumericField
-from personalab.blueprint.moments import law
+from personalab.blueprint.moments import solve
 from personalab.errors import BlueprintError, RequestError
 from personalab.frames import from_frame
 from personalab.reports.fidelity import distance
@@ -26,7 +26,6 @@ from personalab.reports.report import report
 from personalab.sampling.draw import Method, Rounding
 from personalab.sampling.plan import Plan
 from personalab.sampling.restrictions import read_restrictions
-from personalab.sampling.sobol import coordinates
 from tests.builders import (
     BOUNDS,
     PEOPLE,
@@ -146,7 +145,9 @@ def ranks(counts: np.ndarray[Any, Any], shares: np.ndarray[Any, Any], rng: np.ra
 def test_independent_draws_are_told_apart_by_no_test(n: int, seeds: int) -> None:
     """Counts of roots, children and integers, KS tests of reals and of a pair are as chance has them over all seeds."""
     bp, rng, found = blueprint(*MIXED), np.random.default_rng(0), defaultdict[str, list[float]](list)
-    laws = {field.name: law(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric}
+    laws = {
+        field.name: solve(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric
+    }
     for seed in range(seeds):
         columns = Plan(bp, n, seed, "iid", "nearest").columns()
         root = columns["root"]
@@ -178,7 +179,9 @@ def test_independent_draws_under_rules_have_the_stated_laws_cut_to_what_is_allow
     )
     rules = ("whole <= x + 1", "real >= x / 2", "abs(far - x) >= 2", "(kind == 'a') <= (x > 5)")
     bp, rng, found = blueprint(*fields, rules=rules), np.random.default_rng(0), defaultdict[str, list[float]](list)
-    laws = {field.name: law(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric}
+    laws = {
+        field.name: solve(field.numeric) for field in bp.sampled if isinstance(field, NumericField) and field.numeric
+    }
     for seed in range(20):
         columns = Plan(bp, n, seed, "iid", "nearest").columns()
         x = columns["x"]
@@ -233,7 +236,7 @@ def test_a_childs_cells_are_right_on_average() -> None:
     assert np.abs(counts.sum(axis=1) - expected.sum(axis=0)).max() < 1
 
 
-@pytest.mark.parametrize(("n", "most"), [(100, 0.85), (1000, 0.55)])
+@pytest.mark.parametrize(("n", "most"), [(100, 0.85), (1000, 0.6)])
 def test_unrelated_roots_meet_more_evenly_than_chance(n: int, most: float) -> None:
     """Averaged over pairs and 20 seeds, the joint's distance is a share of that of independent draws."""
     bp, rng = hard(), np.random.default_rng(6)
@@ -246,30 +249,6 @@ def test_unrelated_roots_meet_more_evenly_than_chance(n: int, most: float) -> No
             drawn.append(distance(product.ravel(), np.bincount(codes, minlength=product.size) / n))
             chance.append(distance(product.ravel(), rng.multinomial(n, product.ravel() / product.sum()) / n))
     assert np.mean(drawn) <= most * np.mean(chance)
-
-
-@pytest.mark.parametrize(
-    ("n", "most"), [(10, 1.3), (20, 1.2), (32, 1.0), (64, 0.75), (100, 0.6), (256, 0.1), (1000, 0.1)]
-)
-def test_no_pair_of_dimensions_goes_in_step(n: int, most: float) -> None:
-    """Of 24 dimensions the worst pair's χ² in 16 cells is no worse than bad luck, and the mean better than chance."""
-    cells = np.array([(x * 4).astype(int) for x in coordinates([f"f{i}" for i in range(24)], n, 3).values()])
-    found = []
-    for a, b in itertools.combinations(cells, 2):
-        counts = np.bincount(a * 4 + b, minlength=16).reshape(4, 4)
-        expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / n
-        found.append(((counts - expected) ** 2 / expected).sum() / 9)
-    assert max(found) < stats.chi2(9).ppf(1 - 1e-4) / 9
-    assert np.mean(found) <= most
-
-
-@pytest.mark.parametrize("n", [10, 100, 512, 513])
-def test_a_dimension_more_moves_no_other(n: int) -> None:
-    """Of any number of them, also past those that a choice among few begins with."""
-    names = [f"f{i}" for i in range(130)]
-    whole = coordinates(names, n, 3)
-    for many in (1, 63, 64, 65, 127, 128, 129):
-        assert all((x == whole[name]).all() for name, x in coordinates(names[:many], n, 3).items())
 
 
 def test_two_halves_of_a_small_panel_do_not_coincide() -> None:
@@ -654,8 +633,8 @@ def ancestors(bp: Blueprint, name: str) -> set[str]:
 
 
 MOVES_NONE = ("append", "insert", "reorder", "shuffle")
-EDITS = [(method, edit) for method in get_args(Method) for edit in ("change", "rename", "append", "shuffle")]
-EDITS += [(method, edit) for method in ("quota", "iid") for edit in ("remove", "insert", "reorder")]
+EDITS = [(method, edit) for method in get_args(Method) for edit in ("change", "append", "shuffle")]
+EDITS += [(method, edit) for method in ("quota", "iid") for edit in ("rename", "remove", "insert", "reorder")]
 
 
 @pytest.mark.parametrize(("method", "edit"), EDITS)

@@ -17,9 +17,9 @@ from scipy import stats
 
 from personalab import Blueprint, sample, update, validate
 from personalab.blueprint import moments
-from personalab.blueprint.conditionals import branch
+from personalab.blueprint.conditionals import find_distribution
 from personalab.blueprint.model import CategoricalField, NumericField
-from personalab.edits import add_field, move_value, rename_field, rename_value
+from personalab.edits import add_field, rename_field
 from personalab.errors import BlueprintError, PersonalabError, RequestError
 from personalab.reports.fidelity import distance
 from personalab.reports.report import report
@@ -147,7 +147,7 @@ def test_only_who_has_another_distribution_changes(
         for i in range(n):
             at = {name: new[name].iloc[i] for name in field.parents}
             if at == {name: frame[name].iloc[i] for name in field.parents}:
-                was, now = branch(before, old, at), branch(after, field, at)
+                was, now = find_distribution(before, old, at), find_distribution(after, field, at)
                 if was is not None and now is not None and was.distribution == now.distribution:
                     assert new[field.name].iloc[i] == frame[field.name].iloc[i]
 
@@ -207,7 +207,7 @@ def test_a_number_changes_as_often_as_its_distribution_moved() -> None:
     grid = np.linspace(0, 100, 100_001)
     for name, edit in (("x", {"mean": 52}), ("x", {"sd": 12}), ("age", {"mean": 42}), ("age", {"max": 70})):
         after, n = bp.replace(name, **edit), 5000
-        masses = [np.diff(moments.law(each[name].base).cdf(grid)) for each in (bp, after)]  # type: ignore[union-attr, arg-type]
+        masses = [np.diff(moments.solve(each[name].base).cdf(grid)) for each in (bp, after)]  # type: ignore[union-attr, arg-type]
         frame = sample(bp, n, seed=5)
         new = update(frame, bp, after)
         least = n * np.abs(masses[0] - masses[1]).sum() / 2
@@ -282,7 +282,7 @@ def test_independent_draws_are_independent_again() -> None:
     bp = blueprint(*fields[:2], fields[2] | {"numeric": fields[2]["numeric"] | {"integer": True}})
     after = bp.replace("a", weights={"x": 0.4, "y": 0.3, "z": 0.3}).replace("h", mean=4.5, sd=2.5).replace("k", sd=5)
     n, found, count = 500, [], []
-    laws = {name: moments.law(after[name].base) for name in ("h", "k")}  # type: ignore[union-attr, arg-type]
+    laws = {name: moments.solve(after[name].base) for name in ("h", "k")}  # type: ignore[union-attr, arg-type]
     points = np.arange(31)
     shares = np.diff(laws["k"].cdf(points), prepend=0)
     for seed in range(100):

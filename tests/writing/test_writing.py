@@ -20,7 +20,7 @@ from personalab.inference.draft import EXAMPLE, wire
 from personalab.inference.repair import repaired
 from personalab.llm import OBJECT_LIMIT, replies
 from personalab.llm.background import over
-from personalab.writing.consistency import as_strings, contradictions
+from personalab.writing.consistency import as_string, as_strings, contradictions
 from personalab.writing.profiles import render_markdown, render_system_prompt
 from personalab.writing.roster import Roster
 from personalab.writing.write import DRAWS, ROUNDS, WRITERS, Author, _all, _ended
@@ -447,3 +447,21 @@ def test_many_people_are_written_by_a_few_tasks():
     llm.run(_all(Author(BP, connection), roster, roster.bare, roster.task))
     assert len(roster.so_far()) == 150
     assert max(alive) <= WRITERS * connection.at_once * 2 + 2 < 150
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0004, "0.0004"),
+        (-0.0004, "-0.0004"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (1.0, "1"),
+        (0.05, "0.05"),
+        (12.3456, "12.346"),
+        (7, "7"),
+    ],
+)
+def test_small_numbers_keep_their_digits(value: float, text: str) -> None:
+    """A number goes on the wire with 3 digits after the point, and a small one with 3 that count."""
+    assert as_string(value) == text

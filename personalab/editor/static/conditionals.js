@@ -14,7 +14,7 @@ function conditionalsTable(store, field) {
 }
 
 /** The editor of what a row of a field, or its base, holds. */
-function lawEditor(store, field, row, tools = null) {
+function distributionEditor(store, field, row, tools = null) {
   return field.kind === "numeric" ? numbersEditor(store, field, row) : weightsEditor(store, field, row, tools);
 }
 
@@ -147,14 +147,14 @@ class RowView {
     this.act = h("button", { type: "button", onclick: () => this.change() });
     this.wrong = complaint(this.act);
     this.origin = h("td.pl-origin");
-    this.law = h("td.pl-law");
+    this.told = h("td.pl-told");
     this.people = table.people && h("td.pl-right");
     this.cells = field.parents.map((parent) => this.cell(parent));
     const [across, faults] = [this.cells.length + (this.people ? 5 : 4), (this.intervals ?? []).map((given) => given.wrong)];
     this.room = h("td", { colSpan: across });
     this.inner = h("tr.pl-inner", { hidden: true }, this.room);
     this.element = h("tbody", {},
-      h("tr", {}, h("td", {}, this.toggle), this.cells, this.origin, this.law, this.people, h("td.pl-act", {}, this.act)),
+      h("tr", {}, h("td", {}, this.toggle), this.cells, this.origin, this.told, this.people, h("td.pl-act", {}, this.act)),
       h("tr.pl-said", {}, h("td", { colSpan: across }, this.wrong, faults)), this.inner);
     if (table.opened.has(JSON.stringify(when))) this.open(true);
   }
@@ -207,7 +207,7 @@ class RowView {
     this.element.className = `pl-${row.origin}`;
     this.origin.title = originOf(row);
     this.origin.replaceChildren(...originOf(row).split(/(?<==)/).flatMap((part, at) => (at ? [h("wbr"), part] : [part])));
-    this.law.replaceChildren(...this.drawn(row));
+    this.told.replaceChildren(...this.drawn(row));
     if (this.people) this.people.textContent = people === undefined ? "" : people.toLocaleString("en");
     for (const { box, text } of this.intervals ?? []) [box.hidden, text.hidden] = [!stated, stated];
     this.act.textContent = stated ? "Remove" : "State";
@@ -238,10 +238,10 @@ class RowView {
     this.toggle.setAttribute("aria-expanded", String(open));
     if (!open || this.hint) return;
     const { store, field } = this.table;
-    const row = lawOf(store, field.name, this.when);
+    const row = distributionOf(store, field.name, this.when);
     this.row ??= row;
     this.hint = h("p.pl-soft");
-    this.room.append(h("div.pl-opened", {}, this.hint, lawEditor(store, field, row)));
+    this.room.append(h("div.pl-opened", {}, this.hint, distributionEditor(store, field, row)));
     this.explain();
   }
 

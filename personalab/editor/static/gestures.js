@@ -6,7 +6,7 @@
 const QUIET = 1500; // ms without a key press after which the next one is a step of its own to undo
 
 /** What holds for a field at a row's `when`, its base where `when` is null; null where there is none. */
-function lawOf(store, name, when) {
+function distributionOf(store, name, when) {
   const field = store.field(name);
   if (!field) return null;
   if (when === null) return field.base;

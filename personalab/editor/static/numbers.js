@@ -17,23 +17,23 @@ function numbersEditor(store, field, row) {
 const reach = ({ min, max, integer }) => (integer ? [Math.ceil(min), Math.floor(max)] : [min, max]);
 
 /** The widest sd of anything within the range with this mean: half of it at one end, half at the other. */
-function widest(law) {
-  const [low, high] = reach(law);
-  return Math.sqrt(Math.max(0, law.mean - low) * Math.max(0, high - law.mean));
+function widest(numeric) {
+  const [low, high] = reach(numeric);
+  return Math.sqrt(Math.max(0, numeric.mean - low) * Math.max(0, high - numeric.mean));
 }
 
 /** Which box holds what cannot be, and why; null where a distribution can keep these promises. */
-function impossible(law, touched) {
-  const [low, high] = reach(law);
-  const range = `${told(law.min)} to ${told(law.max)}`;
-  if (law.min > law.max) return [touched === "max" ? "max" : "min", `the least, ${told(law.min)}, is above the greatest, ${told(law.max)}`];
+function impossible(numeric, touched) {
+  const [low, high] = reach(numeric);
+  const range = `${told(numeric.min)} to ${told(numeric.max)}`;
+  if (numeric.min > numeric.max) return [touched === "max" ? "max" : "min", `the least, ${told(numeric.min)}, is above the greatest, ${told(numeric.max)}`];
   if (low > high) return ["max", `there is no whole number from ${range}`];
-  if (law.mean < low || law.mean > high) return ["mean", `the mean ${told(law.mean)} lies outside ${told(low)} to ${told(high)}`];
-  if (law.sd < 0) return ["sd", "an sd cannot be below 0"];
-  if (law.sd > widest(law) * (1 + 1e-9)) return ["sd", `at most ${told(widest(law))}: nothing from ${range} with mean ${told(law.mean)} is wider`];
-  const part = law.mean - Math.floor(law.mean);
-  const least = law.integer ? Math.sqrt(part * (1 - part)) : 0;
-  if (law.sd < least * (1 - 1e-9)) return ["sd", `at least ${told(least)}: whole numbers with mean ${told(law.mean)} are never closer together`];
+  if (numeric.mean < low || numeric.mean > high) return ["mean", `the mean ${told(numeric.mean)} lies outside ${told(low)} to ${told(high)}`];
+  if (numeric.sd < 0) return ["sd", "an sd cannot be below 0"];
+  if (numeric.sd > widest(numeric) * (1 + 1e-9)) return ["sd", `at most ${told(widest(numeric))}: nothing from ${range} with mean ${told(numeric.mean)} is wider`];
+  const part = numeric.mean - Math.floor(numeric.mean);
+  const least = numeric.integer ? Math.sqrt(part * (1 - part)) : 0;
+  if (numeric.sd < least * (1 - 1e-9)) return ["sd", `at least ${told(least)}: whole numbers with mean ${told(numeric.mean)} are never closer together`];
   return null;
 }
 
@@ -53,15 +53,15 @@ function within(value, [low, high], digit) {
 /** A number as a box shows it: without the digits that only arithmetic left there. */
 const plain = (value) => String(Number(value.toPrecision(12)));
 
-/** Draw a law: its density over min..max, the mean as a tick, the sd as a band to both sides. */
-function density(law, [width, height], [low, high] = [law.min, law.max]) {
+/** Draw a distribution: its density over min..max, the mean as a tick, the sd as a band to both sides. */
+function density(numeric, [width, height], [low, high] = [numeric.min, numeric.max]) {
   const x = (value) => (high > low ? clamp(((value - low) / (high - low)) * width, 0, width) : width / 2);
   const y = (share) => height - 1 - share * (height - 4);
-  const points = law.curve.map((each, at) => `${x(law.min + ((law.max - law.min) * at) / (law.curve.length - 1)).toFixed(1)},${y(each).toFixed(1)}`);
-  const mean = x(law.mean);
-  const [left, right] = [x(Math.max(law.min, law.mean - law.sd)), x(Math.min(law.max, law.mean + law.sd))];
-  const ends = [`${x(law.min).toFixed(1)},${height - 1}`, `${x(law.max).toFixed(1)},${height - 1}`];
-  return svg("svg", { class: "pl-density", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": inWords(law) },
+  const points = numeric.curve.map((each, at) => `${x(numeric.min + ((numeric.max - numeric.min) * at) / (numeric.curve.length - 1)).toFixed(1)},${y(each).toFixed(1)}`);
+  const mean = x(numeric.mean);
+  const [left, right] = [x(Math.max(numeric.min, numeric.mean - numeric.sd)), x(Math.min(numeric.max, numeric.mean + numeric.sd))];
+  const ends = [`${x(numeric.min).toFixed(1)},${height - 1}`, `${x(numeric.max).toFixed(1)},${height - 1}`];
+  return svg("svg", { class: "pl-density", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": inWords(numeric) },
     svg("rect", { class: "pl-band", x: left, y: 0, width: Math.max(1, right - left), height: height - 1 }),
     svg("polygon", { class: "pl-area", points: [ends[0], ...points, ends[1]].join(" ") }),
     svg("polyline", { class: "pl-outline", points: points.join(" ") }),
@@ -69,8 +69,8 @@ function density(law, [width, height], [low, high] = [law.min, law.max]) {
     svg("line", { class: "pl-mean", x1: mean, x2: mean, y1: 0, y2: height }));
 }
 
-/** A law in words: "mean 23, sd 4, from 12 to 34". */
-const inWords = (law) => `mean ${told(law.mean)}, sd ${told(law.sd)}, from ${told(law.min)} to ${told(law.max)}`;
+/** A distribution in words: "mean 23, sd 4, from 12 to 34". */
+const inWords = (numeric) => `mean ${told(numeric.mean)}, sd ${told(numeric.sd)}, from ${told(numeric.min)} to ${told(numeric.max)}`;
 
 class NumberForm {
   constructor(store, name, row) {
@@ -118,24 +118,24 @@ class NumberForm {
     return made;
   }
 
-  law() { return lawOf(this.store, this.name, this.when); }
+  numeric() { return distributionOf(this.store, this.name, this.when); }
 
   /** The five as they stand in the boxes; NaN where there is no number. What a box only shows shorter stays what it is. */
   read() {
-    const held = this.law();
+    const held = this.numeric();
     const numbers = PROMISES.map((key) => [key, held && this.boxes[key].value === plain(held[key]) ? held[key] : typed(this.boxes[key].value)]);
     return { ...Object.fromEntries(numbers), integer: this.integer.checked };
   }
 
   /** Take what the kernel holds, unless something else is being typed. */
   take() {
-    const law = this.law();
-    if (!law || this.typing || this.store.isPending(this.key)) return;
-    for (const key of PROMISES) this.fill(key, law[key]);
-    this.integer.checked = law.integer;
+    const numeric = this.numeric();
+    if (!numeric || this.typing || this.store.isPending(this.key)) return;
+    for (const key of PROMISES) this.fill(key, numeric[key]);
+    this.integer.checked = numeric.integer;
     this.complain({});
-    this.range(law);
-    this.draw(law);
+    this.range(numeric);
+    this.draw(numeric);
   }
 
   fill(key, value) {
@@ -144,11 +144,11 @@ class NumberForm {
     if (typed(box.value) !== value || !focused) box.value = plain(value);
   }
 
-  /** Set the sliders to a law: the mean goes over the range, the sd up to the widest that there can be. */
-  range(law) {
-    const [low, high] = reach(law);
-    this.place(this.sliders.mean, low, high, law.mean);
-    this.place(this.sliders.sd, 0, widest(law), law.sd);
+  /** Set the sliders to a distribution: the mean goes over the range, the sd up to the widest that there can be. */
+  range(numeric) {
+    const [low, high] = reach(numeric);
+    this.place(this.sliders.mean, low, high, numeric.mean);
+    this.place(this.sliders.sd, 0, widest(numeric), numeric.sd);
   }
 
   place(slider, min, max, value) {
@@ -157,9 +157,9 @@ class NumberForm {
     slider.setAttribute("aria-valuetext", told(value));
   }
 
-  draw(law) {
-    const ends = h("figcaption.pl-ends", { "aria-hidden": "true" }, h("span", {}, told(law.min)), h("span", {}, told(law.max)));
-    this.drawing.replaceChildren(density(law, [168, 60]), ends);
+  draw(numeric) {
+    const ends = h("figcaption.pl-ends", { "aria-hidden": "true" }, h("span", {}, told(numeric.min)), h("span", {}, told(numeric.max)));
+    this.drawing.replaceChildren(density(numeric, [168, 60]), ends);
   }
 
   type(key) {
@@ -182,10 +182,10 @@ class NumberForm {
   }
 
   step(key, steps) {
-    const law = this.read();
-    if (Number.isNaN(law[key])) return;
-    const step = stepFor(law.max - law.min);
-    this.put(key, law[key] + steps * (law.integer && key !== "sd" && key !== "mean" ? Math.max(1, Math.round(step)) : step));
+    const numeric = this.read();
+    if (Number.isNaN(numeric[key])) return;
+    const step = stepFor(numeric.max - numeric.min);
+    this.put(key, numeric[key] + steps * (numeric.integer && key !== "sd" && key !== "mean" ? Math.max(1, Math.round(step)) : step));
   }
 
   sliderKey(event, key) {
@@ -199,14 +199,14 @@ class NumberForm {
 
   /** Slide to a value, rounded to a tenth of a step, and stopping where the other promises can no longer be kept. */
   slide(key, to) {
-    const law = this.law();
+    const numeric = this.numeric();
     const digit = stepFor(this.sliders[key].max - this.sliders[key].min) / 10;
-    this.put(key, within(to, key === "mean" ? this.means(law) : [0, widest({ ...law, ...this.read() })], digit));
+    this.put(key, within(to, key === "mean" ? this.means(numeric) : [0, widest({ ...numeric, ...this.read() })], digit));
   }
 
   /** The means that leave room for the sd: nearer to an end of the range nothing is spread so widely. */
-  means(law) {
-    const { min, max, sd, integer } = { ...law, ...this.read() };
+  means(numeric) {
+    const { min, max, sd, integer } = { ...numeric, ...this.read() };
     const [low, high] = reach({ min, max, integer });
     const room = Math.sqrt(Math.max(0, ((high - low) / 2) ** 2 - sd ** 2));
     return [(low + high) / 2 - room, (low + high) / 2 + room];
@@ -229,29 +229,29 @@ class NumberForm {
   }
 
   /** What is wrong with the boxes as they stand, by box; empty where nothing is. */
-  faults(law) {
-    const none = PROMISES.filter((key) => Number.isNaN(law[key]));
+  faults(numeric) {
+    const none = PROMISES.filter((key) => Number.isNaN(numeric[key]));
     const why = (key) => (this.boxes[key].value.includes(",") ? "write a point, not a comma: 1.5" : "type a number, such as 12.5");
-    const together = impossible(law, this.touched); // of numbers that are there; NaN compares with nothing
+    const together = impossible(numeric, this.touched); // of numbers that are there; NaN compares with nothing
     return Object.fromEntries([...(together ? [together] : []), ...none.map((key) => [key, why(key)])]);
   }
 
   commit() {
     clearTimeout(this.timer);
     this.timer = null;
-    const law = this.read();
-    const faults = this.faults(law);
+    const numeric = this.read();
+    const faults = this.faults(numeric);
     this.complain(faults);
     if (Object.keys(faults).length) return;
-    const held = this.law();
-    this.range(law);
-    this.draw({ ...held, ...law });
-    if (!this.store.isPending(this.key) && [...PROMISES, "integer"].every((key) => law[key] === held[key])) this.typing = false;
-    else this.send(law);
+    const held = this.numeric();
+    this.range(numeric);
+    this.draw({ ...held, ...numeric });
+    if (!this.store.isPending(this.key) && [...PROMISES, "integer"].every((key) => numeric[key] === held[key])) this.typing = false;
+    else this.send(numeric);
   }
 
-  async send(law) {
-    const args = { field: this.name, when: this.when, ...law };
+  async send(numeric) {
+    const args = { field: this.name, when: this.when, ...numeric };
     const answer = await this.store.send("set_numeric", args, { key: this.key, gesture: this.gesture.now() });
     if (answer.replaced || this.timer || this.store.isPending(this.key)) return;
     if (answer.refused) { this.complain({ [this.touched]: sentenceOf(answer.refused) }); return; }
@@ -263,10 +263,10 @@ class NumberForm {
   /** Say what is wrong beside its box, and what holds meanwhile. */
   complain(faults) {
     for (const key of PROMISES) this.boxes[key].wrong.say(faults[key] ?? null);
-    const law = this.law();
+    const numeric = this.numeric();
     const wrong = Object.keys(faults).length > 0;
     this.kept.hidden = !wrong;
-    this.kept.textContent = wrong && law ? `Until then this holds: ${inWords(law)}. Escape goes back to it.` : "";
+    this.kept.textContent = wrong && numeric ? `Until then this holds: ${inWords(numeric)}. Escape goes back to it.` : "";
     this.drawing.classList.toggle("pl-stale", wrong);
   }
 }

@@ -71,11 +71,11 @@ class WeightTable {
 
   /** Take what the kernel holds, unless what is shown is newer. */
   take() {
-    const law = lawOf(this.store, this.name, this.when);
-    if (!law) return;
+    const held = distributionOf(this.store, this.name, this.when);
+    if (!held) return;
     const { values } = this.store.field(this.name);
     const changed = this.fit(values);
-    if (changed || !this.store.isPending(this.key)) this.accept(normal(law.weights));
+    if (changed || !this.store.isPending(this.key)) this.accept(normal(held.weights));
     this.show();
   }
 

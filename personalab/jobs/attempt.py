@@ -1,4 +1,4 @@
-"""A run: a job at work in this process, in the loop that all work with models runs in.
+"""An attempt: a job at work in this process, in the loop that all work with models runs in.
 
 Beside the work goes a pulse, which writes where the job stands and looks whether somebody wants it to end. It stops
 before the last word on the job is written, so that nothing older takes its place.
@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from personalab import llm
 from personalab.errors import PersonalabError, ProviderError, RequestError
-from personalab.jobs.folder import Counts, Folder, State
+from personalab.jobs.folder import LONGEST_TEXT, Counts, Folder, State
 from personalab.llm import Count, Usage
 from personalab.llm.background import FAREWELL, loop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from personalab.population import Making, Population
+    from personalab.population import Population, Run
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ HEARTBEAT = 5.0  # seconds after which an owner is heard of also when nothing ha
 AGAIN = "get the job with resume=True to go on from there"
 
 
-class Run:
+class Attempt:
     """A job at work.
 
     Parameters
@@ -42,7 +42,7 @@ class Run:
         The job's files.
     state : State
         Where it stands as it begins.
-    making : Making
+    run : Run
         The work.
 
     Attributes
@@ -51,14 +51,14 @@ class Run:
         Holds the population once there is one; never cancelled from outside.
     """
 
-    def __init__(self, folder: Folder, state: State, making: Making) -> None:
-        self.folder, self.state, self.making = folder, state, making
+    def __init__(self, folder: Folder, state: State, run: Run) -> None:
+        self.folder, self.state, self.run = folder, state, run
         self._pid = os.getpid()
         self._before = state.paid, state.replayed
         self._task: asyncio.Task[Any] | None = None
         self._is_unwanted = False
         self._is_unwritable = False
-        self.future: Future[Population] = llm.start_with(making.connection, self._made)
+        self.future: Future[Population] = llm.start_with(run.connection, self._made)
 
     @property
     def is_latest(self) -> bool:
@@ -81,10 +81,10 @@ class Run:
         """Where the job stands right now."""
         if self.state.status != "running":
             return self.state
-        watch, used = self.making.watch, self.making.connection.usage
+        progress, used = self.run.progress, self.run.connection.usage
         paid, replayed = _sum(self._before[0], used.paid), _sum(self._before[1], used.replayed)
         return self.state.model_copy(
-            update={"stage": watch.stage, "produced": watch.produced, "paid": paid, "replayed": replayed}
+            update={"stage": progress.stage, "produced": progress.produced, "paid": paid, "replayed": replayed}
         )
 
     def _end(self) -> None:
@@ -100,7 +100,7 @@ class Run:
             if self._is_unwanted:
                 raise asyncio.CancelledError
             await asyncio.to_thread(self._take_up)
-            population = await self.making.made()
+            population = await self.run.finish()
         except BaseException as error:
             await _stopped(pulse)
             self._write(**_told(error, self.seen()))
@@ -108,13 +108,12 @@ class Run:
         await _stopped(pulse)
         self._write(status="succeeded", produced=self.state.total)
         state = self.state
-        return replace(population, usage=Usage(state.paid, state.replayed, self.making.connection.budget.prices))
+        return replace(population, usage=Usage(state.paid, state.replayed, self.run.connection.budget.prices))
 
     def _take_up(self) -> None:
         """Go on from what an earlier attempt has left."""
-        making, folder = self.making, self.folder
         if self.state.attempt > 1:
-            making.blueprint, making.roster = folder.blueprint(), folder.roster()
+            self.run.blueprint, self.run.roster = self.folder.blueprint(), self.folder.roster(self.state.total)
 
     async def _pulse(self) -> None:
         """Write now and then where it stands, and end it when somebody wants that, or has taken the job over."""
@@ -154,7 +153,8 @@ def _told(error: BaseException, state: State) -> dict[str, Any]:
         category = error.category if isinstance(error, ProviderError) else "config_error"
         message = str(error)
         hint = "; ".join(note.removeprefix("→ ") for note in getattr(error, "__notes__", ())) or AGAIN
-    return {"status": "failed", "error": category, "message": message, "hint": hint}
+    told = {"status": "failed", "error": category, "message": message, "hint": hint}
+    return {name: text[:LONGEST_TEXT] for name, text in told.items()}
 
 
 def _sum(before: Counts, now: Mapping[str, Count]) -> Counts:

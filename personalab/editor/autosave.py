@@ -1,4 +1,4 @@
-"""Keeping: the blueprint in a file, written soon after each edit and once for a burst of them.
+"""Autosave: the blueprint in a file, written soon after each edit and once for a burst of them.
 
 The file is the form's as long as nobody else writes to it. What another form or an editor of text has put there since
 is not overwritten unasked: it may be somebody's afternoon.
@@ -16,7 +16,7 @@ from personalab.errors import RequestError
 SAVING = 0.3  # seconds after an edit at which it is written
 
 
-class Keeper:
+class Autosave:
     """A file, and what stands in it.
 
     Parameters
