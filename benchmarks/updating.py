@@ -160,7 +160,8 @@ def joint(bp: Blueprint, names: list[str]) -> np.ndarray[Any, Any]:
         for place in itertools.product(*(values(parent) for parent in own.parents)):
             at = dict(zip(own.parents, place, strict=True))
             found = find_distribution(bp, own, at)  # type: ignore[arg-type]
-            assert found is not None and isinstance(found.distribution, Categorical)
+            assert found is not None
+            assert isinstance(found.distribution, Categorical)
             where = tuple(values(parent).index(value) for parent, value in at.items())
             factor[where] = [found.distribution.weights.get(value, 0.0) for value in values(name)]
         order = [names.index(each) for each in axes]
@@ -196,17 +197,24 @@ def worst_cell(frame: pd.DataFrame, bp: Blueprint) -> float:
     for own in bp.sampled:
         for at, people in frame.groupby(list(own.parents), observed=True) if own.parents else [((), frame)]:
             found = find_distribution(bp, own, dict(zip(own.parents, at, strict=True)))
-            assert found is not None and isinstance(found.distribution, Categorical)
+            assert found is not None
+            assert isinstance(found.distribution, Categorical)
             counts = people[own.name].value_counts()
             for value, share in found.distribution.weights.items():
                 worst = max(worst, abs(int(counts.get(value, 0)) - len(people) * share))
     return worst
 
 
+def say(line: str) -> None:
+    """Print a line, also where output is a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main(n: int = 1500, seeds: int = 6) -> None:
     """Print a line for each edit and method."""
     names = list(start(0)["order"])
-    print(f"{'edit':>16} {'method':>9} {'pairs':>6} {'worst':>6} {'cells':>12} {'moved':>6} {'more':>6}")
+    say(f"{'edit':>16} {'method':>9} {'pairs':>6} {'worst':>6} {'cells':>12} {'moved':>6} {'more':>6}")
     for edit, method in itertools.product(EDITS, ("balanced", "quota", "iid")):
         far, least, cells, moved = [], [], [], []
         for seed in range(seeds):
@@ -224,10 +232,9 @@ def main(n: int = 1500, seeds: int = 6) -> None:
             moved.append((touched, n * np.abs(was - now).sum() / 2))
         ratio = np.mean(far, axis=0) / np.maximum(np.mean(least, axis=0), 1 / n)
         most, (people, due) = np.mean(cells, axis=0), np.mean(moved, axis=0)
-        print(
+        say(
             f"{edit:>16} {method:>9} {np.mean(far) / np.mean(least):6.2f} {ratio.max():6.2f} "
-            f"{most[0]:5.1f} / {most[1]:4.1f} {people / max(due, 1):6.2f} {people - due:6.1f}",
-            flush=True,
+            f"{most[0]:5.1f} / {most[1]:4.1f} {people / max(due, 1):6.2f} {people - due:6.1f}"
         )
 
 

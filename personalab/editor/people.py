@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from personalab.blueprint.conditionals import interval
 from personalab.blueprint.constraints import Apply, names
-from personalab.blueprint.grouping import Array, Columns
+from personalab.blueprint.grouping import Array
 from personalab.blueprint.intervals import Categories, holds
 from personalab.blueprint.model import Blueprint, CategoricalField
 from personalab.blueprint.validation import FAULTS, WRITTEN

@@ -32,8 +32,7 @@ ROUNDS = 100  # of fitting a table to its margins
 GOLDEN = (5**0.5 - 1) / 2  # whose multiples fill [0, 1) evenly, however many there are
 LACKING = 8.0  # how much more it counts that a configuration lacks a value than that a stratum does,
 TOTAL = 8.0  # and that all configurations together do
-BELOW = 8.0  # how much more a child's distribution counts than another field's
-
+BELOW = 8.0  # how much more a child's distribution counts than another field's; these three by trial
 SHARP = 6  # power by which a value that is lacked more is preferred
 
 
@@ -140,8 +139,9 @@ def reassign(
     second, codes, when = rng.random(len(code)), code.copy(), np.zeros(len(code))
     is_held = is_same(was, now)[pair] & (code >= 0) & (now[pair, code] > 0)
     held = np.bincount(group[is_held] * values + code[is_held], minlength=counts.size).reshape(counts.shape)
+    _, some = numbered([(group, groups), (pair, len(now))], len(code))
     may = np.zeros(counts.shape, dtype=bool)
-    np.logical_or.at(may, group, now[pair] > 0)
+    np.logical_or.at(may, group[some], now[pair[some]] > 0)
     counts = raise_quotas(counts, held, may) - held
     loose = np.flatnonzero(~is_held)
     if not len(loose):
@@ -155,11 +155,11 @@ def reassign(
     leaves = own < 0
     for rows, many in zip(members(cell, surplus.size + 1), surplus.ravel().tolist(), strict=False):
         if many:
-            crowd = loose[rows]
-            order = herd(cells[:, crowd], weights, start[crowd], second[crowd], many)
+            like = loose[rows]
+            order = herd(cells[:, like], weights, start[like], second[like], many)
             leaves[rows[order]] = True
-            when[crowd[order]] = (np.arange(many) + 0.5) / len(crowd)
-            second[crowd[order]] = (second[crowd[order[0]]] + GOLDEN * np.arange(many)) % 1.0
+            when[like[order]] = (np.arange(many) + 0.5) / len(like)
+            second[like[order]] = (second[like[order[0]]] + GOLDEN * np.arange(many)) % 1.0
     going = loose[leaves]
     when[going] = np.where(code[going] < 0, second[going], when[going]).clip(1e-9)
     codes[going] = place_leavers(
@@ -239,7 +239,7 @@ def herd(cells: Array, weights: Floats, start: Floats, key: Floats, many: int) -
     """Put the first `many` people in an order of which every beginning is an image of all.
 
     Each next one is whoever has most of what is missing in the image so far (kernel herding, Welling 2009). Large
-    crowds are split into blocks at random, which take turns.
+    numbers of people are split into blocks at random, which take turns.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ No function of blueprint and seed alone could do this: it would change up to twi
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, cast, get_args
@@ -243,10 +243,11 @@ class Change:
         turn = np.flatnonzero(is_moved & ~is_held)
         if len(turn):
             when[turn] = np.max([self.when.get(name, when)[turn] for name in strata.columns], axis=0)
-            settled_, group = np.setdiff1d(np.arange(self.n), turn), strata.configuration.astype(np.intp)
+            rest, group = np.setdiff1d(np.arange(self.n), turn), strata.configuration.astype(np.intp)
+            alike, first = numbered([(group[rest], strata.configurations), (pair[rest], len(now))], len(rest))
             gap = np.zeros((strata.configurations, now.shape[1]))
-            np.add.at(gap, group[settled_], now[pair[settled_]])
-            np.add.at(gap, (group[settled_], codes[settled_]), -1.0)
+            np.add.at(gap, group[rest][first], np.bincount(alike)[:, None] * now[pair[rest][first]])
+            np.add.at(gap, (group[rest], codes[rest]), -1.0)
             turn = turn[np.lexsort((u[turn], when[turn]))]
             below = [image.of(turn) for image in self._images(strata, earlier) if image.is_below]
             codes[turn] = reassign_in_turn(
@@ -278,18 +279,17 @@ class Change:
 
     def _images(self, strata: Strata, earlier: Strata) -> list[Image]:
         """What else people are: every other field as far as it is known, and where they stand in those below."""
-        found: list[Image] = []
+        found = []
         for name, column in strata.columns.items():
             cell, cells = _banded(sampled(self.match.after, name), column)
-            found.append(Image(cell, np.zeros(cells, dtype=np.int8), np.bincount(cell, minlength=cells) / self.n, 1.0))
-        for name in self.old:
-            if name != earlier.field.name and self.match.now.get(name) not in strata.columns:
-                found.append(self._image(name, strata, is_below=earlier.field.name in self.match.before[name].parents))
-        return found
+            found.append(Image(cell, np.zeros(cells, dtype=np.int8), np.bincount(cell, minlength=cells) / self.n))
+        left = [name for name in self.old if self.match.now.get(name) not in strata.columns]
+        return found + [self._image(name, strata, earlier.field.name) for name in left if name != earlier.field.name]
 
-    def _image(self, name: str, strata: Strata, *, is_below: bool) -> Image:
+    def _image(self, name: str, strata: Strata, above: str) -> Image:
         """Where people stand in an old field's distribution; those whose parents have changed stand apart."""
         field, choices = sampled(self.match.before, name), self._past[name].choices
+        is_below = above in field.parents
         own, *axes = [_banded(sampled(self.match.before, each), self.old[each]) for each in (name, *field.parents)]
         is_new = np.zeros(self.n, dtype=np.int8)
         for now in (self.match.now.get(parent) for parent in field.parents):
