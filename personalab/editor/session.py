@@ -33,7 +33,7 @@ from personalab.population import Population, check_count
 from personalab.reports.report import report
 from personalab.reports.values import Report
 from personalab.sampling.sample import whole
-from personalab.updating.match import Renamed, follow
+from personalab.updating.match import Match, Renamed, follow
 from personalab.writing.roster import Roster
 from personalab.writing.write import write_with
 
@@ -119,6 +119,13 @@ class Session:
     def n(self) -> int | None:
         """How many people there are."""
         return self._history.current.source.n
+
+    @property
+    def renamed(self) -> Renamed:
+        """What is called otherwise than in the start, as far as both blueprints have it."""
+        if self.start is None or self.blueprint is None:
+            return {}
+        return Match(self.start, self.blueprint, self._history.current.renamed).valid().renamed
 
     @property
     def seed(self) -> int | None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personalab.blueprint.grouping import Array, Columns
-from personalab.blueprint.model import Blueprint, CategoricalField, Field
+from personalab.blueprint.model import Blueprint, CategoricalField, SampledField, TextField
 from personalab.errors import RequestError
 
 Key = str | tuple[str, str]
@@ -88,11 +88,12 @@ class Match:
         for key, new in self.renamed.items():
             name, value = key if isinstance(key, tuple) else (key, None)
             now = self.renamed.get(name, name) if value is not None else new
-            for bp, each, when in ((self.before, name, "before the edit"), (self.after, now, "after it")):
+            sides = ((self.before, name, value, "before the edit"), (self.after, now, new, "after it"))
+            for bp, each, word, when in sides:
                 if each not in {one.name for one in bp.fields}:
-                    found[key] = f"the blueprint {when} has no field {each!r}"
-                elif value is not None and (word := value if bp is self.before else new) not in values_of(bp[each]):
-                    found[key] = f"{each!r} has no value {word!r} {when}"
+                    found.setdefault(key, f"the blueprint {when} has no field {each!r}")
+                elif value is not None and word not in values_of(bp[each]):
+                    found.setdefault(key, f"{each!r} has no value {word!r} {when}")
             if key not in found and self.before[name].kind != self.after[now].kind:
                 found[key] = f"one is {self.before[name].kind}, the other {self.after[now].kind}"
             target = new if value is None else (now, new)
@@ -121,7 +122,7 @@ def between(earlier: Renamed, later: Renamed) -> Renamed:
     return made
 
 
-def values_of(field: Field) -> tuple[str, ...]:
+def values_of(field: SampledField | TextField) -> tuple[str, ...]:
     """A categorical field's values; none of another's."""
     return field.values if isinstance(field, CategoricalField) else ()
 
