@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +31,9 @@ from personalab.blueprint.model import (
 )
 
 MOST_CONFIGURATIONS = 20_000  # that are looked at one by one
+MOST_GENERATIONS = 4  # of ancestors that are asked what goes together; those further up may combine freely
 
+Lookups = Mapping[str, Lookup]
 Stretch = tuple[float, float]  # the least and the greatest number, or one category's code twice
 
 
@@ -40,24 +42,21 @@ class Joint(NamedTuple):
 
     Attributes
     ----------
-    bp : Blueprint
-        The whole.
-    fields : tuple of str
-        The fields.
+    fields : dict of str to CategoricalField or NumericField
+        The fields, by name.
     rows : array, of shape (n, 2 · fields)
         A configuration each: for every field its least and greatest number, or the code of its value twice.
     is_whole : bool
         Whether these are all; else there are more than are looked at.
     """
 
-    bp: Blueprint
-    fields: tuple[str, ...]
+    fields: dict[str, SampledField]
     rows: NDArray[np.float64]
     is_whole: bool
 
     def column(self, name: str) -> NDArray[np.float64]:
         """A field's stretches, one a row."""
-        at = 2 * self.fields.index(name)
+        at = 2 * [*self.fields].index(name)
         return self.rows[:, at : at + 2]
 
     def configurations(self) -> list[dict[str, str | float]]:
@@ -71,41 +70,29 @@ class Joint(NamedTuple):
         read = [[f"{name}={text}" for text in self._texts(name)] for name in fields]
         return [", ".join(parts) for parts in zip(*read, strict=True)] if read else [""] * len(self.rows)
 
-    def known(self, tree: Apply) -> dict[str, Interval | Categories]:
-        """What the rows say of the fields that a constraint speaks of, and the support of the others."""
-        found = dict[str, Interval | Categories]()
-        for name in names(tree):
-            field = self.bp[name]
-            if name not in self.fields:
-                found[name] = support(field)
-            elif isinstance(field, CategoricalField):
-                found[name] = Categories(field.values, self.column(name)[:, 0].astype(np.intp))
-            else:
-                found[name] = (self.column(name)[:, 0], self.column(name)[:, 1])
-        return found
-
     def _values(self, name: str) -> list[str | float]:
-        field, stretches = self.bp[name], self.column(name)
+        field, stretches = self.fields[name], self.column(name)
         if isinstance(field, CategoricalField):
             return [field.values[int(code)] for code in stretches[:, 0]]
         middles = stretches.mean(axis=1)
         return list((np.floor(middles) if _is_whole_number(field) else middles).tolist())
 
     def _texts(self, name: str) -> list[str]:
-        if isinstance(self.bp[name], CategoricalField):
+        if isinstance(self.fields[name], CategoricalField):
             return [str(value) for value in self._values(name)]
         return [f"{low:g}" if low == high else f"{low:g}..{high:g}" for low, high in self.column(name)]
 
 
 def joint(
-    bp: Blueprint, wanted: Iterable[str], kept: Collection[Apply] = (), child: SampledField | None = None
+    lookups: Lookups, wanted: Iterable[str], kept: Collection[Apply] = (), child: SampledField | None = None
 ) -> Joint:
     """Find which values some fields can have together.
 
     Parameters
     ----------
-    bp : Blueprint
-        One without errors up to here: names, order, distributions and conditions.
+    lookups : mapping of str to Lookup
+        What holds for each field that is sampled, from `lookups_of`: of a blueprint whose names, order, distributions
+        and conditions are sound.
     wanted : iterable of str
         The fields.
     kept : collection of Apply
@@ -126,63 +113,121 @@ def joint(
     >>> age = {"name": "age", "kind": "numeric", "parents": ["job"],
     ...        "conditionals": [{"when": {"job": name}, "numeric": law} for name, law in ages.items()]}
     >>> bp = Blueprint.from_dict({"domain": "d", "order": ["job", "age"], "fields": [job, age]})
-    >>> found = joint(bp, ["job", "age"])
+    >>> found = joint(lookups_of(bp), ["job", "age"])
     >>> found.labels(["job", "age"])
     ['job=pupil, age=6..19', 'job=nurse, age=21..66']
     """
     wanted = tuple(wanted)
-    line = _upstream(bp, wanted)
-    found = Joint(bp, (), np.zeros((1, 0)), is_whole=True)
+    readers = [child] if child else []
+    found = _through(lookups, _upstream(lookups, wanted), wanted, kept, readers, MOST_CONFIGURATIONS)
+    # Too many on the way: the fields alone then, each with all that it can be.
+    return (
+        found if found.is_whole else _through(lookups, _upstream(lookups, wanted, 0), wanted, kept, readers, math.inf)
+    )
+
+
+def lookups_of(bp: Blueprint) -> Lookups:
+    """What holds for each field that is sampled, in the order they are drawn; prepared once, for many questions."""
+    fields = {field.name: field for field in bp.sampled}
+    return {name: Lookup(bp, fields[name]) for name in bp.order if name in fields}
+
+
+def _through(
+    lookups: Lookups,
+    line: Sequence[SampledField],
+    wanted: Sequence[str],
+    kept: Collection[Apply],
+    readers: Sequence[SampledField],
+    most: float,
+) -> Joint:
+    """Go through fields, parents first; stop where more than `most` configurations were looked at on the way."""
+    found, looked_at = Joint({}, np.zeros((1, 0)), is_whole=True), 0
     for place, field in enumerate(line):
         later = line[place + 1 :]
-        found = _with(found, field, _cuts(field, [*later, *([child] if child else [])]))
+        found = _with(found, lookups[field.name], _cuts(field, [*later, *readers]))
+        looked_at += len(found.rows)
+        if looked_at > most:
+            return found._replace(is_whole=False)
         for tree in kept:
             if field.name in names(tree):
-                found = found._replace(rows=found.rows[holds(tree, found.known(tree), len(found.rows))])
+                found = _obeying(found, tree, lookups)
         needed = {*wanted, *(name for each in later for name in each.parents)}
         found = _of(found, [name for name in found.fields if name in needed])
     return found
 
 
-def _upstream(bp: Blueprint, wanted: Iterable[str]) -> list[SampledField]:
-    """The fields and all that they depend on, parents first."""
-    found, edge = set[str](), [*wanted]
-    while edge:
-        name = edge.pop()
-        if name not in found:
-            found.add(name)
-            edge += bp[name].parents
-    fields = {field.name: field for field in bp.sampled}
-    return [fields[name] for name in bp.order if name in found]
+def _obeying(found: Joint, tree: Apply, lookups: Lookups) -> Joint:
+    """The configurations in which a constraint can hold, whatever the fields are that they do not have."""
+    known = dict[str, Interval | Categories]()
+    for name in names(tree):
+        field = lookups[name].field
+        if name not in found.fields:
+            known[name] = support(field)
+        elif isinstance(field, CategoricalField):
+            known[name] = Categories(field.values, found.column(name)[:, 0].astype(np.intp))
+        else:
+            known[name] = (found.column(name)[:, 0], found.column(name)[:, 1])
+    return found._replace(rows=found.rows[holds(tree, known, len(found.rows))])
 
 
-def _with(before: Joint, field: SampledField, cuts: list[float]) -> Joint:
+def _upstream(lookups: Lookups, wanted: Sequence[str], generations: int = MOST_GENERATIONS) -> list[SampledField]:
+    """Fields and those that decide which values they have, some generations up, in the order they are drawn."""
+    fields = {name: lookup.field for name, lookup in lookups.items()}
+    found, edge = {*wanted}, [*wanted]
+    for _ in range(generations):
+        edge = [name for each in edge if _varies(fields[each]) for name in fields[each].parents if name not in found]
+        found.update(edge)
+    return [field for name, field in fields.items() if name in found]
+
+
+def _varies(field: SampledField) -> bool:
+    """Whether which values a field has, and not only how often, depends on its parents."""
+    if isinstance(field, NumericField):
+        return len({(each.min, each.max) for each in field.distributions}) > 1
+    tables = [field.base, *(rule.categorical for rule in field.conditionals)]
+    return len({frozenset(v for v, share in table.weights.items() if share > 0) for table in tables if table}) > 1
+
+
+def _with(before: Joint, lookup: Lookup, cuts: list[float]) -> Joint:
     """The configurations with one field more."""
-    lookup, is_whole = Lookup(before.bp, field), before.is_whole
-    rows, added, options = list[int](), list[Stretch](), dict[tuple[str | float, ...], list[Stretch]]()
-    for row, values in enumerate(before.configurations()):
-        key = tuple(values[name] for name in field.parents)
-        if key not in options:
-            found = lookup.find(dict(zip(field.parents, key, strict=True)))
-            options[key] = _stretches(field, found.distribution, cuts) if found else []
-        if len(rows) + len(options[key]) > MOST_CONFIGURATIONS:
-            is_whole = False
-            break
-        rows += [row] * len(options[key])
-        added += options[key]
+    field, n = lookup.field, len(before.rows)
+    if field.parents and set(field.parents) <= set(before.fields):
+        configurations = _of(before, field.parents)
+        columns = np.column_stack([before.column(name) for name in field.parents])
+        _, which = np.unique(columns, axis=0, return_inverse=True)
+        held = [lookup.find(at) for at in configurations.configurations()]
+        options = [_stretches(field, each.distribution, cuts) if each else [] for each in held]
+    else:
+        which, options = np.zeros(n, dtype=np.intp), [_all_stretches(field, cuts)]
+    sizes = np.array([len(each) for each in options], dtype=np.intp)[which.reshape(-1)]
+    fits = np.cumsum(sizes) <= MOST_CONFIGURATIONS
+    rows = np.repeat(np.arange(n)[fits], sizes[fits])
+    added = [stretch for each in which.reshape(-1)[fits] for stretch in options[each]]
     table = np.column_stack([before.rows[rows], np.array(added, dtype=float).reshape(-1, 2)])
-    return Joint(before.bp, (*before.fields, field.name), table, is_whole)
+    return Joint(before.fields | {field.name: field}, table, before.is_whole and bool(fits.all()))
+
+
+def _all_stretches(field: SampledField, cuts: list[float]) -> list[Stretch]:
+    """All that a field can be, whatever its parents."""
+    known = support(field)
+    if isinstance(known, Categories):
+        codes = [field.values.index(value) for value in known.values]  # type: ignore[union-attr]  # of a category
+        return [(code, code) for code in codes]
+    return _cut(field, *known, cuts)
 
 
 def _stretches(field: SampledField, distribution: Categorical | Numeric, cuts: list[float]) -> list[Stretch]:
     """The values that a distribution gives a share."""
-    if isinstance(distribution, Categorical):
-        return [(i, i) for i, value in enumerate(field.values) if distribution.weights.get(value, 0) > 0]  # type: ignore[union-attr]
+    if isinstance(distribution, Numeric):
+        return _cut(field, distribution.min, distribution.max, cuts)
+    return [(i, i) for i, value in enumerate(field.values) if distribution.weights.get(value, 0) > 0]  # type: ignore[union-attr]
+
+
+def _cut(field: SampledField, low: float, high: float, cuts: list[float]) -> list[Stretch]:
+    """A range in stretches; of whole numbers, which are cut in between, those inside of each."""
     half = 0.5 if _is_whole_number(field) else 0.0
-    low, high = float(distribution.min), float(distribution.max)
-    if half:  # cut between whole numbers
-        low, high = math.ceil(low) - half, math.floor(high) + half
-    ends = [low, *(cut for cut in cuts if low < cut < high), high]
+    first, last = (math.ceil(low) - half, math.floor(high) + half) if half else (low, high)
+    ends = [first, *(cut for cut in cuts if first < cut < last), last]
     return [(a + half, b - half) for a, b in itertools.pairwise(ends)]
 
 
@@ -202,7 +247,7 @@ def _cuts(field: SampledField, children: Iterable[SampledField]) -> list[float]:
 def _of(found: Joint, kept: Sequence[str]) -> Joint:
     """The configurations of some of the fields, each once."""
     rows = np.column_stack([found.column(name) for name in kept])
-    return Joint(found.bp, tuple(kept), np.unique(rows, axis=0), found.is_whole)
+    return Joint({name: found.fields[name] for name in kept}, np.unique(rows, axis=0), found.is_whole)
 
 
 def _is_whole_number(field: AnyField) -> bool:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import graphlib
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from typing import Literal
 import numpy as np
 
 from personalab.blueprint import intervals, moments
-from personalab.blueprint.conditionals import Lookup, interval, label, stated
+from personalab.blueprint.conditionals import interval, label, stated
 from personalab.blueprint.constraints import Apply, is_plain, names, normal, quoted
 from personalab.blueprint.display import percent
 from personalab.blueprint.intervals import reach, support
@@ -39,18 +38,15 @@ from personalab.blueprint.model import (
     NumericField,
     SampledField,
     TextField,
-    nearest,
 )
-from personalab.blueprint.reachable import MOST_CONFIGURATIONS, joint
+from personalab.blueprint.reachable import MOST_CONFIGURATIONS, Lookups, joint, lookups_of
 from personalab.blueprint.resolution import resolve
-from personalab.errors import BlueprintError, NotApplicableError, RequestError
-from personalab.errors import quoted as brief
+from personalab.errors import BlueprintError, NotApplicableError, RequestError, nearest
 
 Level = Literal["error", "warning", "note"]
 
 ROUNDING = 0.001  # by how much weights may miss 1 and still be scaled
 SCALED = 5e-4  # by how much they may miss it without a word, as shares of three digits do
-UNFIT = ("Cc", "Cs", "Zl", "Zp")  # controls, halves of characters, ends of lines and paragraphs (Unicode categories)
 WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
 FAULTS = ("contradictions", "doubles")  # of such texts, as a frame's attrs list who has them
 RESERVED = ("persona_id", *WRITTEN)
@@ -127,11 +123,12 @@ def validate(bp: Blueprint) -> tuple[Finding, ...]:
 
 @lru_cache(maxsize=64)  # a blueprint is looked at again by each step that is given it
 def _findings(bp: Blueprint) -> tuple[Finding, ...]:
-    found = [*_characters(bp), *_names(bp), *_structure(bp), *_distributions(bp), *_expressions(bp)]
+    found = [*_names(bp), *_structure(bp), *_distributions(bp), *_expressions(bp)]
     if not any(finding.level == "error" for finding in found):
         found += [*_conditions(bp)]
     if not any(finding.level == "error" for finding in found):
-        found += [*_coverage(bp, [tree for _, tree in _applicable(bp).values()]), *_verdicts(bp)]
+        lookups = lookups_of(bp)
+        found += [*_coverage(lookups, [tree for _, tree in _applicable(bp).values()]), *_verdicts(bp, lookups)]
     level = ("error", "warning", "note")
     return tuple(sorted(found, key=lambda finding: level.index(finding.level)))
 
@@ -153,31 +150,6 @@ def demand_valid(bp: Blueprint) -> tuple[Finding, ...]:
             hint="mend what is named; personalab.validate lists it again",
         )
     return found
-
-
-def _characters(bp: Blueprint) -> Iterator[Finding]:
-    """Names and values are one line; no text has a character that neither files nor charts can hold."""
-    for path, text, is_line in _texts(bp):
-        bad = next(
-            (char for char in text if unicodedata.category(char) in UNFIT and (is_line or char not in "\n\t")), ""
-        )
-        if bad:
-            what = "a line break" if bad in "\n\r\v\f\x85\u2028\u2029" else "a character that cannot be shown"
-            yield Finding("error", path, f"{brief(text)} has {what}, U+{ord(bad):04X}", "type it again without it")
-
-
-def _texts(bp: Blueprint) -> Iterator[tuple[str, str, bool]]:
-    """Every text of a blueprint, where it stands, and whether it has to be one line."""
-    yield "domain", bp.domain, True
-    yield "rationale", bp.rationale, False
-    yield from (("sources", text, False) for text in bp.sources)
-    for field in bp.fields:
-        path = f"fields.{field.name}"
-        yield from ((path, field.name, True), (f"{path}.description", field.description, False))
-        if isinstance(field, CategoricalField):
-            yield from ((f"{path}.values", value, True) for value in field.values)
-    for constraint in bp.constraints:
-        yield from ((f"constraints.{constraint.name}", text, True) for text in (constraint.name, str(constraint)))
 
 
 def _names(bp: Blueprint) -> Iterator[Finding]:
@@ -371,11 +343,11 @@ def _condition(bp: Blueprint, field: SampledField, path: str, name: str, text: s
             yield Finding("warning", path, reason, "correct the interval")
 
 
-def _coverage(bp: Blueprint, kept: Sequence[Apply]) -> Iterator[Finding]:
+def _coverage(lookups: Lookups, kept: Sequence[Apply]) -> Iterator[Finding]:
     """What holds for each parent configuration that somebody can have."""
-    for field in bp.sampled:
-        path, lookup = f"fields.{field.name}", Lookup(bp, field)
-        found = joint(bp, field.parents, kept, child=field)
+    for lookup in lookups.values():
+        field, path = lookup.field, f"fields.{lookup.field.name}"
+        found = joint(lookups, field.parents, kept, child=field)
         uncovered, lines, ties, impossible, shadowed = [], [], [], dict[str, str](), False
         for at, where in zip(found.configurations(), found.labels(field.parents), strict=True):
             branch = lookup.find(at)
@@ -430,7 +402,7 @@ def _applicable(bp: Blueprint) -> dict[str, tuple[Constraint, Apply]]:
     return found
 
 
-def _verdicts(bp: Blueprint) -> Iterator[Finding]:
+def _verdicts(bp: Blueprint, lookups: Lookups) -> Iterator[Finding]:
     """Judge every constraint that applies by what its fields can be."""
     for name, (constraint, tree) in _applicable(bp).items():
         path, ranges = f"constraints.{name}", {each: support(bp[each]) for each in names(tree)}
@@ -442,30 +414,30 @@ def _verdicts(bp: Blueprint) -> Iterator[Finding]:
             yield Finding("error", path, reason, "correct the constraint or the ranges")
         elif certain.min() > 0:
             yield Finding("note", path, f"{constraint} always holds, whatever is drawn", "it may be removed")
-        elif emptied := list(_emptied(bp, tree)):
+        elif emptied := list(_emptied(lookups, tree)):
             reason = f"{constraint} leaves nobody with {_some(emptied)}"
             yield Finding("warning", path, reason, "ease the constraint, or change the distribution there")
 
 
-def _emptied(bp: Blueprint, tree: Apply) -> Iterator[str]:
+def _emptied(lookups: Lookups, tree: Apply) -> Iterator[str]:
     """The values, and else the parent configurations, that nobody has any more because of a constraint."""
-    parents = {name: bp[name].parents for name in names(tree)}
-    wanted = [name for name in bp.order if name in parents or any(name in each for each in parents.values())]
-    before, after = joint(bp, wanted), joint(bp, wanted, [tree])
+    parents = {name: lookups[name].field.parents for name in names(tree)}
+    wanted = [name for name in lookups if name in parents or any(name in each for each in parents.values())]
+    before, after = joint(lookups, wanted), joint(lookups, wanted, [tree])
     if not (before.is_whole and after.is_whole):
         return
     gone = set[str]()
     for fields in [(name,) for name in wanted] + [each for each in parents.values() if len(each) > 1]:
-        if len(fields) == 1 and fields[0] in parents and isinstance(bp[fields[0]], NumericField):
+        if len(fields) == 1 and fields[0] in parents and isinstance(before.fields[fields[0]], NumericField):
             continue  # numbers that a constraint speaks of are what it is there to exclude
         lost = dict.fromkeys(before.labels(fields)).keys() - after.labels(fields)
         lost = {label for label in lost if gone.isdisjoint(label.split(", "))}
         gone |= lost
-        asked = _asked(bp[fields[0]]) if len(fields) == 1 else {}
+        asked = _asked(before.fields[fields[0]]) if len(fields) == 1 else {}
         yield from (label + asked.get(label, "") for label in dict.fromkeys(before.labels(fields)) if label in lost)
 
 
-def _asked(field: AnyField) -> dict[str, str]:
+def _asked(field: SampledField) -> dict[str, str]:
     """The share that a root's weights ask for, by the label of its value."""
     if not isinstance(field, CategoricalField) or field.parents or field.base is None:
         return {}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personalab import Blueprint, sample, validate
-from personalab.blueprint.reachable import MOST_CONFIGURATIONS, joint
+from personalab.blueprint.reachable import MOST_CONFIGURATIONS, joint, lookups_of
 from personalab.blueprint.resolution import resolve
 from personalab.errors import BlueprintError
 from tests.strategies import blueprints
@@ -79,7 +79,7 @@ def test_a_distant_ancestor_tells_what_goes_together() -> None:
     rules = [{"when": {"a": value}, "categorical": {"weights": {value: 1}}} for value in "xy"]
     fields = [choice("a", {"x": 0.5, "y": 0.5})]
     fields += [{"name": name, "kind": "categorical", "parents": ["a"], "conditionals": rules} for name in "bc"]
-    found = joint(Blueprint.from_dict({"domain": "d", "order": [*"abc"], "fields": fields}), "bc")
+    found = joint(lookups_of(Blueprint.from_dict({"domain": "d", "order": [*"abc"], "fields": fields})), "bc")
     assert found.labels("bc") == ["b=x, c=x", "b=y, c=y"]
 
 
@@ -87,7 +87,7 @@ def test_more_than_can_be_looked_at_is_told() -> None:
     """The first are looked at, and the rest is not forgotten."""
     table = {f"v{i}": 1 / 30 for i in range(30)}
     bp = Blueprint.from_dict({"domain": "d", "order": [*"abc"], "fields": [choice(name, table) for name in "abc"]})
-    found = joint(bp, "abc")
+    found = joint(lookups_of(bp), "abc")
     assert not found.is_whole
     assert 0 < len(found.rows) <= MOST_CONFIGURATIONS
 
@@ -100,7 +100,7 @@ def test_everybody_drawn_was_reachable(bp: Blueprint, seed: int) -> None:
         frame = sample(bp, 30, seed=seed)
     except BlueprintError:
         return  # constraints that cannot be met together
-    found = joint(bp, bp.order, [resolve(rule, bp) for rule in bp.constraints])
+    found = joint(lookups_of(bp), bp.order, [resolve(rule, bp) for rule in bp.constraints])
     columns = [
         frame[name].cat.codes if hasattr(frame[name], "cat") else frame[name].astype(float) for name in found.fields
     ]
