@@ -76,8 +76,8 @@ def edit(
 
     Notes
     -----
-    However the blueprint came about, the people are ``update(sample(start, n, seed=seed), start, blueprint)``, with
-    `start` the blueprint that the form opened with: whoever has these three has the people too.
+    However the blueprint came about, the people are ``update(sample(start, n, seed=seed), start, blueprint,
+    renamed=renamed)``, with `start` the blueprint that the form opened with: whoever has these has the people too.
 
     Examples
     --------
@@ -161,6 +161,11 @@ class Form:
     def n(self) -> int | None:
         """How many people there are."""
         return self._session.n
+
+    @property
+    def renamed(self) -> dict[Any, str]:
+        """What is called otherwise than in the start, as for `personalab.update`."""
+        return dict(self._session.renamed)
 
     @property
     def seed(self) -> int | None:

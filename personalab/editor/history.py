@@ -20,6 +20,7 @@ from personalab.blueprint.validation import demand_valid
 from personalab.errors import RequestError
 from personalab.population import Population
 from personalab.sampling.sample import sample, whole
+from personalab.updating.match import Renamed
 
 NOBODY = "say how many with n=, or draw them with Resample"
 MOST_STEPS = 200  # that are kept: each is named in every message
@@ -71,12 +72,15 @@ class Step:
         Where its people come from.
     gesture : int or str or None
         What it has in common with further commands that belong to it, such as the same drag of a slider.
+    renamed : mapping
+        What is called otherwise than in what the people are drawn from; as for `personalab.update`.
     """
 
     name: str
     blueprint: Blueprint | None
     source: Source
     gesture: int | str | None = None
+    renamed: Renamed = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

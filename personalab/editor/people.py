@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from personalab.blueprint.conditionals import interval
 from personalab.blueprint.constraints import Apply, names
-from personalab.blueprint.grouping import Array, Columns
+from personalab.blueprint.grouping import Array
 from personalab.blueprint.intervals import Categories, holds
 from personalab.blueprint.model import Blueprint, CategoricalField
 from personalab.blueprint.validation import FAULTS, WRITTEN
@@ -26,7 +26,8 @@ from personalab.editor.panels import panels
 from personalab.frames import from_frame
 from personalab.reports.report import report
 from personalab.reports.values import Report
-from personalab.updating.update import origins, update
+from personalab.updating.match import Match, Renamed, between
+from personalab.updating.update import update
 from personalab.writing.roster import unwritten
 
 KEPT = 6  # populations that are kept for undo and redo
@@ -46,11 +47,14 @@ class Texts:
         What held when they were written.
     frame : pandas.DataFrame
         The people written, with their texts.
+    renamed : mapping
+        What is called otherwise than in the start.
     """
 
     start: Blueprint | None
     blueprint: Blueprint
     frame: pd.DataFrame
+    renamed: Renamed
 
     @cached_property
     def columns(self) -> dict[str, Array]:
@@ -60,16 +64,18 @@ class Texts:
 
 @dataclass(frozen=True, eq=False)
 class People:
-    """The people that a blueprint has when it is reached from a source."""
+    """The people that a blueprint has when it is reached from a source, and what was renamed on the way."""
 
     source: Source
     blueprint: Blueprint
+    renamed: Renamed
 
     @cached_property
     def frame(self) -> pd.DataFrame:
         """Those of the source, carried over with the fewest changes."""
         start = self.source.start or self.blueprint
-        return update(self.source.frame, start, self.blueprint, seed=self.source.seed)
+        renamed = Match(start, self.blueprint, self.renamed).valid().renamed
+        return update(self.source.frame, start, self.blueprint, renamed=renamed, seed=self.source.seed)
 
     @cached_property
     def columns(self) -> dict[str, Array]:
@@ -92,7 +98,10 @@ class People:
         """How many people are not who they were under an earlier blueprint; all, where they were others."""
         if earlier is None or earlier.source is not self.source:
             return len(self.frame)
-        return int(np.count_nonzero(_differing(earlier.blueprint, earlier.columns, self.blueprint, self.columns)))
+        return int(np.count_nonzero(self._match(earlier).differing(earlier.columns, self.columns)))
+
+    def _match(self, earlier: People | Texts) -> Match:
+        return Match(earlier.blueprint, self.blueprint, between(earlier.renamed, self.renamed)).valid()
 
     def meeting(self, whens: Iterable[Mapping[str, str]]) -> list[int]:
         """How many people meet each of several conditions."""
@@ -123,7 +132,7 @@ class People:
         names = [name for name in text_columns(self.blueprint) if name in texts.frame]
         at = self.frame.index.get_indexer(texts.frame.index)
         here = {name: column[at] for name, column in self.columns.items()}
-        is_true = (at >= 0) & ~_differing(texts.blueprint, texts.columns, self.blueprint, here)
+        is_true = (at >= 0) & ~self._match(texts).differing(texts.columns, here)
         is_bare = unwritten(frame, self.blueprint)[at] & is_true
         rows, filled = at[is_bare], frame.copy()
         for name in names:
@@ -153,7 +162,7 @@ class Crowd:
         for people in self._known:
             if people.source is source and people.blueprint is bp:
                 return people
-        people = People(source, bp)
+        people = People(source, bp, step.renamed)
         _ = people.frame  # only people who can be had are kept
         self._known = [people, *self._known][:KEPT]
         return people
@@ -181,28 +190,6 @@ def _noted(frame: pd.DataFrame, texts: Texts, filled: set[str]) -> dict[str, Any
         own = [each for each in texts.frame.attrs.get(key, ()) if each in filled]
         attrs[key] = [*attrs.get(key, ()), *own]
     return attrs
-
-
-def _differing(before: Blueprint, old: Columns, after: Blueprint, new: Columns) -> Mask:
-    """Whose row is another one; everybody's, where a field is new."""
-    origin = origins(before, after)
-    size = len(next(iter(new.values())))
-    masks = [
-        np.asarray(column != _translated(before, origin[name], after, name, old[origin[name]]))
-        if name in origin
-        else np.ones(size, dtype=bool)
-        for name, column in new.items()
-    ]
-    return np.asarray(np.logical_or.reduce(masks))
-
-
-def _translated(before: Blueprint, was: str, after: Blueprint, name: str, column: Array) -> Array:
-    """An old column in the codes of the new field."""
-    old, new = before[was], after[name]
-    if not isinstance(old, CategoricalField) or not isinstance(new, CategoricalField) or old.values == new.values:
-        return column
-    place = {value: code for code, value in enumerate(new.values)}
-    return np.array([place.get(value, -1) for value in old.values])[column]
 
 
 class _Masks(dict[tuple[str, str], Mask]):

@@ -33,6 +33,7 @@ from personalab.population import Population, check_count
 from personalab.reports.report import report
 from personalab.reports.values import Report
 from personalab.sampling.sample import whole
+from personalab.updating.match import Match, Renamed, follow
 from personalab.writing.roster import Roster
 from personalab.writing.write import write_with
 
@@ -120,6 +121,13 @@ class Session:
         return self._history.current.source.n
 
     @property
+    def renamed(self) -> Renamed:
+        """What is called otherwise than in the start, as far as both blueprints have it."""
+        if self.start is None or self.blueprint is None:
+            return {}
+        return Match(self.start, self.blueprint, self._history.current.renamed).valid().renamed
+
+    @property
     def seed(self) -> int | None:
         """What fixes their draw."""
         return self._history.current.source.seed
@@ -202,7 +210,7 @@ class Session:
         """
         demand_valid(bp)
         with self._transaction("use"):
-            self._step("set from Python", bp)
+            self._step("set from Python", bp, self._history.current.renamed)
             self._announce()
 
     # ---- what can be done ---------------------------------------------------------------------------------------
@@ -241,16 +249,19 @@ class Session:
     def _edited(self, op: str, args: Mapping[str, Any], gesture: int | str | None) -> dict[str, Any]:
         before = self._demand_blueprint()
         bp = edits.apply(before, op, args)
-        self._step(_brief(edits.step(op, args)), bp, gesture)
+        renamed = self._history.current.renamed
+        if op in ("rename_field", "rename_value"):
+            renamed = follow(renamed, args["field"], args["to"], args.get("value"))
+        self._step(_brief(edits.step(op, args)), bp, renamed, gesture)
         new = [field.name for field in bp.fields if field.name not in {each.name for each in before.fields}]
         return {"patch": {"select": new[0]}} if len(new) == 1 else {}
 
-    def _step(self, name: str, bp: Blueprint, gesture: int | str | None = None) -> None:
+    def _step(self, name: str, bp: Blueprint, renamed: Renamed, gesture: int | str | None = None) -> None:
         if bp != self.blueprint:
             source = self._history.current.source
             if source.start is None:
                 source = drawn_from(bp, source.n, self._seed)
-            self._hold(self._history.then(Step(name, bp, source, gesture)))
+            self._hold(self._history.then(Step(name, bp, source, gesture, renamed)))
 
     def _undo(self) -> None:
         self._hold(self._history.back())
@@ -264,7 +275,7 @@ class Session:
     def _reset(self) -> None:
         if self.start is None:
             raise RequestError("there is nothing to go back to")
-        self._step("back to the start", self.start)
+        self._step("back to the start", self.start, {})
 
     def _resample(self, seed: int | None = None, n: int | None = None) -> None:
         if self.start is None:
@@ -276,7 +287,9 @@ class Session:
         if n is None:
             raise RequestError("nobody said how many people to draw", hint="give n")
         source = drawn_from(self.start, n, seed)
-        self._hold(self._history.then(Step(f"{source.n:,} people, seed {source.seed}", self.blueprint, source)))
+        renamed = self._history.current.renamed
+        step = Step(f"{source.n:,} people, seed {source.seed}", self.blueprint, source, renamed=renamed)
+        self._hold(self._history.then(step))
 
     def _save(self, path: str) -> None:
         self._autosave.save(self._demand_blueprint(), _path(path))
@@ -284,7 +297,7 @@ class Session:
     def _open(self, path: str) -> None:
         bp = Blueprint.load(_path(path))
         demand_valid(bp)
-        self._step(f"opened {Path(path).name}", bp)
+        self._step(f"opened {Path(path).name}", bp, {})
         self._autosave.saw(self._demand_blueprint(), Path(path))
 
     def _page(self, first: int) -> None:
@@ -336,10 +349,10 @@ class Session:
         connection = llm.connect(self.model)
         work = Work("write", f"{connection.name} is writing the texts", connection, len(roster.bare))
         job = partial(write_with, roster, connection, work.watch)
-        self._begin(work, job, partial(self._written, people.blueprint))
+        self._begin(work, job, partial(self._written, people))
 
-    def _written(self, bp: Blueprint, frame: pd.DataFrame) -> None:
-        self._crowd.add(Texts(self.start, bp, frame))
+    def _written(self, people: People, frame: pd.DataFrame) -> None:
+        self._crowd.add(Texts(self.start, people.blueprint, frame, people.renamed))
 
     def _cancel(self) -> None:
         if self._work is not None:

@@ -1,15 +1,14 @@
 """Updating: a population carried over to an edited blueprint, with the fewest changes.
 
 Sampling the edited blueprint anew would give everybody other values, and texts already written would be lost. Here
-people keep what they have as far as the edited blueprint lets them, field by field in its order:
-
-- who still has the same distribution, and a value that it allows, keeps the value;
-- of the others, the new quotas say how many may stay and how many too many there are; these leave, and are dealt
-  what is missing.
+people keep what they have as far as the edited blueprint lets them, field by field in its order. Each value was drawn
+from a distribution that the old blueprint gave for the person's old parents, and shall be drawn from one that the new
+blueprint gives for the new parents. Coupling the two (`coupling`) keeps a value as often as can be, and what comes of
+it is drawn from the new distribution whatever the old one was: so no dependence outlives the edit that dropped it, in
+whichever order the fields come. Where methods keep counts the coupling keeps them too (`reassignment`).
 
 So an edited field changes as many people as its distribution moved, and a field below it only those whose parents
-changed. Who leaves is chosen by `reassignment`. A number is counted by slices of equal probability, as sampling
-spreads it. Independent draws have no quotas: there each value is kept or replaced by itself, `coupling`.
+changed. Values go by name: their order, and values of no weight, make no difference.
 
 No function of blueprint and seed alone could do this: it would change up to twice as many (Bavarian et al. 2020).
 """
@@ -18,7 +17,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, cast, get_args
 
@@ -29,37 +28,44 @@ from numpy.typing import NDArray
 from personalab.blueprint import validation
 from personalab.blueprint.grouping import Array, numbered
 from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
-from personalab.blueprint.moments import Distribution
 from personalab.errors import RequestError
 from personalab.frames import from_frame, to_frame
 from personalab.sampling.apportionment import Counts
-from personalab.sampling.arrays import keys
-from personalab.sampling.assignment import Floats, Keys, members, random_keys, stratify, stream
-from personalab.sampling.draw import Method, Rounding, apportion, draw
+from personalab.sampling.assignment import Floats, random_keys, stream
+from personalab.sampling.draw import Method, Rounding, apportion, draw, rounded
 from personalab.sampling.resampling import resolve
 from personalab.sampling.restrictions import Mask, read_restrictions, sampled, select
 from personalab.sampling.sample import one_of, whole
 from personalab.sampling.strata import Choices, Strata
-from personalab.updating.coupling import coupled, coupled_numbers, pairs_of
-from personalab.updating.reassignment import Cells, Moves
+from personalab.updating.coupling import couple, couple_numbers
+from personalab.updating.match import Match, Renamed, places, values_of
+from personalab.updating.reassignment import BELOW, Image, is_same, reassign, reassign_in_turn
 
-SLICES = 256  # of a number's distribution that are counted, at most
-CROWD = 4  # people a slice, at least
-FEW = 16  # people who have a slice each
-BANDS = 8  # of a number below, when leavers are made an image of those they leave
+BANDS = 8  # of a number, when leavers are made an image of those they leave
 
 
-def update(frame: pd.DataFrame, before: Blueprint, after: Blueprint, *, seed: int | None = None) -> pd.DataFrame:
+def update(
+    frame: pd.DataFrame,
+    before: Blueprint,
+    after: Blueprint,
+    *,
+    renamed: Renamed | None = None,
+    method: Method | None = None,
+    seed: int | None = None,
+) -> pd.DataFrame:
     """Carry a population over to an edited blueprint with the fewest changes.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        A population drawn from `before`, perhaps already written. Its ``attrs`` say by which method and rounding; a
-        frame without them, as from a file, is taken for ``"quota"`` and ``"nearest"``: where it was drawn otherwise,
-        set them first.
+        A population drawn from `before`, perhaps already written.
     before, after : Blueprint
         What it was drawn from, and what it shall follow.
+    renamed : mapping, optional
+        What has another name only: ``{"rank": "tier"}`` for a field, ``{("rank", "Gold"): "Or"}`` for a value, each
+        with the old names first. Whatever else has no field, or value, of its name is gone or new.
+    method : {"balanced", "quota", "iid"}, optional
+        How the frame was drawn; by default what its ``attrs`` say, and ``"quota"`` for one that has lost them.
     seed : int, optional
         Decides who changes, where others might as well; by default the seed in the frame's ``attrs``, else one is made
         up and recorded.
@@ -67,25 +73,26 @@ def update(frame: pd.DataFrame, before: Blueprint, after: Blueprint, *, seed: in
     Returns
     -------
     pandas.DataFrame
-        The same people, who follow `after` as closely as a sample would: quotas, limits and constraints. In an edited
-        field as many have changed as its distribution moved, n times the total variation distance, up to rounding
-        (for ``"iid"`` on average; a number is counted by at most 256 slices); in a field below only people whose
-        parents have changed. Texts of people of whom nothing changed are kept, those of the others are missing, for
-        `write` to write anew. A field that was only renamed keeps its values; a new one is drawn.
+        The same people, who follow `after` as a sample would, in every field and every pair of fields: quotas, limits
+        and constraints. In an edited field as many have changed as its distribution given its parents moved, n times
+        the total variation distance, up to rounding (numbers, and ``"iid"``: on average); in a field below only people
+        whose parents have changed. Texts of people of whom nothing changed are kept, those of the others are missing,
+        for `write` to write anew. A new field is drawn.
 
     Raises
     ------
     RequestError
         If the frame has no rows, lacks a field of `before`, has a column twice, holds a value that the field does not
-        have, or has a column of its own that a new field is called like; or its ``attrs`` are not what `sample` writes.
+        have, or has a column of its own that a new field is called like; its ``attrs`` are not what `sample` writes; or
+        `renamed` speaks of what one of the blueprints does not have.
     BlueprintError
         If `after` has errors, or leaves some row without any value.
 
     Notes
     -----
     With a seed the result depends on the arguments alone: an afternoon of edits is reproduced from the first frame,
-    the first blueprint and the last. Unrelated fields of a ``"balanced"`` frame meet somewhat less evenly afterwards
-    than in a fresh sample.
+    the first blueprint and the last. Two last blueprints that differ little give results that differ little. Unrelated
+    fields of a ``"balanced"`` frame meet somewhat less evenly afterwards than in a fresh sample.
 
     Examples
     --------
@@ -105,239 +112,218 @@ def update(frame: pd.DataFrame, before: Blueprint, after: Blueprint, *, seed: in
         seed = secrets.randbits(32) if seed is None else whole("seed", seed, at_least=0)
     else:
         seed = whole("attrs['seed']", frame.attrs["seed"], at_least=0)
-    method = one_of("attrs['method']", frame.attrs.get("method", "quota"), get_args(Method))
+    if method is None:
+        method = one_of("attrs['method']", frame.attrs.get("method", "quota"), get_args(Method))
+    method = one_of("method", method, get_args(Method))
     rounding = one_of("attrs['rounding']", frame.attrs.get("rounding", "nearest"), get_args(Rounding))
-    change = Change(before, after, old, len(frame), seed, method, rounding)
+    match = Match(before, after, renamed or {})
+    match.demand()
+    change = Change(match, old, len(frame), seed, method, rounding)
     return _framed(frame, change, change.columns())
 
 
 @dataclass(frozen=True)
 class Change:
-    """From what to what a population of `n` is carried over; `old` are its columns under `before`."""
+    """From what to what a population of `n` is carried over; `old` are its columns before."""
 
-    before: Blueprint
-    after: Blueprint
+    match: Match
     old: Mapping[str, Array]
     n: int
     seed: int
     method: Method
     rounding: Rounding
+    when: dict[str, Floats] = field(default_factory=dict)  # how early who changes does so, field by field
+    edited: set[str] = field(default_factory=set)  # fields of which others than those with new parents change
 
     def columns(self) -> dict[str, Array]:
         """The columns under the edited blueprint."""
-        names = [name for name in self.after.order if self.after[name].kind != "text"]
-        spread = keys(names, self.n, self.seed) if self.method == "balanced" else {}
-        restrictions, origin = read_restrictions(self.after), self._origin
+        restrictions = read_restrictions(self.match.after)
         columns: dict[str, Array] = {}
-        for name in names:
-            rng = stream(self.seed, f"{name}/update")
-            key: Keys = spread[name] if spread else random_keys(self.n, rng)
-            own = select(self.after, name, columns, restrictions)
-            strata = Strata(self.after, sampled(self.after, name), columns, self.n, own)
-            earlier = self._past.get(origin.get(name, ""))
-            if earlier is not None and self._is_untouched(strata, earlier, origin):
+        for name in (name for name in self.match.after.order if self.match.after[name].kind != "text"):
+            field, earlier = sampled(self.match.after, name), self._past.get(self.match.origin.get(name, ""))
+            rng = stream(self.seed, f"{earlier.field.name if earlier else name}/update")
+            key = random_keys(self.n, rng)
+            kept = select(self.match.after, name, columns, restrictions)
+            strata = Strata(self.match.after, field, columns, self.n, kept)
+            if earlier is None:
+                make = partial(draw, method=self.method, rounding=self.rounding, key=key, rng=rng)
+            elif self._is_untouched(strata, earlier):
                 columns[name] = self.old[earlier.field.name]
                 continue
-            column = partial(self._column, earlier, key, rng)
-            columns = resolve(strata, restrictions, column, rng, is_independent=self.method == "iid")
+            else:
+                make = partial(self._column, earlier=earlier, rng=rng)
+            columns = resolve(strata, restrictions, make, rng, is_independent=self.method == "iid")
         return columns
 
     @cached_property
-    def _origin(self) -> dict[str, str]:
-        return origins(self.before, self.after)
-
-    @cached_property
     def _past(self) -> dict[str, Strata]:
-        """For each field what its old column was drawn from."""
-        was, past = read_restrictions(self.before), dict[str, Strata]()
+        """For each field the distributions that its old column came from."""
+        before, restrictions = self.match.before, read_restrictions(self.match.before)
+        past: dict[str, Strata] = {}
         columns: dict[str, Array] = {}
-        for name in (name for name in self.before.order if name in self.old):
-            own = select(self.before, name, columns, was)
-            past[name] = Strata(self.before, sampled(self.before, name), dict(columns), self.n, own)
+        for name in (name for name in before.order if name in self.old):
+            kept = select(before, name, columns, restrictions)
+            past[name] = Strata(before, sampled(before, name), dict(columns), self.n, kept)
             columns[name] = self.old[name]
         return past
 
-    def _is_untouched(self, strata: Strata, earlier: Strata, origin: Mapping[str, str]) -> bool:
-        """Whether neither the field nor anything that decides its values has changed."""
-        if not _is_same(strata.field, earlier.field, origin) or strata.restrictions != earlier.restrictions:
-            return False
-        named = {name for each in strata.restrictions for name in each.fields}
-        decides, later = {*strata.field.parents, *named & set(strata.columns)}, named - set(strata.columns)
-        return all(
-            name in origin and np.array_equal(strata.columns[name], self.old[origin[name]]) for name in decides
-        ) and all(
-            name in origin and _is_same(sampled(strata.bp, name), sampled(self.before, origin[name]), origin)
-            for name in later
+    @cached_property
+    def _above(self) -> Mapping[str, set[str]]:
+        """For each old field those that it descends from."""
+        above: dict[str, set[str]] = {"": set()}
+        for name in self._past:
+            parents = self.match.before[name].parents
+            above[name] = set(parents).union(*(above[parent] for parent in parents))
+        return above
+
+    def _is_untouched(self, strata: Strata, earlier: Strata) -> bool:
+        """Whether neither the field nor anything that decides its values has changed, not even a name or an order."""
+        spoken = {name for each in strata.restrictions for name in each.fields} | set(strata.field.parents)
+        return (
+            _is_alike(strata.field, earlier.field)
+            and strata.restrictions == earlier.restrictions
+            and all(
+                name in self.match.before.order and _is_alike(self.match.after[name], self.match.before[name])
+                for name in spoken
+            )
+            and all(np.array_equal(strata.columns[name], self.old[name]) for name in spoken if name in strata.columns)
         )
 
-    def _column(
-        self, earlier: Strata | None, key: Keys, rng: np.random.Generator, strata: Strata
-    ) -> tuple[Array, Mask]:
-        if earlier is None:
-            return draw(strata, self.method, self.rounding, key, rng)
+    def _column(self, strata: Strata, earlier: Strata, rng: np.random.Generator) -> tuple[Array, Mask]:
         old = self.old[earlier.field.name]
         if isinstance(strata.field, CategoricalField):
-            return self._categories(strata, earlier, old, key, rng)
-        return self._numbers(strata, earlier, old, key, rng)
-
-    def _categories(
-        self, strata: Strata, earlier: Strata, old: Array, key: Keys, rng: np.random.Generator
-    ) -> tuple[Array, Mask]:
-        """The codes of a categorical field: as many of each as quotas say, the fewest of them new."""
-        now, was, values = cast(Choices, strata.choices), cast(Choices, earlier.choices), _values(strata)
-        new = _places(_values(earlier), values)
-        code = new[old]
-        previous = np.zeros((len(was.shares), len(values) + 1))
-        previous[:, new] = was.shares
-        pair, law = pairs_of(now.stratum, now.shares, was.stratum, previous[:, :-1])
-        can_stay = (code >= 0) & (now.shares[now.stratum, code] > 0)
-        stuck = now.is_stuck[now.stratum]
-        if self.method == "iid":
-            return coupled(pair, law, code, can_stay, rng), stuck
-        is_held = can_stay & np.array([np.allclose(p, q, atol=1e-9) for p, q in law])[pair]
-        at = strata.configuration[can_stay].astype(np.int64) * len(values) + code[can_stay]
-        many = strata.configurations
-        toward = np.bincount(at, minlength=many * len(values)).reshape(many, len(values))
-        part, counts = apportion(strata, rng, rounding=self.rounding, toward=toward)
-        may, (whose, first) = np.zeros(counts.shape, dtype=bool), np.unique(part, return_index=True)
-        may[whose] = now.shares[now.stratum[first]] > 0
-        moved = Moves(part, code, can_stay, is_held, counts, may, key, rng, self._below(strata, earlier))
-        return moved.codes(), stuck
-
-    def _numbers(
-        self, strata: Strata, earlier: Strata, old: Array, key: Keys, rng: np.random.Generator
-    ) -> tuple[Array, Mask]:
-        """The values of a numeric field: slices of equal probability hold equally many, the fewest of them new."""
-        if self.method == "iid":
-            return coupled_numbers(strata, earlier, old, rng)
-        low, high, can_stay, is_same = _standing(strata, earlier, old)
-        part = strata.conditional.astype(np.intp)
-        sizes = np.bincount(part, minlength=int(part.max()) + 1)
-        crowd = np.where(sizes <= FEW, 1, np.maximum(CROWD, -(-sizes // SLICES)))
-        slices = (sizes // crowd).clip(1)  # equally large but for a few, so that where the rest goes hardly matters
-        # People of one value share out the stretch of probability that the value has.
-        alike, _ = numbered([(part, len(sizes)), (np.unique(old, return_inverse=True)[1], len(old))], self.n)
-        among = stratify(alike, np.bincount(alike), key, rng)
-        slice_ = np.where(can_stay, (low + among * (high - low)) * slices[part], -1).astype(np.int64)
-        slice_ = np.minimum(slice_, slices[part] - 1)
-        most = int(slices.max())
-        there = np.bincount(part[can_stay] * most + slice_[can_stay], minlength=len(sizes) * most)
-        counts = _even(sizes, slices, there.reshape(len(sizes), most), rng)
-        may = np.arange(most) < slices[:, None]
-        moved = Moves(
-            part, slice_, can_stay, can_stay & is_same, counts, may, key, rng, self._below(strata, earlier)
-        ).codes()
-        again = np.flatnonzero((moved != slice_) | ~can_stay)
-        column = np.where(can_stay, old, 0).astype(np.int64) if strata.field.is_integer else old.astype(np.float64)
-        stuck = np.zeros(self.n, dtype=bool)
-        if len(again):
-            u = (moved[again] + rng.random(len(again))) / slices[part[again]]
-            column[again], stuck[again] = strata.of(again).invert_cdf(u, rng)
+            return self._categories(strata, earlier, old, rng)
+        is_independent = self.method == "iid"
+        column, stuck, self.when[strata.field.name] = couple_numbers(
+            strata, earlier, old, rng, is_independent=is_independent
+        )
         return column, stuck
 
-    def _below(self, strata: Strata, earlier: Strata) -> list[Cells]:
-        """Where each row stands in the distribution of each field below.
+    def _categories(self, strata: Strata, earlier: Strata, old: Array, rng: np.random.Generator) -> tuple[Array, Mask]:
+        """The codes of a categorical field, by way of places in the list of all values then and now by name."""
+        now, was = cast(Choices, strata.choices), cast(Choices, earlier.choices)
+        new, former = values_of(strata.field), self.match.values(earlier.field.name)
+        every = sorted({*new, *former})
+        to, since = places(new, every), places(former, every)
+        pair, member = numbered([(now.stratum, len(now.shares)), (was.stratum, len(was.shares))], self.n)
+        shares = np.zeros((2, len(member), len(every)))
+        shares[0][:, since], shares[1][:, to] = was.shares[was.stratum[member]], now.shares[now.stratum[member]]
+        place = np.where(shares[1][pair, since[old]] > 0, since[old], -1)
+        if self.method == "iid":
+            place = couple(pair, place, *shares, rng)
+        elif not is_same(*shares).all() or (place < 0).any():
+            place = self._reassigned(strata, earlier, pair, place, shares, to, rng)
+        return places(tuple(every), list(new))[place], now.is_stuck[now.stratum]
 
-        Rows of which another parent has changed already will be dealt anew there, and stand apart.
-        """
-        now, found = {old: name for name, old in self._origin.items() if name in strata.columns}, []
-        for child in self.before.sampled:
-            if earlier.field.name in child.parents:
-                others = [_banded(self._past[name].field, self.old[name]) for name in child.parents]
-                is_new = np.zeros(self.n, dtype=bool)
-                for name in (name for name in child.parents if name in now):
-                    is_new |= self.has_changed(now[name], strata.columns[now[name]])
-                group, member = numbered([*others, (is_new.astype(np.int8), 2)], self.n)
-                own, many = _banded(child, self.old[child.name])
-                cell, first = numbered([(group, len(member)), (own, many)], self.n)
-                there, sizes = np.bincount(cell), np.bincount(group)[group[first]]
-                asked, choices = there / sizes, self._past[child.name].choices
-                if isinstance(child, CategoricalField) and choices is not None:
-                    asked = np.where(is_new[first], asked, choices.shares[choices.stratum[first], own[first]])
-                found.append(Cells(cell, group[first], there / sizes, asked))
-        return found
+    def _reassigned(
+        self,
+        strata: Strata,
+        earlier: Strata,
+        pair: Array,
+        place: Array,
+        shares: Floats,
+        to: NDArray[np.intp],
+        rng: np.random.Generator,
+    ) -> Array:
+        """Who has which value, where methods keep counts: first those whose parents are the same, then the others."""
+        was, now = shares
+        u, is_moved = rng.random(self.n), self._have_moved(strata, earlier)
+        codes, when = place.copy(), np.zeros(self.n)
+        rows = np.flatnonzero(~is_moved)
+        is_held = is_same(was, now)[pair] & (place >= 0)
+        if not is_held[rows].all():
+            self.edited.add(strata.field.name)
+            some = strata if len(rows) == self.n else strata.of(rows)
+            group, quotas = self._quotas(some, to, rng)
+            counts = np.zeros((len(quotas), now.shape[1]), dtype=np.int64)
+            counts[:, to] = quotas
+            images = [image.of(rows) for image in self._images(strata, earlier)]
+            bonus = 0.5 * self.match.differing(self.old, strata.columns)[rows] if strata.columns else np.zeros(self.n)
+            codes[rows], when[rows] = reassign(group, pair[rows], place[rows], counts, was, now, images, bonus, rng)
+        turn = np.flatnonzero(is_moved & ~is_held)
+        if len(turn):
+            when[turn] = np.max([self.when.get(name, when)[turn] for name in strata.columns], axis=0)
+            rest, group = np.setdiff1d(np.arange(self.n), turn), strata.configuration.astype(np.intp)
+            alike, first = numbered([(group[rest], strata.configurations), (pair[rest], len(now))], len(rest))
+            gap = np.zeros((strata.configurations, now.shape[1]))
+            np.add.at(gap, group[rest][first], np.bincount(alike)[:, None] * now[pair[rest][first]])
+            np.add.at(gap, (group[rest], codes[rest]), -1.0)
+            turn = turn[np.lexsort((u[turn], when[turn]))]
+            below = [image.of(turn) for image in self._images(strata, earlier) if image.is_below]
+            codes[turn] = reassign_in_turn(
+                pair[turn], group[turn], place[turn], was, now, gap, below, u[turn], is_revised=len(self.edited) > 1
+            )
+        self.when[strata.field.name] = when
+        return codes
 
-    def has_changed(self, name: str, column: Array) -> Mask:
-        """In which rows a field of the edited blueprint has another value than before; all, where it is new."""
-        if name not in self._origin:
-            return np.ones(self.n, dtype=bool)
-        field, was = self.after[name], self.before[self._origin[name]]
-        old = self.old[was.name]
-        if isinstance(field, CategoricalField) and isinstance(was, CategoricalField):
-            old = _places(was.values, field.values)[old]
-        return np.asarray(column != old)
+    def _quotas(self, strata: Strata, to: NDArray[np.intp], rng: np.random.Generator) -> tuple[Array, Counts]:
+        """Each row's group, and how many of each group get each value; a root's ties are decided by names."""
+        quota = None
+        if not strata.field.parents:
+            shares = strata.stated[strata.found.number[0]]
+            order = np.array([at for at in np.argsort(to) if shares[at] > 0])
+            quota = np.zeros((1, len(shares)), dtype=np.int64)
+            ties = stream(self.seed, f"{strata.field.name}/quotas")
+            quota[0, order] = rounded(shares[order], strata.n, self.rounding, ties)[0]
+        return apportion(strata, rng, quota=quota)
+
+    def _have_moved(self, strata: Strata, earlier: Strata) -> Mask:
+        """Which rows have another value than before in a parent that the field has or had."""
+        parents = {*strata.field.parents, *(self.match.now.get(name, "") for name in earlier.field.parents)}
+        moved = np.zeros(self.n, dtype=bool)
+        if any(earlier.field.name in self._above[self.match.origin.get(name, "")] for name in strata.columns):
+            return moved  # what came before was decided by this very field, and tells rows apart by it
+        for name in parents & set(strata.columns) & set(self.match.origin):
+            moved |= self.match.has_changed(name, self.old, strata.columns[name])
+        return moved
+
+    def _images(self, strata: Strata, earlier: Strata) -> list[Image]:
+        """What else people are: every other field as far as it is known, and where they stand in those below."""
+        found = []
+        for name, column in strata.columns.items():
+            cell, cells = _banded(sampled(self.match.after, name), column)
+            found.append(Image(cell, np.zeros(cells, dtype=np.int8), np.bincount(cell, minlength=cells) / self.n))
+        left = [name for name in self.old if self.match.now.get(name) not in strata.columns]
+        return found + [self._image(name, strata, earlier.field.name) for name in left if name != earlier.field.name]
+
+    def _image(self, name: str, strata: Strata, above: str) -> Image:
+        """Where people stand in an old field's distribution; those whose parents have changed stand apart."""
+        field, choices = sampled(self.match.before, name), self._past[name].choices
+        is_below = above in field.parents
+        own, *axes = [_banded(sampled(self.match.before, each), self.old[each]) for each in (name, *field.parents)]
+        is_new = np.zeros(self.n, dtype=np.int8)
+        for now in (self.match.now.get(parent) for parent in field.parents):
+            if now in strata.columns:
+                is_new |= self.match.has_changed(now, self.old, strata.columns[now])
+        group, groups = numbered([*axes, (is_new, 2)], self.n)
+        cell, first = numbered([(group, len(groups)), own], self.n)
+        asked = np.bincount(cell) / np.bincount(group)[group[first]]
+        if is_below and isinstance(field, CategoricalField) and choices is not None:
+            asked = np.where(is_new[first], asked, choices.shares[choices.stratum[first], own[0][first]])
+        return Image(cell, group[first], asked, BELOW if is_below else 1.0, is_below)
 
 
-def origins(before: Blueprint, after: Blueprint) -> dict[str, str]:
-    """Which field of the old blueprint each sampled field of the new one is, under the same name or a new one.
-
-    A field under a new name is one that is gone and had the same distribution, else one of its kind that stood where it
-    stands and, of values, has half in common with it: renamed, and edited too.
-    """
-    kinds = {field.name: field.kind for field in before.sampled}
-    found = {field.name: field.name for field in after.sampled if kinds.get(field.name) == field.kind}
-    gone = [field for field in before.sampled if field.name not in found]
-    for is_one in (_is_renamed, _is_in_place):
-        for name in after.order:
-            if name not in found and after[name].kind != "text":
-                same = next((old for old in gone if is_one(before, after, old, sampled(after, name), found)), None)
-                if same is not None:
-                    found[name] = same.name
-                    gone.remove(same)
-    return found
-
-
-def _is_renamed(_: Blueprint, __: Blueprint, old: SampledField, field: SampledField, origin: Mapping[str, str]) -> bool:
-    return _is_same(field, old, {**origin, field.name: old.name})
-
-
-def _is_in_place(
-    before: Blueprint, after: Blueprint, old: SampledField, field: SampledField, origin: Mapping[str, str]
-) -> bool:
-    """Whether two fields of one kind stand at the same place, and have at least half of their values in common."""
-    if isinstance(old, CategoricalField) and isinstance(field, CategoricalField):
-        common = len({*old.values} & {*field.values})
-        if 2 * common < max(len(old.values), len(field.values)):
-            return False
-    elif old.kind != field.kind:
-        return False
-    was, now = [each.name for each in before.fields], [each.name for each in after.fields]
-    there, here = was.index(old.name), now.index(field.name)
-    beside = [now[here - 1] if here else None, now[here + 1] if here + 1 < len(now) else None]
-    neighbours = [was[there - 1] if there else None, was[there + 1] if there + 1 < len(was) else None]
-    is_between = [origin.get(name, name) if name else None for name in beside] == neighbours
-    return is_between or (there == here and len(was) == len(now))
-
-
-def _is_same(field: SampledField, old: SampledField, origin: Mapping[str, str]) -> bool:
-    """Whether two fields have the same distribution, but for the names of fields."""
-
-    def named(one: SampledField, names: Mapping[str, str]) -> dict[str, Any]:
-        data = one.model_dump(exclude={"name", "description"})
-        data["parents"] = [names.get(parent, parent) for parent in one.parents]
-        for rule in data["conditionals"]:
-            rule["when"] = {names.get(name, name): value for name, value in rule["when"].items()}
-        return data
-
-    return field.kind == old.kind and named(field, origin) == named(old, {})
+def _is_alike(one: Any, other: Any) -> bool:
+    """Whether two fields have the same name, distributions, and values in the same order."""
+    return one == other and getattr(one, "values", ()) == getattr(other, "values", ())
 
 
 def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -> pd.DataFrame:
     """The new columns beside the user's own, and beside the texts of those of whom nothing has changed."""
-    made, before, after = to_frame(change.after, columns, frame.index), change.before, change.after
-    is_touched = np.logical_or.reduce([change.has_changed(name, column) for name, column in columns.items()])
+    before, after = change.match.before, change.match.after
+    made, is_touched = to_frame(after, columns, frame.index), change.match.differing(change.old, columns)
     fields = {field.name for field in before.fields}
-    texts = {field.name for field in after.texts} - {field.name for field in before.sampled}
     own = [name for name in frame if name not in fields]
     taken = [name for name in own if name in made]
     if taken:
         raise RequestError(
             f"the frame has a column {taken[0]!r} of its own, as the new field is called", hint="rename one of them"
         )
-    renamed = _renamed_text(before, after)
+    texts = {field.name for field in after.texts}
+    told = {field.name: now for field in before.texts if (now := change.match.now.get(field.name)) in texts}
     for name in frame:
-        if name in texts or name in renamed or name in validation.WRITTEN:
-            made[renamed.get(name, name)] = frame[name].mask(is_touched)
+        if name in told or name in validation.WRITTEN or (name in own and name in texts):
+            made[told.get(name, name)] = frame[name].mask(is_touched)
         elif name in own:
             made[name] = frame[name]
     if [field.name for field in before.fields] == [field.name for field in after.fields] and set(made) <= set(frame):
@@ -354,103 +340,10 @@ def _framed(frame: pd.DataFrame, change: Change, columns: Mapping[str, Array]) -
     return made
 
 
-def _renamed_text(before: Blueprint, after: Blueprint) -> dict[Any, str]:
-    """The new name of the one text field that has another name and is otherwise the same; empty where none is."""
-    gone = [field for field in before.texts if field.name not in {each.name for each in after.fields}]
-    new = [field for field in after.texts if field.name not in {each.name for each in before.fields}]
-    if len(gone) == len(new) == 1 and gone[0].model_copy(update={"name": new[0].name}) == new[0]:
-        return {gone[0].name: new[0].name}
-    return {}
-
-
 def _ids(key: str, value: Any) -> list[Any]:
     if isinstance(value, list | tuple):
         return list(value)
     raise RequestError(f"attrs[{key!r}] is {value!r}", hint="it lists people's ids; drop it")
-
-
-def _values(strata: Strata) -> tuple[str, ...]:
-    return strata.field.values if isinstance(strata.field, CategoricalField) else ()
-
-
-def _places(values: tuple[str, ...], among: tuple[str, ...]) -> NDArray[np.intp]:
-    """Where each value stands in another list; -1 where it does not."""
-    place = {value: code for code, value in enumerate(among)}
-    return np.array([place.get(value, -1) for value in values], dtype=np.intp)
-
-
-def _standing(strata: Strata, earlier: Strata, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
-    """The stretch of probability that each old number has now, whether it may stay, and whether its law is the same."""
-    if strata.choices is not None:
-        return _standing_listed(strata, strata.choices, earlier, old)
-    x, upto, part = old.astype(float), np.empty(strata.n), strata.conditional
-    for law, rows in zip(strata.distributions, members(part, len(strata.distributions)), strict=True):
-        upto[rows] = law.cdf(x[rows])
-    if strata.windows is not None:
-        at = strata.windows.stratum
-        upto = ((upto - strata.windows.below[at]) / np.maximum(strata.windows.width[at], 1e-300)).clip(0, 1)
-    (bottom, top), (was_bottom, was_top) = _ends(strata), _ends(earlier)
-    can_stay = strata.can_hold(old) & (bottom <= x) & (x <= top) & ((x == np.rint(x)) | (not strata.field.is_integer))
-    pair, member = numbered(
-        [(part, len(strata.distributions)), (earlier.conditional, len(earlier.distributions))], strata.n
-    )
-    is_one = [
-        _is_one(strata.distributions[part[row]], earlier.distributions[earlier.conditional[row]]) for row in member
-    ]
-    return upto, upto, can_stay, np.array(is_one)[pair] & (bottom == was_bottom) & (top == was_top)
-
-
-def _standing_listed(strata: Strata, now: Choices, earlier: Strata, old: Array) -> tuple[Floats, Floats, Mask, Mask]:
-    """The same where whole numbers are told apart one by one."""
-    place = np.rint(old.astype(float)).astype(np.int64) - strata.least
-    inside = (old == np.rint(old)) & (place >= 0) & (place < now.shares.shape[1])
-    place = np.where(inside, place, 0)
-    share, upto = now.shares[now.stratum, place], np.cumsum(now.shares, axis=1)[now.stratum, place]
-    is_same, was = np.zeros(strata.n, dtype=bool), earlier.choices
-    if was is not None:
-        tables = _overlap(now.shares, strata.least, was.shares, earlier.least)
-        pair, pairs = pairs_of(now.stratum, tables[0], was.stratum, tables[1])
-        is_same = np.array([np.allclose(p, q, atol=1e-9) for p, q in pairs])[pair]
-    return upto - share, upto, strata.can_hold(old) & inside & (share > 0), is_same
-
-
-def _overlap(shares: Floats, least: int, others: Floats, others_least: int) -> tuple[Floats, Floats]:
-    """Two tables of whole numbers' shares, where both have any; before and after it what each has there in all.
-
-    What lies between ranges that are far apart is not laid out: it may be billions of numbers.
-    """
-    low = max(least, others_least)
-    high = max(low, min(least + shares.shape[1], others_least + others.shape[1]))
-    made = []
-    for table, begin in ((shares, least), (others, others_least)):
-        first, last = np.clip([low - begin, high - begin], 0, table.shape[1])
-        parts = [table[:, :first].sum(axis=1), table[:, first:last], table[:, last:].sum(axis=1)]
-        made.append(np.column_stack(parts))
-    return made[0], made[1]
-
-
-def _is_one(law: Distribution, other: Distribution) -> bool:
-    """Whether two laws are one and the same."""
-    return np.array_equal(law.points, other.points) and np.array_equal(law.cumulative, other.cumulative)
-
-
-def _ends(strata: Strata) -> tuple[Floats, Floats]:
-    """Between what numbers each row's law, and what constraints leave of it, lies."""
-    ends = np.array([law.points[[0, -1]] for law in strata.distributions])[strata.conditional]
-    if strata.windows is None:
-        return ends[:, 0], ends[:, 1]
-    at = strata.windows.stratum
-    return np.maximum(ends[:, 0], strata.windows.low[at]), np.minimum(ends[:, 1], strata.windows.high[at])
-
-
-def _even(sizes: Counts, slices: Counts, there: Counts, rng: np.random.Generator) -> Counts:
-    """Equally many rows in each of a part's slices, one more where there are more already."""
-    counts = np.zeros_like(there)
-    for own, size, many, now in zip(counts, sizes, slices, there, strict=True):
-        own[:many] = size // many
-        crowded = np.lexsort((rng.random(many), -now[:many]))
-        own[crowded[: size - own.sum()]] += 1
-    return counts
 
 
 def _banded(field: SampledField, column: Array) -> tuple[Array, int]:

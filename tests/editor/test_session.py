@@ -135,7 +135,8 @@ def test_the_frame_is_the_update_of_the_sample(league):
         when=None,
         weights={"top": 0.6, "jungle": 0.1, "mid": 0.1, "adc": 0.1, "support": 0.1},
     )
-    expected = update(sample(league, 200, seed=7), league, session.blueprint)
+    expected = update(sample(league, 200, seed=7), league, session.blueprint, renamed=session.renamed)
+    assert session.renamed == {"rank": "tier"}
     assert session.frame.equals(expected)
     assert session.frame.attrs == expected.attrs
 
