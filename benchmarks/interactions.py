@@ -31,6 +31,7 @@ def interaction(codes: tuple[NDArray[np.intp], ...], sizes: tuple[int, ...]) -> 
 
 def main(seeds: int) -> None:
     """Print the table."""
+    sys.stdout.write("fields      n  method    p < .001     least p  triples    pairs\n")
     for fields, n in SHAPES:
         sizes = [2 + i % 5 for i in range(fields)]
         bp = Blueprint.from_dict({"domain": "d", "order": [f"f{i}" for i in range(fields)], "fields": [
@@ -46,7 +47,9 @@ def main(seeds: int) -> None:
                     chi2, df = interaction(tuple(columns[i] for i in which), tuple(sizes[i] for i in which))
                     ratios[len(which)].append(chi2 / df)
                     p_values += [float(stats.chi2.sf(chi2, df))] if len(which) == 3 else []
-            f"{np.mean(np.array(p_values) < 1e-3):9.2%}  {min(p_values):10.1e}"
+            told = f"{np.mean(np.array(p_values) < 1e-3):9.2%}  {min(p_values):10.1e}"
+            means = f"{np.mean(ratios[3]):7.3f}  {np.mean(ratios[2]):7.3f}"
+            sys.stdout.write(f"{fields:6}{n:7}  {method:8} {told}  {means}\n")
 
 
 if __name__ == "__main__":
