@@ -26,7 +26,7 @@ from personalab.blueprint import intervals, moments
 from personalab.blueprint.conditionals import interval, label, stated
 from personalab.blueprint.constraints import Apply, is_plain, names, normal, quoted
 from personalab.blueprint.display import percent
-from personalab.blueprint.intervals import reach, support
+from personalab.blueprint.intervals import NotApplicableError, reach, support
 from personalab.blueprint.model import (
     EXACT,
     AnyField,
@@ -41,7 +41,7 @@ from personalab.blueprint.model import (
 )
 from personalab.blueprint.reachable import MOST_CONFIGURATIONS, Lookups, joint, lookups_of
 from personalab.blueprint.resolution import resolve
-from personalab.errors import BlueprintError, NotApplicableError, RequestError, nearest
+from personalab.errors import BlueprintError, RequestError, nearest
 
 Level = Literal["error", "warning", "note"]
 

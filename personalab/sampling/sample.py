@@ -1,10 +1,11 @@
 """Sampling: a population drawn from a blueprint, by arithmetic alone.
 
-Fields are drawn one after the other in the blueprint's order, each for all rows at once, and always the same way:
+This is ancestral sampling within strata: fields are drawn one after the other in the blueprint's order, each for all
+rows at once, and always the same way:
 
-1. rows that are alike in all that the field depends on share one distribution: `configurations`;
-2. the distribution becomes *quotas*, how many of these rows get each value: `apportionment`;
-3. every row has a *key*, and is dealt a value by the rank of its key among these rows: `assignment`.
+1. rows of one parent configuration share one conditional distribution (`configurations`, `strata`);
+2. the distribution becomes *quotas*, how many of these rows get each value (`apportionment`);
+3. every row has a *key*, and is given a value by the rank of its key among these rows (`assignment`).
 
 `draw` does the three for one field. That is ``quota``, with random keys, and ``balanced``, with keys from randomised
 orthogonal arrays (`arrays`), a column a field, so that every two unrelated fields meet more evenly than chance would
@@ -12,12 +13,12 @@ have it, and three or more as chance has it. Roots are exact in both; a child is
 and over the groups too unless its table is very large. ``iid`` leaves out the second step: each key is looked up in the
 distribution for itself, and counts vary as those of people drawn at random do.
 
-Whole numbers of many people are dealt like categories; real ones, and whole ones of few people, by quantiles: keys
-become shares of a law, evenly spaced or for ``iid`` independent, and shares become values.
+Whole numbers of many people are drawn like categories; real ones, and whole ones of few people, by quantiles: keys
+become shares of a distribution, evenly spaced or for ``iid`` independent, and shares become values.
 
 Constraints are kept while drawing. A field is restricted, row by row, to what lets every constraint hold that speaks
 of it, given what is drawn and what can still be drawn; parents stay as they are. A row left without any value is
-rescued (`resampling`); if nothing helps, the error names the constraint.
+drawn again with what hangs together with it (`resampling`); if nothing helps, the error names the constraint.
 
 More than 2²⁰ people are drawn in chunks of as many, each a function of blueprint, seed and its own number, so that
 they may be drawn anywhere and in any order. The roots' quotas are split over the chunks beforehand.
