@@ -16,11 +16,12 @@ they enter and kept as ``__cause__``.
 
 from __future__ import annotations
 
+import difflib
 import reprlib
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pandas import DataFrame
 
@@ -42,6 +43,7 @@ Category = Literal[
     "internal_error",
 ]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
+MOST_SPELT = 200  # letters of a word that are compared, since the time grows with their square
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 80  # characters
 OWN: tuple[Category, ...] = ("interrupted", "cancelled", "internal_error")  # what lies neither with a model nor a call
@@ -87,6 +89,28 @@ def some(items: Sequence[str], most: int = 4) -> str:
     return ", ".join(items[:most]) + (f" and {len(items) - most:,} more" if len(items) > most else "")
 
 
+def nearest(word: str, among: Iterable[Any]) -> str | None:
+    """The legal word closest to a misspelt one, or None where none is close."""
+    lowered = {str(item).lower(): str(item) for item in among}
+    close = difflib.get_close_matches(word.lower()[:MOST_SPELT], lowered, n=1, cutoff=0.6)
+    return lowered[close[0]] if close else None
+
+
+def instead(word: str, among: Iterable[str]) -> str:
+    """What to write instead of a word that is not known.
+
+    Examples
+    --------
+    >>> instead("rnak", ["rank", "region"]), instead("age", ["rank", "region"])
+    ("did you mean 'rank'?", "one of 'rank', 'region'")
+    """
+    legal = list(among)
+    close = nearest(word, legal)
+    if close is not None:
+        return f"did you mean {close!r}?"
+    return f"one of {some(list(map(quoted, legal)), 12)}" if legal else "there is none yet"
+
+
 class PersonalabError(Exception):
     """Base of every error that personalab raises on purpose.
 
@@ -110,6 +134,8 @@ class PersonalabError(Exception):
         if hint:
             self.add_note(f"→ {hint}")
 
+    __str__ = Exception.__str__  # a KeyError would put its message in quotes
+
 
 class RequestError(PersonalabError, ValueError):
     """The call cannot be served as it was made: a wrong argument, file, folder or setting."""
@@ -117,8 +143,6 @@ class RequestError(PersonalabError, ValueError):
 
 class UnknownFieldError(RequestError, KeyError):
     """A name that is no field of the blueprint; a KeyError too, as Python has it for names looked up in brackets."""
-
-    __str__ = Exception.__str__  # a KeyError shows its message as a repr
 
 
 class BlueprintError(PersonalabError, ValueError):

@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from personalab.blueprint.grouping import Array, Columns, smallest
-from personalab.blueprint.model import Blueprint, CategoricalField, SampledField, nearest
-from personalab.errors import RequestError, quoted, some
+from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
+from personalab.errors import RequestError, nearest, quoted, some
 
 Mask = NDArray[np.bool_]
 

@@ -205,7 +205,7 @@ HOSTILE = [
     ('"tokens": 90000', '"more": 1'),
     ('"tokens": 90000', '"tokens": -1'),
     ('"tokens": 90000', f'"tokens": {"9" * 4_000}'),
-    ('"completion_tokens": 52', '"completion_tokens": -52'),
+    ('"completion_tokens": ', '"completion_tokens": -'),
     ('"calls": 1', f'"calls": {"9" * 4_000}'),
     ('"produced": 1', '"produced": -1'),
     ('"attempt": 1', '"attempt": 0'),

@@ -46,7 +46,7 @@ def build(domain: str, fields: Mapping[str, Any], rules: Iterable[Constraint]) -
 
 def _field(name: str, given: Any) -> CategoricalField | NumericField | TextField:
     if isinstance(given, CategoricalField | NumericField | TextField):
-        return given.model_copy(update={"name": name})
+        return type(given)(**(dict(given) | {"name": name}))
     if isinstance(given, Categorical | Mapping):
         table = given if isinstance(given, Categorical) else Categorical(weights=dict(given))
         return CategoricalField(name=name, categorical=table)

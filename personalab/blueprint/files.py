@@ -79,16 +79,19 @@ def write_whole(path: Path, text: str) -> Path:
     A link stays a link to the file that is replaced, and a file keeps its mode.
     """
     try:
-        place = path.resolve() if path.is_symlink() else path
+        place = Path(os.path.realpath(path)) if path.is_symlink() else path
+        if place.is_symlink():
+            raise OSError(0, "it is a link that leads to itself")
         place.parent.mkdir(parents=True, exist_ok=True)
         mode = place.stat().st_mode if place.exists() else None
         if mode is not None and not stat.S_ISREG(mode):
             raise OSError(0, "it is no ordinary file")
         partial = place.with_name(f".{uuid.uuid4().hex}.partial")
         try:
-            partial.write_text(text, encoding="utf-8")
-            if mode is not None:
-                partial.chmod(stat.S_IMODE(mode))
+            with partial.open("x", encoding="utf-8") as file:
+                if mode is not None:
+                    partial.chmod(stat.S_IMODE(mode))  # before there is anything to read
+                file.write(text)
             partial.replace(place)
         finally:
             with suppress(OSError):
@@ -122,11 +125,14 @@ def load_data(path: str | os.PathLike[str]) -> Any:
 
 
 def save_data(path: str | os.PathLike[str], data: Any) -> Path:
-    """Write plain data as the file's ending says."""
+    """Write plain data as the file's ending says; RequestError where it is more than can be read again."""
     path = Path(path)
-    if format_of(path) == "yaml":
-        return write_whole(path, to_yaml(data))
-    return write_whole(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    kind = format_of(path)
+    text = to_yaml(data) if kind == "yaml" else json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    if len(text.encode(errors="replace")) > MOST_BYTES[kind]:
+        message = f"{path.name!r} would have more than the {MOST_BYTES[kind] / 1e6:g} MB that are read"
+        raise RequestError(message, hint="JSON may be larger than YAML" if kind == "yaml" else None)
+    return write_whole(path, text)
 
 
 def to_yaml(data: Any) -> str:

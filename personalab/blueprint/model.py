@@ -16,93 +16,27 @@ returns a new one, so the blueprint a report speaks of cannot change under it.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
-import reprlib
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    SerializerFunctionWrapHandler,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
-    ValidationError,
-    model_serializer,
-)
+from pydantic import Field, StrictBool, ValidationError
 
 from personalab.blueprint import files
 from personalab.blueprint.constraints import printed
-from personalab.errors import BlueprintError, RequestError, UnknownFieldError, quoted, some
+from personalab.blueprint.diff import Change, changes
+from personalab.blueprint.shape import Line, Name, Number, Prose, Value, Weights, When, demand_bounded, refusal
+from personalab.errors import RequestError, UnknownFieldError, instead, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pydantic._internal._model_construction import ModelMetaclass as Metaclass
-else:
-    Metaclass = type(BaseModel)
 
 EXACT = 1e-9  # by how much weights may miss a sum of 1 and still be taken for exact
-
-
-class FrozenDict(dict[Any, Any]):
-    """A dict that refuses to change, so that a value holding it is a value throughout."""
-
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("a blueprint does not change → use Blueprint.replace, which returns a new one")
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
-
-    def __hash__(self) -> int:  # type: ignore[override]  # frozen, so hashable
-        return hash(frozenset(self.items()))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (dict(self),))
-
-
-def _finite(value: int | float) -> int | float:
-    # Compared exactly, also where a whole number is too large to become a float.
-    if not -sys.float_info.max <= value <= sys.float_info.max:
-        raise ValueError("a number here must be finite, and no larger than a float can be")
-    return value
-
-
-# Strict, and int kept apart from float, so that what was read is written back to the letter.
-Number = Annotated[StrictInt | StrictFloat, AfterValidator(_finite)]
-Frozen = (AfterValidator(FrozenDict), PlainSerializer(dict))
-Weights = Annotated[dict[str, Number], *Frozen]
-When = Annotated[dict[str, str], Field(min_length=1), *Frozen]
-
-
-class _Refusing(Metaclass):
-    """Says what is wrong with a value that is made by a call in this package's words, not in pydantic's."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().__call__(*args, **kwargs)
-        except ValidationError as error:
-            raise BlueprintError(_sentences(error, self.__name__), hint="correct the places named") from error
-
-
-class Value(BaseModel, metaclass=_Refusing):
-    """Base of everything in a blueprint: frozen, closed, and silent about keys that were not given."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_serializer(mode="wrap")
-    def _present_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if value is not None}
 
 
 class Categorical(Value):
@@ -117,7 +51,7 @@ class Categorical(Value):
     weights: Weights
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Categorical) and list(self.weights.items()) == list(other.weights.items())
+        return super().__eq__(other) and list(self.weights) == list(other.weights)  # type: ignore[attr-defined]
 
     def __hash__(self) -> int:
         return hash(tuple(self.weights.items()))
@@ -186,12 +120,12 @@ class CategoricalField(Value):
     ('Gold', 'Silver')
     """
 
-    name: str
+    name: Name
     kind: Literal["categorical"] = "categorical"
-    description: str = ""
-    parents: tuple[str, ...] = ()
+    description: Prose = ""
+    parents: tuple[Name, ...] = ()
     categorical: Categorical | None = None
-    ordered_values: tuple[str, ...] | None = None
+    ordered_values: tuple[Name, ...] | None = None
     conditionals: tuple[CategoricalConditional, ...] = ()
     is_integer: ClassVar[bool] = False
 
@@ -251,10 +185,10 @@ class NumericField(Value):
         What holds for which parent values.
     """
 
-    name: str
+    name: Name
     kind: Literal["numeric"] = "numeric"
-    description: str = ""
-    parents: tuple[str, ...] = ()
+    description: Prose = ""
+    parents: tuple[Name, ...] = ()
     numeric: Numeric | None = None
     conditionals: tuple[NumericConditional, ...] = ()
 
@@ -284,10 +218,10 @@ class TextField(Value):
         As for `CategoricalField`; the parents are what the text should reflect.
     """
 
-    name: str
+    name: Name
     kind: Literal["text"] = "text"
-    description: str = ""
-    parents: tuple[str, ...] = ()
+    description: Prose = ""
+    parents: tuple[Name, ...] = ()
     conditionals: tuple[CategoricalConditional, ...] = Field(default=(), max_length=0)
 
 
@@ -309,10 +243,10 @@ class Constraint(Value):
     (rank == 'Gold') <= (`age at entry` < 30)
     """
 
-    name: str
-    lhs: str
+    name: Name
+    lhs: Name
     op: Literal["<", "<=", ">", ">=", "==", "!="]
-    rhs: str
+    rhs: Name
 
     def __str__(self) -> str:
         return printed(self.lhs, self.op, self.rhs)
@@ -320,17 +254,6 @@ class Constraint(Value):
 
 AnyField = Annotated[CategoricalField | NumericField | TextField, Field(discriminator="kind")]
 SampledField = CategoricalField | NumericField
-
-
-class Change(Value):
-    """One difference between two blueprints: where, and what stood there before and after."""
-
-    path: str
-    before: Any = None
-    after: Any = None
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.before!r} → {self.after!r}"
 
 
 class Blueprint(Value):
@@ -366,13 +289,13 @@ class Blueprint(Value):
     'fields.side.categorical.weights.head'
     """
 
-    domain: str
-    order: tuple[str, ...]
+    domain: Line
+    order: tuple[Name, ...]
     fields: tuple[AnyField, ...] = Field(min_length=1)
     constraints: tuple[Constraint, ...] = ()
-    rationale: str = ""
-    sources: tuple[str, ...] = ()
-    notes: tuple[str, ...] | None = None
+    rationale: Prose = ""
+    sources: tuple[Prose, ...] = ()
+    notes: tuple[Prose, ...] | None = None
 
     @classmethod
     def of(cls, domain: str, /, *, constraints: Sequence[Constraint] = (), **fields: Any) -> Blueprint:
@@ -430,10 +353,11 @@ class Blueprint(Value):
         BlueprintError
             If a key is missing, unknown or of the wrong type; the message names its path.
         """
+        demand_bounded(data)
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise BlueprintError(_sentences(error, cls.__name__), hint="correct the places named") from error
+            raise refusal(error, "this is not a blueprint") from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -503,7 +427,8 @@ class Blueprint(Value):
         for field in self.fields:
             if field.name == name:
                 return field
-        raise _unknown(name, [field.name for field in self.fields])
+        names = [field.name for field in self.fields]
+        raise UnknownFieldError(f"{name!r} is no field of {quoted(self.domain)}", hint=instead(name, names))
 
     @property
     def sampled(self) -> tuple[SampledField, ...]:
@@ -540,11 +465,11 @@ class Blueprint(Value):
         ------
         BlueprintError
             If a change does not fit the shape.
-        RequestError
-            If there is no such field.
+        UnknownFieldError
+            If there is no such field; it is a KeyError, too.
         """
         data = self.to_dict()
-        target = data if field is None else _named(data["fields"], field)
+        target = data if field is None else data["fields"][self.fields.index(self[field])]
         for key, value in changes.items():
             inner = _DISTRIBUTION_OF.get(key)
             holder = target.setdefault(inner, {}) if field is not None and inner else target
@@ -633,7 +558,7 @@ class Blueprint(Value):
             moved field changes nothing but the order; values that stand in another order are a change of their table.
             Empty if the two are equal.
         """
-        return tuple(_changes("", _by_name(other.to_dict()), _by_name(self.to_dict())))
+        return changes(other.to_dict(), self.to_dict())
 
     def __repr__(self) -> str:
         names = [field.name for field in self.fields]
@@ -648,31 +573,11 @@ class Blueprint(Value):
         return {"text/plain": display.in_text(data), "text/html": display.in_html(data)}
 
 
-def nearest(word: str, among: Any) -> str | None:
-    """The legal word closest to a misspelt one, or None where none is close."""
-    lowered = {str(item).lower(): str(item) for item in among}
-    close = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
-    return lowered[close[0]] if close else None
-
-
 def _cells(held: Categorical | Numeric) -> Mapping[str, Any]:
     return held.weights if isinstance(held, Categorical) else held.model_dump()
 
 
 _DISTRIBUTION_OF = {"weights": "categorical"} | dict.fromkeys(("min", "max", "mean", "sd", "integer"), "numeric")
-
-
-def _named(fields: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    for field in fields:
-        if field["name"] == name:
-            return field
-    raise _unknown(name, [field["name"] for field in fields])
-
-
-def _unknown(name: Any, names: list[str]) -> UnknownFieldError:
-    close = nearest(str(name), names)
-    hint = f"did you mean {close!r}?" if close else f"one of {some([repr(each) for each in names], 12)}"
-    return UnknownFieldError(f"{quoted(name)} is no field of this blueprint", hint=hint)
 
 
 def _plain(value: Any) -> Any:
@@ -681,58 +586,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
-
-
-def _by_name(data: dict[str, Any]) -> dict[str, Any]:
-    fields = {field["name"]: field | {"conditionals": _by_condition(field["conditionals"])} for field in data["fields"]}
-    return data | {"fields": fields, "constraints": {item["name"]: item for item in data["constraints"]}}
-
-
-def _by_condition(conditionals: list[dict[str, Any]]) -> dict[str, Any] | list[dict[str, Any]]:
-    """Conditionals by what they hold for, such as ``rank=Gold, age=30..44``, where that tells them apart."""
-    named = {
-        ", ".join(f"{name}={value}" for name, value in sorted(each["when"].items())): each for each in conditionals
-    }
-    return named if len(named) == len(conditionals) else conditionals
-
-
-def _changes(path: str, before: Any, after: Any) -> list[Change]:
-    if before == after and not isinstance(before, dict):
-        return []
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return [Change(path=path, before=before, after=after)]
-    keys = dict.fromkeys([*before, *after])
-    was, now = ([key for key in keys_of if key in before and key in after] for keys_of in (before, after))
-    moved = [Change(path=path, before=was, after=now)] if path.endswith(".weights") and was != now else []
-    return moved + [
-        change for key in keys for change in _changes(f"{path}.{key}".lstrip("."), before.get(key), after.get(key))
-    ]
-
-
-def _sentences(error: ValidationError, what: str) -> str:
-    """Put a validation error as one line a place: its path, and what is wrong there."""
-    lines: dict[str, str] = {}
-    problems = error.errors(include_url=False)
-    for problem in problems:
-        path, depth = _path(problem["loc"]), len(problem["loc"])
-        if problem["type"] == "too_short" and any(
-            other["loc"][:depth] == problem["loc"] for other in problems if other is not problem
-        ):
-            continue  # pydantic counts only the items that were good
-        if problem["type"] == "extra_forbidden":
-            lines[path] = f"{path}: unknown key"
-        elif problem["type"] == "missing":
-            lines[path] = f"{path}: missing"
-        else:  # a number is refused once as an integer and once as a float; the last word is the wider one
-            reason = problem["msg"].removeprefix("Value error, ")
-            lines[path] = f"{path}: {reason[:1].lower()}{reason[1:]}, got {reprlib.repr(problem['input']):.60}"
-    wanted = "blueprint" if what == "Blueprint" else what
-    return f"this is not a {wanted}:\n  " + "\n  ".join(lines.values())
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
-    # Inside a field, pydantic puts the chosen kind behind the index, and the type of a number behind its key.
-    if len(loc) > 2 and loc[0] == "fields" and loc[2] in ("categorical", "numeric", "text"):
-        loc = loc[:2] + loc[3:]
-    steps = [step for step in loc if step not in ("int", "float", "[key]")]
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".") or "top level"

@@ -195,8 +195,8 @@ def _with(before: Joint, lookup: Lookup, cuts: list[float]) -> Joint:
         configurations = _of(before, field.parents)
         columns = np.column_stack([before.column(name) for name in field.parents])
         _, which = np.unique(columns, axis=0, return_inverse=True)
-        found = [lookup.find(at) for at in configurations.configurations()]
-        options = [_stretches(field, each.distribution, cuts) if each else [] for each in found]
+        held = [lookup.find(at) for at in configurations.configurations()]
+        options = [_stretches(field, each.distribution, cuts) if each else [] for each in held]
     else:
         which, options = np.zeros(n, dtype=np.intp), [_all_stretches(field, cuts)]
     sizes = np.array([len(each) for each in options], dtype=np.intp)[which.reshape(-1)]

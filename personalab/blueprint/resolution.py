@@ -34,8 +34,8 @@ from personalab.blueprint.constraints import (
     unquoted,
 )
 from personalab.blueprint.intervals import evaluate, support
-from personalab.blueprint.model import Blueprint, CategoricalField, Constraint, TextField, nearest
-from personalab.errors import BlueprintError, NotApplicableError
+from personalab.blueprint.model import Blueprint, CategoricalField, Constraint, TextField
+from personalab.errors import BlueprintError, NotApplicableError, nearest
 
 
 def resolve(constraint: Constraint, bp: Blueprint) -> Apply:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import graphlib
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,18 +38,15 @@ from personalab.blueprint.model import (
     NumericField,
     SampledField,
     TextField,
-    nearest,
 )
 from personalab.blueprint.reachable import MOST_CONFIGURATIONS, Lookups, joint, lookups_of
 from personalab.blueprint.resolution import resolve
-from personalab.errors import BlueprintError, NotApplicableError, RequestError
-from personalab.errors import quoted as brief
+from personalab.errors import BlueprintError, NotApplicableError, RequestError, nearest
 
 Level = Literal["error", "warning", "note"]
 
 ROUNDING = 0.001  # by how much weights may miss 1 and still be scaled
 SCALED = 5e-4  # by how much they may miss it without a word, as shares of three digits do
-UNFIT = ("Cc", "Cs", "Zl", "Zp")  # controls, halves of characters, ends of lines and paragraphs (Unicode categories)
 WRITTEN = ("tagline", "portrait", "system_prompt", "markdown")  # columns of texts that are no fields
 FAULTS = ("contradictions", "doubles")  # of such texts, as a frame's attrs list who has them
 RESERVED = ("persona_id", *WRITTEN)
@@ -127,7 +123,7 @@ def validate(bp: Blueprint) -> tuple[Finding, ...]:
 
 @lru_cache(maxsize=64)  # a blueprint is looked at again by each step that is given it
 def _findings(bp: Blueprint) -> tuple[Finding, ...]:
-    found = [*_characters(bp), *_names(bp), *_structure(bp), *_distributions(bp), *_expressions(bp)]
+    found = [*_names(bp), *_structure(bp), *_distributions(bp), *_expressions(bp)]
     if not any(finding.level == "error" for finding in found):
         found += [*_conditions(bp)]
     if not any(finding.level == "error" for finding in found):
@@ -154,31 +150,6 @@ def demand_valid(bp: Blueprint) -> tuple[Finding, ...]:
             hint="mend what is named; personalab.validate lists it again",
         )
     return found
-
-
-def _characters(bp: Blueprint) -> Iterator[Finding]:
-    """Names and values are one line; no text has a character that neither files nor charts can hold."""
-    for path, text, is_line in _texts(bp):
-        bad = next(
-            (char for char in text if unicodedata.category(char) in UNFIT and (is_line or char not in "\n\t")), ""
-        )
-        if bad:
-            what = "a line break" if bad in "\n\r\v\f\x85\u2028\u2029" else "a character that cannot be shown"
-            yield Finding("error", path, f"{brief(text)} has {what}, U+{ord(bad):04X}", "type it again without it")
-
-
-def _texts(bp: Blueprint) -> Iterator[tuple[str, str, bool]]:
-    """Every text of a blueprint, where it stands, and whether it has to be one line."""
-    yield "domain", bp.domain, True
-    yield "rationale", bp.rationale, False
-    yield from (("sources", text, False) for text in bp.sources)
-    for field in bp.fields:
-        path = f"fields.{field.name}"
-        yield from ((path, field.name, True), (f"{path}.description", field.description, False))
-        if isinstance(field, CategoricalField):
-            yield from ((f"{path}.values", value, True) for value in field.values)
-    for constraint in bp.constraints:
-        yield from ((f"constraints.{constraint.name}", text, True) for text in (constraint.name, str(constraint)))
 
 
 def _names(bp: Blueprint) -> Iterator[Finding]:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from personalab.blueprint.model import Blueprint, Change
+from personalab.blueprint.diff import Change
+from personalab.blueprint.model import Blueprint
 from personalab.editor.session import Session
 from personalab.editor.state import changes
 from personalab.editor.widget import panel

@@ -15,8 +15,9 @@ import pandas as pd
 
 from personalab import edits
 from personalab.blueprint.conditionals import Stated
+from personalab.blueprint.diff import Change
 from personalab.blueprint.display import positional
-from personalab.blueprint.model import AnyField, Blueprint, Categorical, CategoricalField, Change, Numeric, TextField
+from personalab.blueprint.model import AnyField, Blueprint, Categorical, CategoricalField, Numeric, TextField
 from personalab.blueprint.validation import WRITTEN, validate
 from personalab.charts.html import card
 from personalab.editor.panels import caption, curve

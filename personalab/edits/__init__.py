@@ -29,7 +29,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from personalab.blueprint import validation
 from personalab.blueprint.conditionals import label
-from personalab.blueprint.model import Blueprint, nearest
+from personalab.blueprint.model import Blueprint
 from personalab.edits.constraints import add_constraint, change_constraint, comparison, remove_constraint
 from personalab.edits.distributions import (
     add_base,
@@ -53,7 +53,7 @@ from personalab.edits.fields import (
 from personalab.edits.links import barred, dependents
 from personalab.edits.rows import Row, rows
 from personalab.edits.values import add_value, move_value, remove_value, rename_value, set_ordered
-from personalab.errors import BlueprintError, RequestError
+from personalab.errors import BlueprintError, RequestError, nearest
 
 Edit = Callable[..., Blueprint]
 

@@ -14,8 +14,8 @@ from personalab.blueprint.building import rewritten
 from personalab.blueprint.constraints import Apply, Name, Node, Text
 from personalab.blueprint.model import Blueprint, Constraint
 from personalab.blueprint.resolution import demand_quoted, resolve, tree_of
-from personalab.edits.wire import Wire, demand_free, instead, read
-from personalab.errors import RequestError
+from personalab.edits.wire import Wire, demand_free, read
+from personalab.errors import RequestError, instead
 
 
 def add_constraint(bp: Blueprint, *, name: str, text: str) -> Blueprint:

@@ -11,7 +11,8 @@ from typing import Any
 
 from personalab.blueprint import moments
 from personalab.blueprint.conditionals import Lookup, label
-from personalab.blueprint.model import EXACT, Blueprint, Number, Numeric
+from personalab.blueprint.model import EXACT, Blueprint, Numeric
+from personalab.blueprint.shape import Number
 from personalab.blueprint.validation import SCALED
 from personalab.edits.mixture import holding, mixture
 from personalab.edits.wire import (
@@ -19,7 +20,6 @@ from personalab.edits.wire import (
     Wire,
     categorical,
     demand_condition,
-    instead,
     numeric,
     opened,
     place,
@@ -27,7 +27,7 @@ from personalab.edits.wire import (
     sampled,
     stated_at,
 )
-from personalab.errors import BlueprintError, RequestError
+from personalab.errors import BlueprintError, RequestError, instead
 
 
 def set_weights(

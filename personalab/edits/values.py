@@ -12,8 +12,8 @@ from typing import Literal
 from personalab.blueprint.model import Blueprint
 from personalab.edits.constraints import quotes, revalued
 from personalab.edits.links import with_base
-from personalab.edits.wire import Wire, categorical, demand_free, instead, opened, read, tables
-from personalab.errors import RequestError
+from personalab.edits.wire import Wire, categorical, demand_free, opened, read, tables
+from personalab.errors import RequestError, instead
 
 
 def add_value(bp: Blueprint, *, field: str, value: str) -> Blueprint:
@@ -73,11 +73,7 @@ def remove_value(bp: Blueprint, *, field: str, value: str) -> Blueprint:
 
 
 def move_value(bp: Blueprint, *, field: str, value: str, by: Literal[-1, 1]) -> Blueprint:
-    """Let a value and its neighbour change places.
-
-    Of a field without an order this changes only in which sequence values are listed, which is no part of a
-    blueprint's equality: the new one equals the old.
-    """
+    """Let a value and its neighbour change places; of a field without an order, in the list of its values only."""
     values = list(_demand_value(bp, field, value))
     here = values.index(value)
     if not 0 <= here + by < len(values):

@@ -17,9 +17,8 @@ from personalab.blueprint.model import (
     NumericField,
     SampledField,
     TextField,
-    nearest,
 )
-from personalab.errors import RequestError
+from personalab.errors import RequestError, instead
 
 Wire = dict[str, Any]
 When = Mapping[str, str]
@@ -27,10 +26,7 @@ When = Mapping[str, str]
 
 def found(bp: Blueprint, name: str) -> AnyField:
     """The field of that name, or RequestError."""
-    try:
-        return bp[name]
-    except KeyError:
-        raise RequestError(f"{name!r} is no field", hint=instead(name, (field.name for field in bp.fields))) from None
+    return bp[name]
 
 
 def categorical(bp: Blueprint, name: str) -> CategoricalField:
@@ -111,15 +107,6 @@ def demand_free(name: str, taken: Iterable[str], what: str) -> None:
         raise RequestError(f"a {what} needs a name", hint="give it one that can be read")
     if name in set(taken):
         raise RequestError(f"there is a {what} {name!r} already", hint="choose another name")
-
-
-def instead(word: str, among: Iterable[str]) -> str:
-    """What to write instead of a word that is not known."""
-    legal = list(among)
-    close = nearest(word, legal)
-    if close is not None:
-        return f"did you mean {close!r}?"
-    return f"one of {legal}" if legal else "there is none yet"
 
 
 def read(data: Wire) -> Blueprint:

@@ -13,8 +13,8 @@ from typing import Any
 
 from personalab.blueprint import moments
 from personalab.blueprint.conditionals import interval
-from personalab.blueprint.model import EXACT, Numeric, nearest
-from personalab.errors import BlueprintError
+from personalab.blueprint.model import EXACT, Numeric
+from personalab.errors import BlueprintError, nearest
 
 Wire = dict[str, Any]
 

@@ -10,7 +10,6 @@ as *not applicable* with the reason, and counts neither for nor against the popu
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -29,19 +28,19 @@ from personalab.blueprint.model import (
     Blueprint,
     CategoricalField,
     Constraint,
-    FrozenDict,
     Numeric,
     NumericField,
     SampledField,
 )
 from personalab.blueprint.resolution import resolve
+from personalab.blueprint.shape import FrozenDict
 from personalab.blueprint.validation import demand_valid
 from personalab.errors import BlueprintError, NotApplicableError, some
 from personalab.frames import from_frame
+from personalab.reports.associations import associations
 from personalab.reports.diversity import Diversity, diversity, joined
-from personalab.reports.fidelity import Floats, band, distance, expected_iid, kolmogorov_smirnov, limit, p_value
+from personalab.reports.fidelity import Floats, band, chance, distance, kolmogorov_smirnov, limit, p_value
 from personalab.reports.values import (
-    Association,
     Cell,
     Edge,
     Marginal,
@@ -99,6 +98,7 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
     tied = {each.name: names(resolve(each, bp)) for each in bp.constraints if _can_bind(each, bp)}
     verdicts = tuple(_verdict(constraint, bp, people, frame.index) for constraint in bp.constraints)
     unjudged = {f"constraints.{each.name}": each.reason for each in verdicts if each.status == "not applicable"}
+    pairs, unseen = associations(bp, people, {name: index for name, (_, index) in drawn.items()}, tied)
     varied, silence = _diversity(frame, bp)
     fields = [field for field in bp.sampled if field.name in drawn]
     is_random = frame.attrs.get("method") == "iid"
@@ -123,9 +123,9 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
             for row in _moments(field, people[field.name], drawn[field.name], tied)
         ),
         constraints=verdicts,
-        associations=tuple(_associations(bp, people, tied.values())),
+        associations=tuple(pairs),
         interpolated=FrozenDict({name: rows for name in drawn if (rows := _interpolated(drawn[name]))}),
-        not_applicable=FrozenDict(absent | gaps | unjudged | silence),
+        not_applicable=FrozenDict(absent | gaps | unjudged | silence | ({"associations": unseen} if unseen else {})),
         findings=findings,
         diversity=varied,
         contradictions=tuple(frame.attrs.get("contradictions", ())),
@@ -168,7 +168,7 @@ def _marginal(field: CategoricalField, column: Array, *, is_random: bool) -> Mar
     n = len(column)
     requested = field.shares()
     achieved = np.bincount(column, minlength=len(requested)) / n
-    found = distance(requested, achieved)
+    found, (expected, spread) = distance(requested, achieved), chance(requested, n)
     rows = zip(
         field.values, requested.tolist(), achieved.tolist(), *map(np.ndarray.tolist, band(requested, n)), strict=True
     )
@@ -178,8 +178,9 @@ def _marginal(field: CategoricalField, column: Array, *, is_random: bool) -> Mar
         cells=tuple(Cell(*row) for row in rows),
         total_variation_distance=found,
         limit=limit(requested, n),
-        expected_iid=expected_iid(requested, n),
+        expected_iid=expected,
         p_value=p_value(requested, n, found) if is_random else None,
+        spread_iid=spread,
     )
 
 
@@ -197,6 +198,7 @@ def _edge(field: CategoricalField, people: Columns, drawn: Drawn, tied: Mapping[
     astray = np.abs(counts - requested * groups[:, None])
     worst = [(b, v) for b, v in zip(*_largest(astray), strict=True) if astray[b, v] > ROUNDING_ERROR * n]
     pairs = list(zip(requested, groups.tolist(), strict=True))
+    expected, spread = zip(*(chance(p, size) for p, size in pairs), strict=True)
     return Edge(
         attribute=field.name,
         parents=field.parents,
@@ -204,12 +206,13 @@ def _edge(field: CategoricalField, people: Columns, drawn: Drawn, tied: Mapping[
         branches=len(found),
         total_variation_distance=mean(map(distance, requested, achieved)),
         limit=mean(limit(p, size) for p, size in pairs),
-        expected_iid=mean(expected_iid(p, size) for p, size in pairs),
+        expected_iid=mean(expected),
         worst=tuple(
             Miss(found[b].label, int(groups[b]), field.values[v], float(requested[b, v]), float(achieved[b, v]))
             for b, v in worst
         ),
         constraints=tuple(name for name, fields in tied.items() if field.name in fields),
+        spread_iid=math.hypot(*(each * size for each, size in zip(spread, groups, strict=True))) / n,
     )
 
 
@@ -270,25 +273,6 @@ def _verdict(constraint: Constraint, bp: Blueprint, people: Columns, index: pd.I
 
 def _known(field: AnyField, column: Array) -> Interval | Categories:
     return Categories(field.values, column) if isinstance(field, CategoricalField) else (column, column)
-
-
-def _associations(bp: Blueprint, people: Columns, tied: Iterable[frozenset[str]]) -> Iterator[Association]:
-    ties = list(tied)
-    roots = [root for root in bp.roots if root.name in people]
-    for a, b in itertools.combinations(roots, 2):
-        if any({a.name, b.name} <= fields for fields in ties):
-            continue
-        sizes = len(a.values), len(b.values)
-        cells = people[a.name].astype(np.intp) * sizes[1] + people[b.name]
-        table = np.bincount(cells, minlength=sizes[0] * sizes[1]).reshape(sizes)
-        table = table[table.any(axis=1)][:, table.any(axis=0)]
-        rows, columns = table.shape
-        if min(rows, columns) < 2:
-            continue  # where all have the same value, nothing can go together with it
-        n = int(table.sum())
-        even = np.outer(table.sum(axis=1), table.sum(axis=0)) / n
-        v = math.sqrt(float(((table - even) ** 2 / even).sum()) / n / (min(rows, columns) - 1))
-        yield Association((a.name, b.name), min(v, 1.0), math.sqrt(max(rows - 1, columns - 1) / (n - 1)))
 
 
 def _interpolated(drawn: Drawn) -> int:

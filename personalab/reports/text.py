@@ -6,9 +6,12 @@ differently, and people who break a constraint are counted exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from personalab.blueprint.display import as_lines, percent, positional
 from personalab.errors import some
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 Rows = list[tuple[str, ...]]
 
+TOLD = 3  # of what is beyond chance, in the first sentence
+ENOUGH = -math.log(1e-4)  # people whom a value should have, of whom chance leaves none once in 10,000 times
 MOST_ROWS = 12  # of one table in the text form
 
 # What a way of drawing means for whoever computes something from the people.
@@ -66,15 +71,19 @@ def _plural(count: int, noun: str) -> str:
 
 
 def clauses(rep: Report) -> Iterator[str]:
-    """The summary, clause by clause."""
-    yield _root_clause(rep)
-    cells = [(each.attribute, cell) for each in rep.marginals for cell in each.cells if not cell.achieved]
-    missing = [f"{name}={cell.key}, {percent(cell.requested)}" for name, cell in cells if cell.requested * rep.n >= 1]
-    if missing:
-        yield f"nobody has what the blueprint asks for: {some(missing)}"
+    """The summary, clause by clause: what is worst of everything first, and praise only where nothing is amiss."""
     by_status = {status: [each for each in rep.constraints if each.status == status] for status in ("held", "violated")}
-    for each in by_status["violated"]:
-        yield f"{each.name} ({each.expression}) is violated by {_plural(each.violations, 'persona')}"
+    found = [f"{each.name} ({each.expression}) is violated by {_plural(each.violations, 'persona')}"
+             for each in by_status["violated"]]  # fmt: skip
+    missing = list(_missing(rep))
+    found += [f"nobody has what the blueprint asks for: {some(missing)}"] if missing else []
+    found += [told for _, told in sorted(_misses(rep), key=lambda miss: -miss[0])]
+    if found:
+        yield f"{_plural(rep.n, 'persona')}: {found[0]}"
+        yield from found[1:TOLD]
+        if len(found) > TOLD:
+            yield f"{len(found) - TOLD:,} more are beyond chance"
+    yield _root_clause(rep, is_plain=bool(found))
     if by_status["held"]:
         rest = " other" if by_status["violated"] else ""
         yield f"{_plural(len(by_status['held']), f'{rest} constraint'.strip())} held"
@@ -86,13 +95,59 @@ def clauses(rep: Report) -> Iterator[str]:
         yield f"{len(unjudged)} not applicable: {some(unjudged)}"
 
 
-def _root_clause(rep: Report) -> str:
+def _missing(rep: Report) -> Iterator[str]:
+    """The values that somebody should have and nobody has: quotas give one to each person due, and chance may not."""
+    least = 1 if rep.method in ("balanced", "quota") else ENOUGH
+    for root in rep.marginals:
+        for cell in root.cells:
+            if not cell.achieved and cell.requested * root.n >= least:
+                yield f"{root.attribute}={cell.key}, {percent(cell.requested)}"
+    for edge in rep.conditionals:
+        for miss in edge.worst:
+            if not miss.achieved and miss.requested * miss.n >= ENOUGH:
+                yield f"{edge.attribute}={miss.key}, {percent(miss.requested)} where {miss.branch}"
+
+
+def _misses(rep: Report) -> Iterator[tuple[float, str]]:
+    """What is further from the blueprint than chance explains: by what share of the people, and in words."""
+    for root in rep.marginals:
+        if root.is_beyond_chance:
+            off, usual = root.total_variation_distance, root.expected_iid
+            yield off - usual, f"{root.attribute} {_off('TVD', off, usual)}"
+    for edge in rep.conditionals:
+        if edge.is_beyond_chance:
+            off, usual, given = edge.total_variation_distance, edge.expected_iid, ", ".join(edge.parents)
+            yield off - usual, f"{edge.attribute} given {given} {_off('TVD', off, usual)}{_bound(edge.constraints)}"
+    for each in rep.numerics:
+        if each.is_beyond_chance:
+            where = each.attribute if each.branch == "all" else f"{each.attribute} where {each.branch}"
+            told = f"{where} {_off('KS', each.ks, each.ks_expected)}{_bound(each.constraints)}"
+            yield (each.ks - each.ks_expected) * each.n / rep.n, told
+    for pair in rep.associations:
+        if pair.is_beyond_chance:
+            given = f" given {', '.join(pair.given)}" if pair.given else ""
+            told = f"{' and '.join(pair.fields)} go together (Cramér's V {brief(pair.cramers_v)}, "
+            told += f"{brief(pair.by_chance)} by chance), and should be independent{given}"
+            yield pair.distance - pair.distance_by_chance, told
+
+
+def _off(measure: str, off: float, usual: float) -> str:
+    return f"is off by a {measure} of {brief(off)} ({brief(usual)} expected by chance)"
+
+
+def _bound(constraints: tuple[str, ...]) -> str:
+    return f", as {', '.join(constraints)} may demand" if constraints else ""
+
+
+def _root_clause(rep: Report, *, is_plain: bool) -> str:
     people, roots = _plural(rep.n, "persona"), _plural(len(rep.marginals), "root field")
     verb = "is" if len(rep.marginals) == 1 else "are"
     if not rep.marginals:
-        return f"{people}, and no root field to compare"
+        return "no root field to compare" if is_plain else f"{people}, and no root field to compare"
     worst = max(rep.marginals, key=lambda each: each.total_variation_distance - each.limit)
     most = max(each.total_variation_distance for each in rep.marginals)
+    if is_plain:
+        return f"{roots} within a TVD of {brief(most)} (at best {brief(max(each.limit for each in rep.marginals))})"
     if most == 0:
         return f"{roots} {verb} exactly as the blueprint asks, over {people}"
     if worst.is_at_limit:
@@ -179,8 +234,34 @@ def _constraint_table(rep: Report) -> Table:
 
 
 def _pair_table(rep: Report) -> Table:
-    rows = [(" and ".join(each.fields), brief(each.cramers_v), brief(each.by_chance)) for each in rep.associations]
-    return Table("Association of independent roots", ("pair", "Cramér's V", "by chance"), tuple(rows))
+    rows: Rows = [
+        (
+            " and ".join(each.fields),
+            ", ".join(each.given),
+            brief(each.cramers_v),
+            brief(each.by_chance),
+            "beyond chance" if each.is_beyond_chance else "",
+        )
+        for each in rep.associations
+    ]
+    header = ("pair", "given", "Cramér's V", "by chance", "verdict")
+    return _without_empty("Association of fields that should be independent", header, rows)
+
+
+def frame(part: str, items: Sequence[Any]) -> pd.DataFrame:
+    """A part of a report as a frame; what is nested gets columns of its own, or a cell of words."""
+    if part == "marginals":
+        return pd.DataFrame([{"attribute": root.attribute, **vars(cell)} for root in items for cell in root.cells])
+    rows = []
+    for item in items:
+        row: dict[str, Any] = {}
+        for key, value in vars(item).items():
+            if isinstance(value, Mapping):
+                row |= {f"{name}_{key}": each for name, each in value.items()}
+            elif key != "worst":  # cells of an edge, which are rows of another kind
+                row[key] = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _without_empty(title: str, header: tuple[str, ...], rows: Rows) -> Table:

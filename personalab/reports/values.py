@@ -9,19 +9,26 @@ independent draws give (`personalab.reports.fidelity`). Their words are in `pers
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+import pandas as pd
 
 from personalab.blueprint.conditionals import Origin
 from personalab.blueprint.display import GREY, ORANGE, percent, render
-from personalab.blueprint.model import FrozenDict
+from personalab.blueprint.shape import FrozenDict
 from personalab.blueprint.validation import Finding
+from personalab.errors import RequestError
 from personalab.reports import text
 from personalab.reports.diversity import Diversity
 from personalab.reports.fidelity import COVERAGE
 from personalab.writing.similarity import ROUNDING_ERROR
 
+BEYOND = 4  # standard deviations above the mean, where chance no longer comes
+KS_BEYOND = 2.23  # of √n · KS: independent draws come so far once in 10,000 times (Kolmogorov 1933)
+Part = Literal["marginals", "conditionals", "numerics", "constraints", "associations", "findings"]
 Status = Literal["held", "violated", "not applicable"]
 
 
@@ -73,6 +80,8 @@ class Marginal:
     p_value : float or None
         How often independent draws are at least as far from the blueprint, where the people were drawn ``iid`` and no
         constraint restricts the field. None otherwise: quotas leave nothing to test.
+    spread_iid : float
+        The standard deviation of the TVD of independent draws.
     """
 
     attribute: str
@@ -82,6 +91,12 @@ class Marginal:
     limit: float
     expected_iid: float
     p_value: float | None = None
+    spread_iid: float = 0.0
+
+    @property
+    def is_beyond_chance(self) -> bool:
+        """Whether the distance is more than chance explains."""
+        return self.total_variation_distance > self.expected_iid + BEYOND * self.spread_iid
 
     @property
     def outside(self) -> int:
@@ -132,6 +147,8 @@ class Edge:
         How many distinct distributions occur among them.
     total_variation_distance, limit, expected_iid : float
         As for `Marginal`, each the mean over branches, weighted by the people in them.
+    spread_iid : float
+        The standard deviation of that distance among independent draws.
     worst : tuple of Miss
         Up to five cells, those with the most people too many or too few.
     constraints : tuple of str
@@ -147,6 +164,12 @@ class Edge:
     expected_iid: float
     worst: tuple[Miss, ...]
     constraints: tuple[str, ...] = ()
+    spread_iid: float = 0.0
+
+    @property
+    def is_beyond_chance(self) -> bool:
+        """Whether the distance is more than chance explains."""
+        return self.total_variation_distance > self.expected_iid + BEYOND * self.spread_iid
 
 
 @dataclass(frozen=True)
@@ -188,6 +211,11 @@ class Moments:
     outside: int
     constraints: tuple[str, ...] = ()
 
+    @property
+    def is_beyond_chance(self) -> bool:
+        """Whether the KS distance is more than chance explains."""
+        return self.ks > KS_BEYOND / math.sqrt(self.n)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -217,7 +245,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Association:
-    """How strongly two roots go together that the blueprint calls independent.
+    """How strongly two fields go together that the blueprint calls independent.
 
     Attributes
     ----------
@@ -226,12 +254,22 @@ class Association:
     cramers_v : float
         Cramér's V in [0, 1], not corrected: it is above 0 for independent draws too.
     by_chance : float
-        √E[V²] of independent draws with the same shares: √(max(r - 1, c - 1)/(n - 1)), r and c the values that occur.
+        √E[V²] of independent draws with the same shares.
+    given : tuple of str
+        The parents of the second, within whose values the two are compared.
+    distance, distance_by_chance : float
+        The share of people who would have to change for the two to be independent, and what chance gives of it.
+    is_beyond_chance : bool
+        Whether the distance is more than chance explains.
     """
 
     fields: tuple[str, str]
     cramers_v: float
     by_chance: float
+    given: tuple[str, ...] = ()
+    distance: float = 0.0
+    distance_by_chance: float = 0.0
+    is_beyond_chance: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -253,7 +291,7 @@ class Report:
     constraints : tuple of Verdict
         One per constraint.
     associations : tuple of Association
-        One per pair of roots that no constraint ties together.
+        Pairs of fields that the blueprint calls independent, given their parents; the one furthest beyond chance first.
     interpolated : mapping of str to int
         How many people were drawn from an interpolated branch, per field where there are any.
     not_applicable : mapping of str to str
@@ -317,6 +355,28 @@ class Report:
             What JSON can hold, a key an attribute.
         """
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    def frame(self, part: Part) -> pd.DataFrame:
+        """Put a part of the report as a frame.
+
+        Parameters
+        ----------
+        part : {"marginals", "conditionals", "numerics", "constraints", "associations", "findings"}
+            Which.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a cell of a marginal, an edge, a branch of a number, a constraint, a pair, or a finding.
+
+        Raises
+        ------
+        RequestError
+            If there is no such part.
+        """
+        if part not in get_args(Part):
+            raise RequestError(f"a report has no part {part!r}", hint=f"one of {', '.join(get_args(Part))}")
+        return text.frame(part, getattr(self, part))
 
     @property
     def summary(self) -> str:

@@ -1,4 +1,4 @@
-"""Dealing: who gets which value.
+"""Assignment: who gets which value.
 
 Every row has a *key*, a random number or its level in a randomised orthogonal array (`arrays`), and belongs to a
 *group*, the rows that are alike in everything the field depends on. There are two ways to turn keys into values:
@@ -10,9 +10,11 @@ Every row has a *key*, a random number or its level in a randomised orthogonal a
 
 Numbers go a third way: `stratify` turns ranks into shares of a distribution, and `quantiles` shares into values.
 
-Sorting a million rows would cost more than everything else. So neither way looks at a whole key first: its leading
-bits name a *slot*, and where one value owns the whole slot a table gives it at once. Only rows in slots that a
-boundary between two values runs through are looked at one by one.
+Sorting a million rows would cost more than everything else: 9 to 19 times what is done here (one ``argsort`` of group,
+key and chance in 64 bits), and ``searchsorted`` in `assign_by_cdf` 11 to 16 times; 3 to 21 times at 100,000 rows, and
+half or less at 1,000, where either takes a fifth of a millisecond. So neither way looks at a whole key first: its
+leading bits name a cell of a table, and where one value owns the whole cell the table gives it at once. Only rows in
+cells that a boundary between two values runs through are looked at one by one.
 """
 
 from __future__ import annotations
@@ -30,10 +32,10 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Keys = NDArray[np.uint16] | NDArray[np.uint32]
 
-TABLE = 1 << 16  # slots that two bytes name, and that stay in a processor's cache
-CROWD = 16  # rows a slot, about, when ranks decide
+TABLE = 1 << 16  # cells that two bytes name, and that stay in a processor's cache
+ROWS_EACH = 16  # rows a cell of the table, about, when ranks decide
 SORTED = 1 << 15  # rows whose ranks are all told apart
-BINS = 1 << 8  # slices that are told apart among more rows
+BINS = 1 << 8  # strata of numbers that are told apart among more rows
 FEWEST = 1 << 4  # of them, however many groups there are
 KNOTS = 1 << 11  # of a quantile function that is looked up instead of searched
 STRAIGHT = 1e-4  # of the range between the outer percentiles, by which a stretch may bend and still count as straight
@@ -76,18 +78,18 @@ def assign_by_cdf(group: Array, key: Array, shares: Floats, rng: np.random.Gener
     # A group owns a stretch of length 1 on one line, on which all boundaries lie in order.
     edges = (ends + np.arange(groups)[:, None]).ravel()
     before = np.ceil(edges * (1 << bits)).astype(np.intp)
-    slot = _slot(group, key, bits, groups)
-    codes = np.take(_table(before, before > edges * (1 << bits), groups << bits, values), slot, mode="clip")
-    torn = np.flatnonzero(codes < 0)
-    place = key[torn] if key.dtype.kind == "f" else (key[torn] + rng.random(len(torn))) / (1 << 16)
-    at = group[torn].astype(np.intp)
+    cell = _cell(group, key, bits, groups)
+    codes = np.take(_table(before, before > edges * (1 << bits), groups << bits, values), cell, mode="clip")
+    split = np.flatnonzero(codes < 0)
+    place = key[split] if key.dtype.kind == "f" else (key[split] + rng.random(len(split))) / (1 << 16)
+    at = group[split].astype(np.intp)
     place += at
     boundary = np.repeat(np.arange(len(edges) + 1, dtype=np.int32), np.diff(before, prepend=0, append=groups << bits))
-    passed = boundary[slot[torn]]
+    passed = boundary[cell[split]]
     while (is_beyond := (passed < len(edges)) & (np.take(edges, passed, mode="clip") <= place)).any():
         passed += is_beyond
     last = (ends < 1.0).sum(axis=1)  # the last value with a share, where rounding led beyond it
-    codes[torn] = np.minimum(passed - at * values, last[at])
+    codes[split] = np.minimum(passed - at * values, last[at])
     return codes
 
 
@@ -111,38 +113,38 @@ def assign_by_rank(group: Array, key: Keys, counts: Counts, rng: np.random.Gener
         Codes of values.
     """
     (groups, values), n = counts.shape, len(key)
-    bits = _bits(min(max(TABLE, groups << 10), n // CROWD) // groups)
-    slot = _slot(group, key, bits, groups)
-    upto = np.cumsum(np.bincount(slot, minlength=groups << bits))
+    bits = _bits(min(max(TABLE, groups << 10), n // ROWS_EACH) // groups)
+    cell = _cell(group, key, bits, groups)
+    upto = np.cumsum(np.bincount(cell, minlength=groups << bits))
     start = np.concatenate([[0], upto[:-1]])
     edges = np.cumsum(counts.ravel())  # in ranks over all groups, one group after the other
     before = np.searchsorted(start, edges)
-    codes = np.take(_table(before, upto[before - 1] > edges, groups << bits, values), slot, mode="clip")
-    torn = np.flatnonzero(codes < 0)
-    torn = torn[np.lexsort((rng.random(len(torn)), key[torn], slot[torn]))]
-    mine, begin = slot[torn], np.arange(len(torn))
-    is_new = np.concatenate([[True], mine[1:] != mine[:-1]])[: len(torn)]
+    codes = np.take(_table(before, upto[before - 1] > edges, groups << bits, values), cell, mode="clip")
+    split = np.flatnonzero(codes < 0)
+    split = split[np.lexsort((rng.random(len(split)), key[split], cell[split]))]
+    mine, begin = cell[split], np.arange(len(split))
+    is_new = np.concatenate([[True], mine[1:] != mine[:-1]])[: len(split)]
     rank = start[mine] + begin - np.maximum.accumulate(np.where(is_new, begin, 0))
-    codes[torn] = np.searchsorted(edges, rank, side="right") % values
+    codes[split] = np.searchsorted(edges, rank, side="right") % values
     return codes
 
 
 def stratify(group: Array, sizes: Counts, key: Keys, rng: np.random.Generator) -> Floats:
-    """Give each row a number in [0, 1), within each group one in every equal slice, in the order of the keys.
+    """Give each row a number in [0, 1), within each group one in every equal stratum, in the order of the keys.
 
-    Among more than `SORTED` rows a group has at most `BINS` slices, with equally many rows in each.
+    Among more than `SORTED` rows a group has at most `BINS` strata, with equally many rows in each.
     """
-    slices = int(sizes.max(initial=1))
+    strata = int(sizes.max(initial=1))
     if len(key) > SORTED:
-        slices = min(slices, max(FEWEST, min(BINS, len(key) // (len(sizes) * BINS))))
-    slices = min(slices, max(1, TABLE // len(sizes)))
-    own = np.minimum(sizes, slices).clip(1)
-    # Which slices hold a row more than others is left to chance: were it the last ones, every number would be too high.
+        strata = min(strata, max(FEWEST, min(BINS, len(key) // (len(sizes) * BINS))))
+    strata = min(strata, max(1, TABLE // len(sizes)))
+    own = np.minimum(sizes, strata).clip(1)
+    # Which strata hold a row more than others is left to chance: were it the last ones, every number would be too high.
     start = rng.integers(own)[:, None]
-    upto = ((sizes[:, None] * np.arange(1, slices + 1) + start) // own[:, None]).clip(max=sizes[:, None])
+    upto = ((sizes[:, None] * np.arange(1, strata + 1) + start) // own[:, None]).clip(max=sizes[:, None])
     u = rng.random(len(key))
     u += assign_by_rank(group, key, np.diff(upto, axis=1, prepend=0), rng)
-    u *= 1 / slices if (own == slices).all() else (1 / own)[group]
+    u *= 1 / strata if (own == strata).all() else (1 / own)[group]
     return np.minimum(u, np.nextafter(1.0, 0.0), out=u)
 
 
@@ -190,13 +192,13 @@ def members(group: Array, groups: int) -> list[NDArray[np.intp]]:
     return np.split(order, np.cumsum(np.bincount(group, minlength=groups))[:-1])
 
 
-def _bits(slots: int) -> int:
-    """How many leading bits of a key make about as many slots."""
-    return min(max(slots, 1).bit_length() - 1, 16)
+def _bits(cells: int) -> int:
+    """How many leading bits of a key make about as many cells."""
+    return min(max(cells, 1).bit_length() - 1, 16)
 
 
-def _slot(group: Array, key: Array, bits: int, groups: int) -> Array:
-    """Each row's slot: its group, then the leading bits of its key."""
+def _cell(group: Array, key: Array, bits: int, groups: int) -> Array:
+    """Each row's cell: its group, then the leading bits of its key."""
     kind = np.uint16 if groups << bits <= 1 << 16 else np.int32
     if key.dtype.kind == "f":
         lead = (key * (1 << bits)).astype(kind)
@@ -206,19 +208,19 @@ def _slot(group: Array, key: Array, bits: int, groups: int) -> Array:
         return group
     if groups == 1:
         return lead
-    slot: Array = group.astype(kind)
-    np.left_shift(slot, kind(bits), out=slot)
-    np.bitwise_or(slot, lead, out=slot)
-    return slot
+    cell: Array = group.astype(kind)
+    np.left_shift(cell, kind(bits), out=cell)
+    np.bitwise_or(cell, lead, out=cell)
+    return cell
 
 
-def _table(before: NDArray[np.intp], is_torn: NDArray[np.bool_], slots: int, values: int) -> Array:
-    """The value that owns each slot, -1 where there are several.
+def _table(before: NDArray[np.intp], is_split: NDArray[np.bool_], cells: int, values: int) -> Array:
+    """The value that owns each cell, -1 where there are several.
 
-    `before` tells how many slots begin before each boundary, `is_torn` whether the boundary falls inside the last of
+    `before` tells how many cells begin before each boundary, `is_split` whether the boundary falls inside the last of
     these. Values follow one another, those of one group after those of the other.
     """
     owner = np.append(np.tile(np.arange(values), len(before) // values), -1)
-    table = np.repeat(owner.astype(smallest(values)), np.diff(before, prepend=0, append=slots))
-    table[before[is_torn & (before > 0)] - 1] = -1
+    table = np.repeat(owner.astype(smallest(values)), np.diff(before, prepend=0, append=cells))
+    table[before[is_split & (before > 0)] - 1] = -1
     return table

@@ -24,7 +24,7 @@ from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
 from personalab.errors import BlueprintError
 from personalab.sampling.restrictions import Restriction, sampled
 
-CROWDED = 64  # rows a configuration, or a stratum, above which it is worth looking at all that can be
+CROWDED = 64  # rows a configuration, stratum or whole number, above which there are many of each
 FEW_NUMBERS = 1 << 12  # whole numbers a field may have to be told apart one by one
 
 

@@ -38,7 +38,7 @@ from personalab.sampling.plan import Plan
 if TYPE_CHECKING:
     import dask.dataframe as dd
 
-MOST = 999_999_999  # rows of a population; numpy's hypergeometric draws, which split the counts, go no further
+MOST_SPLIT = 999_999_999  # rows of a population; numpy's hypergeometric draws, which split the counts, go no further
 
 
 def lazily(plan: Plan) -> dd.DataFrame:
@@ -59,9 +59,9 @@ def lazily(plan: Plan) -> dd.DataFrame:
     RequestError
         If Dask is not installed, or the population is larger than its counts can be split for.
     """
-    if plan.n > MOST:
+    if plan.n > MOST_SPLIT:
         raise RequestError(
-            f"n is {plan.n:,}, and a population has at most {MOST:,} people",
+            f"n is {plan.n:,}, and a population has at most {MOST_SPLIT:,} people",
             hint="draw several, each with a seed of its own",
         )
     try:

@@ -14,13 +14,13 @@ from personalab.blueprint.grouping import Array, numbered
 from personalab.blueprint.model import CategoricalField
 from personalab.sampling.apportionment import Counts, fit_margins, largest_remainder, round_rows, round_table
 from personalab.sampling.assignment import Floats, Keys, assign_by_cdf, assign_by_rank, members, stratify
+from personalab.sampling.configurations import CROWDED
 from personalab.sampling.restrictions import Mask
 from personalab.sampling.strata import Choices, Strata
 
 Method = Literal["balanced", "quota", "iid"]
 Rounding = Literal["nearest", "unbiased"]
 
-CROWDED = 64  # rows a number, or a stratum, above which whole numbers have quotas of their own
 CAREFUL = 3000  # cells of a table, above which rounding it cell by cell would take longer than dealing it
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 Engine = Literal["pandas", "dask"]
 
 SMALL = 20_000  # rows up to which `balanced` is the default
-MOST = 50_000_000  # rows of one frame in memory; 12 fields of as many take some 3 GB
+MOST_ROWS = 50_000_000  # rows of one frame in memory; 12 fields of as many take some 3 GB
 
 
 @overload
@@ -150,7 +150,7 @@ def sample(
 
         rows: dd.DataFrame = lazily(plan)
         return rows
-    if n > MOST:
+    if n > MOST_ROWS:
         raise RequestError(f"n is {n:,}, more than one frame holds", hint='use engine="dask", or draw fewer at a time')
     return plan.frame(plan.columns(), range(n))
 

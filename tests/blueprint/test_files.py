@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
 
 from personalab import Blueprint
 from personalab.blueprint.files import MOST_BYTES, load_data, read_text, to_yaml, write_whole
-from personalab.errors import BlueprintError, RequestError
+from personalab.errors import BlueprintError, PersonalabError, RequestError
 from tests.conftest import LEAGUE
+from tests.strategies import blueprints
 
 WORDS = [
     "Yes",
@@ -171,3 +175,74 @@ def test_a_name_too_long_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="cannot be written"):
         write_whole(tmp_path / ("x" * 300 + ".json"), "{}")
     assert list(tmp_path.iterdir()) == []
+
+
+def nested(depth: int, width: int) -> str:
+    """YAML in which each line refers to the one before so many times."""
+    lines = ["a0: &a0 x"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * width)}]" for i in range(1, depth)]
+    return "\n".join([*lines, f"domain: *a{depth - 1}"])
+
+
+HOSTILE = {
+    "references.yaml": nested(9, 10),
+    "wide.yaml": "domain: &a " + "x" * 2_000 + "\nsources: [" + ", ".join(["*a"] * 5_000) + "]",
+    "deep.yaml": "[" * 90_000,
+    "dashes.yaml": "- " * 45_000,
+    "braces.yaml": "{a: " * 22_000,
+    "large.yaml": "domain: d\nsources:\n" + "- x\n" * 1_250_000,
+    "deep.json": "[" * 5_000_000,
+    "many.json": '{"domain": "d", "order": [], "fields": [' + ",".join(["{}"] * 1_600_000) + "]}",
+    "weights.json": '{"fields": [{"categorical": {"weights": {'
+    + ",".join(f'"{i:x}":""' for i in range(450_000))
+    + "}}}]}",
+    "wrong.json": '{"domain": "d", "order": [], "fields": [' + ",".join(["{}"] * 90_000) + "]}",
+    "larger.json": '"' + "x" * 6_000_000 + '"',
+    "digits.json": "1" * 100_000,
+    "nan.json": '{"domain": NaN}',
+    "twice.json": '{"domain": "a", "domain": "b"}',
+    "huge.yaml": "domain: " + "9" * 90_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_within_its_size(tmp_path: Path, name: str) -> None:
+    """What is small to write is never large to read, and is refused in a sentence of ordinary length."""
+    (tmp_path / name).write_text(HOSTILE[name], encoding="utf-8")
+    with pytest.raises(PersonalabError) as caught:
+        Blueprint.load(tmp_path / name)
+    assert len(str(caught.value)) < 5_000
+
+
+def test_a_ring_of_links_is_a_sentence(tmp_path: Path, league: Blueprint) -> None:
+    """Links that lead to each other are refused for reading and for writing."""
+    (tmp_path / "a.json").symlink_to("b.json")
+    (tmp_path / "b.json").symlink_to("a.json")
+    for act in (Blueprint.load, league.save):
+        with pytest.raises(RequestError, match=r"a\.json"):
+            act(tmp_path / "a.json")
+
+
+@given(blueprints())
+def test_readers_of_old_yaml_read_the_same_blueprint(bp: Blueprint) -> None:
+    """Any valid blueprint, saved as YAML, is the same data to PyYAML, numbers included."""
+    data: dict[str, Any] = bp.to_dict()
+    assert json.dumps(yaml.safe_load(bp.to_yaml())) == json.dumps(data)
+
+
+def test_faults_are_told_by_the_score() -> None:
+    """Twenty places are named, and how many more there are."""
+    weights = {f"v{i}": "" for i in range(100)}
+    side = {"name": "side", "kind": "categorical", "categorical": {"weights": weights}}
+    with pytest.raises(BlueprintError) as caught:
+        Blueprint.from_dict({"domain": "d", "order": ["side"], "fields": [side]})
+    assert len(str(caught.value).splitlines()) == 22
+    assert str(caught.value).endswith("and 80 more")
+
+
+def test_what_could_not_be_read_back_is_not_saved(tmp_path: Path, league: Blueprint) -> None:
+    """What is too large for YAML is saved as JSON."""
+    large = league.replace(rationale="why " * 150_000)
+    with pytest.raises(RequestError, match=r"more than the 0\.5 MB that are read"):
+        large.save(tmp_path / "bp.yaml")
+    assert Blueprint.load(large.save(tmp_path / "bp.json")) == large

@@ -171,7 +171,7 @@ def test_names_that_look_alike_are_one(form: Any) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=3, unique=True))
+@given(st.lists(st.text(min_size=1, max_size=8).filter(str.isprintable), min_size=2, max_size=3, unique=True))
 def test_any_name_can_be_written(fields: list[str]) -> None:
     """Quoted as `quoted` does, it is that field and no other."""
     bp = numbers(*fields)

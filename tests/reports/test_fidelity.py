@@ -17,11 +17,13 @@ from scipy import stats
 from personalab.blueprint import moments
 from personalab.blueprint.model import Blueprint, Numeric
 from personalab.errors import BlueprintError, RequestError
+from personalab.reports import associations as module
 from personalab.reports.fidelity import band, distance, expected_iid, kolmogorov_smirnov, limit, p_value
 from personalab.reports.report import report
 from personalab.reports.text import brief, change
 from personalab.reports.values import Report
 from personalab.sampling.sample import sample
+from tests.builders import blueprint, choice, hard, number
 
 SHARES = st.lists(st.integers(0, 9), min_size=2, max_size=4).filter(any).map(lambda w: [x / sum(w) for x in w])
 RANKS = {"Bronze": 0.2, "Silver": 0.3, "Gold": 0.25, "Platinum": 0.15, "Diamond": 0.07, "Challenger": 0.03}
@@ -397,6 +399,110 @@ def test_to_dict_holds_everything_and_is_json() -> None:
 def test_the_summary_says_when_nothing_could_be_closer() -> None:
     """At the limit, the sentence says so instead of calling the distance a miss."""
     assert report(ten(), players()).summary.startswith("2 root fields are as close to the blueprint as 10 personas can")
+
+
+def _two(first: str, second: str, n: int = 400) -> pd.DataFrame:
+    """Two coins that always fall alike, and a third that follows both."""
+    side = np.random.default_rng(1).permutation(np.repeat(["h", "t"], n // 2))
+    return pd.DataFrame({first: side, second: side})
+
+
+def test_a_dependence_that_the_blueprint_has_dropped_comes_first() -> None:
+    """Margins that are exact hide nothing: roots that go together are named, and nothing is called exact."""
+    half = {"h": 0.5, "t": 0.5}
+    found = report(_two("a", "b"), blueprint(choice("a", half), choice("b", half)))
+    assert found.summary.startswith("400 personas: a and b go together (Cramér's V 1, 0.05 by chance)")
+    assert "exactly" not in found.summary
+    assert found.associations[0].is_beyond_chance
+
+
+def test_a_parent_that_was_dropped_shows_within_the_parent_that_is_left() -> None:
+    """With two parents reduced to one the child still follows the other, which its shares alone do not show."""
+    rng, half = np.random.default_rng(2), {"h": 0.5, "t": 0.5}
+    a, b = rng.permutation(np.repeat([0, 1], 500)), rng.permutation(np.repeat([0, 1], 500))
+    frame = pd.DataFrame({name: np.where(column == 1, "h", "t") for name, column in (("a", a), ("b", b), ("c", a ^ b))})
+    rules = [{"when": {"a": value}, "categorical": {"weights": half}} for value in half]
+    bp = blueprint(choice("a", half), choice("b", half), choice("c", half, "a", conditionals=rules))
+    found = report(frame, bp)
+    [pair] = [each for each in found.associations if each.is_beyond_chance]
+    assert (pair.fields, pair.given, pair.cramers_v) == (("b", "c"), ("a",), pytest.approx(1, abs=0.01))
+    assert "b and c go together" in found.summary.split(";")[0]
+    assert found.conditionals[0].total_variation_distance < found.conditionals[0].expected_iid
+
+
+def test_a_number_that_follows_a_field_it_should_not_is_named() -> None:
+    """Numbers are compared by their quarters."""
+    rng = np.random.default_rng(3)
+    age = rng.permutation(np.arange(400) % 60 + 20)
+    frame = pd.DataFrame({"a": np.where(age > 49, "h", "t"), "age": age})
+    bp = blueprint(choice("a", {"h": 0.5, "t": 0.5}), number("age", 20, 79, 49.5, 17.3, integer=True))
+    assert "a and age go together" in report(frame, bp).summary
+
+
+@pytest.mark.parametrize("method", ["quota", "iid"])
+def test_chance_is_not_called_a_miss(method: Any) -> None:
+    """In 12 fields, 60 pairs, of 30 to 2,000 people nothing is beyond chance."""
+    bp = hard()
+    for n, seed in ((30, 1), (300, 2), (2_000, 3)):
+        found = report(sample(bp, n, seed=seed, method=method), bp)
+        parts = (*found.marginals, *found.conditionals, *found.numerics, *found.associations)
+        assert not any(each.is_beyond_chance for each in parts)
+        assert len(found.associations) == 20
+
+
+def test_shuffled_children_come_first() -> None:
+    """Roots are exact, and a child that has lost its parent is what the first sentence speaks of."""
+    bp = hard()
+    frame = sample(bp, 1_000, seed=1)
+    frame["churn"] = frame["churn"].sample(frac=1, random_state=1).to_numpy()
+    found = report(frame, bp)
+    assert found.summary.startswith("1,000 personas: churn given plan, device is off by a TVD of 0.")
+    assert "expected by chance" in found.summary.split(";")[0]
+
+
+def test_a_group_that_a_rule_wiped_out_is_named() -> None:
+    """A value that a tenth should have and nobody has."""
+    bp = blueprint(choice("a", {"x": 0.5, "y": 0.4, "z": 0.1}))
+    found = report(pd.DataFrame({"a": ["x"] * 550 + ["y"] * 450}), bp)
+    assert found.summary.startswith("1,000 personas: nobody has what the blueprint asks for: a=z, 10 %")
+    rare = blueprint(choice("a", {"x": 0.5, "y": 0.499, "z": 0.001}))
+    assert "nobody" not in report(pd.DataFrame({"a": ["x", "y"] * 500}), rare).summary
+
+
+def test_pairs_of_many_fields_are_bounded_and_the_bound_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more pairs than are looked at, some are taken by chance, and a remark says how many."""
+    monkeypatch.setattr(module, "PAIRS", 5)
+    bp = blueprint(*(choice(f"f{i}", {"x": 0.5, "y": 0.5}) for i in range(6)))
+    found = report(sample(bp, 50, seed=1), bp)
+    assert len(found.associations) == 5
+    assert "15 pairs of fields should be independent, and 5 of them" in found.not_applicable["associations"]
+
+
+def test_values_too_many_for_a_table_are_compared_by_the_commonest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of a pair stays small however many values there are."""
+    monkeypatch.setattr(module, "CELLS", 50)
+    values = {f"v{i}": 0.01 for i in range(100)}
+    bp = blueprint(choice("a", values), choice("b", values))
+    frame = sample(bp, 1_000, seed=1)
+    assert not report(frame, bp).associations[0].is_beyond_chance
+    [pair] = report(frame.assign(b=frame["a"]), bp).associations
+    assert pair.is_beyond_chance
+
+
+def test_parts_of_a_report_are_frames() -> None:
+    """A row a cell, an edge, a branch, a rule, a pair; figures stay figures."""
+    bp = players(rule("hours", "<=", "12"))
+    found = report(ten(), bp)
+    cells = found.frame("marginals")
+    assert list(cells) == ["attribute", "key", "requested", "achieved", "low", "high"]
+    assert len(cells) == sum(len(each.cells) for each in found.marginals)
+    assert found.frame("numerics")["mean_requested"].dtype == float
+    assert found.frame("constraints")["violations"].tolist() == [8]
+    assert found.frame("conditionals")["parents"].tolist() == ["region"]
+    assert found.frame("associations")["fields"].tolist()
+    assert len(found.frame("findings")) == len(found.findings)
+    with pytest.raises(RequestError, match="no part 'cells'"):
+        found.frame("cells")  # type: ignore[arg-type]
 
 
 def test_the_text_form_stands_alone() -> None:

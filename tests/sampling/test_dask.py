@@ -18,10 +18,10 @@ from personalab import Blueprint, sample
 from personalab.blueprint.model import CategoricalField
 from personalab.errors import BlueprintError, RequestError
 from personalab.sampling import plan as module
-from personalab.sampling.dask import MOST, lazily
+from personalab.sampling.dask import MOST_SPLIT, lazily
 from personalab.sampling.draw import Method
 from personalab.sampling.plan import Plan
-from personalab.sampling.sample import MOST as MOST_IN_MEMORY
+from personalab.sampling.sample import MOST_ROWS
 from tests.builders import blueprint, choice, excess, hard, number, violations
 
 METHODS = get_args(Method)
@@ -163,7 +163,7 @@ def test_threads_leave_the_warnings_as_they_were(panel: Blueprint) -> None:
 
 def test_more_than_one_frame_holds_is_planned_at_once(panel: Blueprint) -> None:
     """Sixty million people are chunks, of which any can be drawn, and their counts add up to what was asked."""
-    n = MOST_IN_MEMORY + 10_000_000
+    n = MOST_ROWS + 10_000_000
     quotas = Plan(panel, n, 7, "quota", "nearest").quotas
     for root in panel.roots:
         total = sum(each[root.name][0] for each in quotas)
@@ -174,9 +174,9 @@ def test_more_than_one_frame_holds_is_planned_at_once(panel: Blueprint) -> None:
 
 def test_what_cannot_be_split_is_refused(league: Blueprint) -> None:
     """A billion people are too many, and one fewer are not."""
-    assert sample(league, MOST, seed=7, engine="dask").divisions[-1] == "p_999999999"
+    assert sample(league, MOST_SPLIT, seed=7, engine="dask").divisions[-1] == "p_999999999"
     with pytest.raises(RequestError, match=r"n is 1,000,000,000, and a population has at most 999,999,999 people"):
-        sample(league, MOST + 1, seed=7, engine="dask")
+        sample(league, MOST_SPLIT + 1, seed=7, engine="dask")
 
 
 def test_without_dask_the_error_says_what_to_install(league: Blueprint, monkeypatch: pytest.MonkeyPatch) -> None:

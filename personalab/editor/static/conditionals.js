@@ -14,7 +14,7 @@ function conditionalsTable(store, field) {
 }
 
 /** The editor of what a row of a field, or its base, holds. */
-function distributionEditor(store, field, row, tools = null) {
+function heldEditor(store, field, row, tools = null) {
   return field.kind === "numeric" ? numbersEditor(store, field, row) : weightsEditor(store, field, row, tools);
 }
 
@@ -241,7 +241,7 @@ class RowView {
     const row = distributionOf(store, field.name, this.when);
     this.row ??= row;
     this.hint = h("p.pl-soft");
-    this.room.append(h("div.pl-opened", {}, this.hint, distributionEditor(store, field, row)));
+    this.room.append(h("div.pl-opened", {}, this.hint, heldEditor(store, field, row)));
     this.explain();
   }
 

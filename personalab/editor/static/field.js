@@ -177,7 +177,7 @@ function baseEditor(store, field, child) {
   const wrong = complaint(toggle);
   toggle.addEventListener("click", () => attempt(store, wrong, base ? "remove_base" : "add_base", { field: name }));
   const tools = (row) => valueTools(store, name, row);
-  const shown = base ? distributionEditor(store, field, null, tools) : kind === "categorical" ? valueList(store, name) : null;
+  const shown = base ? heldEditor(store, field, null, tools) : kind === "categorical" ? valueList(store, name) : null;
   return h("div.pl-base", {}, h("div.pl-line", {}, title, child && toggle), wrong,
     !base && h("p.pl-soft", {}, "No base is needed: every case has a row below, its own or one that it follows."), shown);
 }
