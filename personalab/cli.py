@@ -35,7 +35,10 @@ METHOD_HELP = (
     "how people are drawn: balanced (exact counts, combined evenly; the default up to 20,000), quota (exact counts, "
     "combined by chance; the default beyond), iid (independent draws, for standard errors and tests)"
 )
-ROUNDING_HELP = "how shares become counts: nearest (default), or unbiased (right on average, for panels to be pooled)"
+ROUNDING_HELP = (
+    "how shares become counts: nearest (the default from 10 people on), or unbiased (right on average, for panels to "
+    "be pooled; the default below)"
+)
 MODEL_HELP = (
     'which model: "openai/NAME", "ollama/NAME", "local", "local-small" or "local-tiny"; without it PERSONALAB_MODEL, '
     "else an OPENAI_API_KEY (OPENAI_BASE_URL names any compatible server), an Ollama here, the embedded model"
@@ -144,7 +147,7 @@ def _add_draw(command: argparse.ArgumentParser) -> None:
     """Let a command be told how people are drawn."""
     command.add_argument("--seed", type=int, metavar="N", help=SEED_HELP)
     command.add_argument("--method", choices=get_args(Method), help=METHOD_HELP)
-    command.add_argument("--rounding", choices=get_args(Rounding), default="nearest", help=ROUNDING_HELP)
+    command.add_argument("--rounding", choices=get_args(Rounding), help=ROUNDING_HELP)
 
 
 def _add_folder(command: argparse.ArgumentParser) -> None:

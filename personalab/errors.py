@@ -6,7 +6,6 @@
     ├── RequestError     the call itself cannot be served: a wrong argument, count or grounding
     │   └── UnknownFieldError    a field that a blueprint does not have; also a KeyError
     ├── BlueprintError   a blueprint that cannot be read, or cannot be sampled
-    │   └── NotApplicableError   a constraint that compares what has no common scale
     └── ProviderError    the model, or the way to it, did not give what was needed
 
 Every message is a sentence: what happened, because of what. What to do about it stands in a note that
@@ -161,10 +160,6 @@ class BlueprintError(PersonalabError, ValueError):
     def __init__(self, message: str, *, findings: Sequence[Any] = (), hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.findings = tuple(findings)
-
-
-class NotApplicableError(BlueprintError):
-    """A constraint that cannot be judged: it compares what has no common scale."""
 
 
 class ProviderError(PersonalabError):

@@ -224,7 +224,7 @@ def generate(
     seed: int | None = None,
     model: str | Model | None = None,
     method: Method | None = None,
-    rounding: Rounding = "nearest",
+    rounding: Rounding | None = None,
     budget: Budget | None = None,
     backend: Backend = "live",
 ) -> Population:
@@ -246,8 +246,8 @@ def generate(
         it ``PERSONALAB_MODEL``; else an OpenAI key, an Ollama on this machine, the embedded model.
     method : {"balanced", "quota", "iid"}, optional
         How people are drawn, as for `sample`: ``"balanced"`` unless told otherwise.
-    rounding : {"nearest", "unbiased"}
-        How shares become counts, as for `sample`.
+    rounding : {"nearest", "unbiased"}, optional
+        How shares become counts, as for `sample`: right on average below 10 people, the closest from there on.
     budget : Budget, optional
         How much may be used, such as ``Budget(tokens=100_000)``, or ``Budget(cost=3, prices=(0.25, 2))``.
     backend : {"live", "batch"}
@@ -284,7 +284,7 @@ class Request:
     grounding: str = "off"
     seed: int | None = None
     method: Method | None = None
-    rounding: Rounding = "nearest"
+    rounding: Rounding | None = None
     backend: Backend = "live"
 
     def __post_init__(self) -> None:
@@ -296,7 +296,8 @@ class Request:
             object.__setattr__(self, "seed", number)
         if self.method is not None:
             one_of("method", self.method, get_args(Method))
-        one_of("rounding", self.rounding, get_args(Rounding))
+        if self.rounding is not None:
+            one_of("rounding", self.rounding, get_args(Rounding))
 
     def draw(self, bp: Blueprint) -> pd.DataFrame:
         """Draw the people."""

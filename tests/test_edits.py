@@ -134,7 +134,7 @@ def test_what_is_asked_for_wrongly_is_refused(league: Blueprint, op: str, args: 
 
 
 def test_a_refusal_says_what_is_wrong_with_this_edit(league: Blueprint) -> None:
-    """The message is the linter's reason, the hint its fix, and no list of findings stands in it."""
+    """The message is validation's reason, the hint its fix, and no list of findings stands in it."""
     with pytest.raises(BlueprintError) as error:
         edits.apply(league, "set_ordered", {"field": "rank", "ordered": False})
     assert str(error.value).startswith("hours_per_week: no distribution is stated for rank=Silver")
@@ -199,7 +199,7 @@ def test_a_numeric_edit_changes_what_it_names(league: Blueprint) -> None:
         ({"mean": 20.5, "sd": 0.1, "integer": True}, "narrower than integers"),
     ],
 )
-def test_an_impossible_number_is_refused_in_the_linters_words(change: dict[str, Any], reason: str) -> None:
+def test_an_impossible_number_is_refused_in_validations_words(change: dict[str, Any], reason: str) -> None:
     """A mean outside, too wide an sd, a range the wrong way round, fractional ends of integers."""
     bp = blueprint(number("hours", 0, 40, 20, 4))
     with pytest.raises(BlueprintError, match=reason):

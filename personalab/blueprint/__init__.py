@@ -1,6 +1,7 @@
 """Blueprints: a Bayesian network over a population's fields, with constraints, as a frozen value.
 
-`model` holds the fields and the value itself, `conditionals` which conditional distribution applies under which parent
-configuration, `constraints` the rules that every member obeys, `moments` numbers that keep mean, sd and range,
-`validation` everything wrong or doubtful in a blueprint, and `display` how it shows itself.
+`shape` says what its parts are made of, `model` holds the fields and the value itself, `building` writes one in a few
+words, `files` reads and writes it, `diff` tells two apart and `display` shows one. `conditionals` says which
+distribution holds under which parent configuration, `constraints`, `resolution` and `intervals` what constraints mean,
+`moments` keeps a number's mean, sd and range, and `validation` finds everything wrong or doubtful.
 """

@@ -1,7 +1,7 @@
 """Conditional distributions: which one holds for which member.
 
 A field may state a base distribution, conditionals for some of its parents' values, or both, and often states them
-for a few values only. What holds for a member is decided here, once, for the linter, the sampler and the reports:
+for a few values only. What holds for a member is decided here, once, for validation, the sampler and the reports:
 
 1. the conditional that matches and is the most specific: more conditions before fewer, and among equals the one
    whose conditions lie inside the other's (`"30..34"` inside `"30..44"`);
@@ -10,7 +10,7 @@ for a few values only. What holds for a member is decided here, once, for the li
    order, along the first that has covered values on both sides;
 3. else the field's base distribution. One covered value alone draws no line: beside a base it is an exception to
    it, not the rule for everyone;
-4. else nothing: the values are uncovered, which the linter reports and the sampler refuses.
+4. else nothing: the values are uncovered, which validation reports and the sampler refuses.
 
 A condition on a numeric parent is a closed interval: ``"30..44"``, ``"65.."``, ``"..17"``, or one number. Where two
 intervals of a real-valued parent share an end, the conditional listed first has that one point.

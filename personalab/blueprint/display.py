@@ -1,4 +1,4 @@
-"""Sketches: a blueprint told without a drawing library, as text and as HTML that any notebook shows.
+"""Display: a blueprint told without a drawing library, as text and as HTML that any notebook shows.
 
 A notebook that somebody else made is not trusted. JupyterLab then takes scripts, style sheets, drawings, ids,
 ``var()`` and ``currentColor`` out of its outputs, and leaves tables, folds and inline styles of plain values. So
@@ -27,7 +27,7 @@ Wire = Mapping[str, Any]
 # Mid-tones, with a contrast of 3 or more to white and to the near-black of dark notebooks; text takes the theme's ink.
 GREY, BLUE, ORANGE = "#808080", "#2f7fc1", "#d9480f"
 MOST_VALUES = 12  # of a distribution that are told one by one
-MOST_CASES = 12  # of a field that are shown
+MOST_CONDITIONALS = 12  # of a field that are shown
 MOST_STACKED = 4  # of a field without a base, one above the other
 TALLEST = 22  # pixels, of a weight's box
 BLOCKS = "▁▂▃▄▅▆▇█"  # from low to high, for weights in plain text
@@ -201,10 +201,10 @@ def _line(field: Wire) -> str:
 def _told(field: Wire) -> dict[str, Any]:
     """A field as the templates show it."""
     kind = field.get("kind", "categorical")
-    cases = [] if kind == "text" else [(rule["when"], rule[kind]) for rule in field.get("conditionals", ())]
+    stated = [] if kind == "text" else [(rule["when"], rule[kind]) for rule in field.get("conditionals", ())]
     base = field.get(kind)
-    ends = _ends([each for each in (base, *(case for _, case in cases)) if each]) if kind == "numeric" else (0.0, 1.0)
-    drawn = [base] if base else [case for _, case in cases[:MOST_STACKED]]
+    ends = _ends([each for each in (base, *(held for _, held in stated)) if each]) if kind == "numeric" else (0.0, 1.0)
+    drawn = [base] if base else [held for _, held in stated[:MOST_STACKED]]
     return {
         "name": field["name"],
         "kind": kind,
@@ -213,8 +213,10 @@ def _told(field: Wire) -> dict[str, Any]:
         "base": base,
         "words": "written by a model" if kind == "text" else in_words(base) if base else "",
         "shapes": [_shape(each, ends) for each in drawn],
-        "cases": [(_when(when), in_words(case), _shape(case, ends)) for when, case in cases[:MOST_CASES]],
-        "stated": len(cases),
+        "conditionals": [
+            (_when(when), in_words(held), _shape(held, ends)) for when, held in stated[:MOST_CONDITIONALS]
+        ],
+        "stated": len(stated),
     }
 
 
@@ -223,7 +225,7 @@ def _when(when: Wire) -> str:
 
 
 def _ends(distributions: Sequence[Wire]) -> tuple[float, float]:
-    """The range of a field over all its cases, so that their strips compare."""
+    """The range of a field over all its conditionals, so that their strips compare."""
     low = min((float(each["min"]) for each in distributions), default=0.0)
     high = max((float(each["max"]) for each in distributions), default=1.0)
     return low, high

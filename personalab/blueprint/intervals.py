@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 
 from personalab.blueprint.constraints import Apply, Level, Name, Node, Number, Text, names, parts
 from personalab.blueprint.model import AnyField, CategoricalField, NumericField
-from personalab.errors import NotApplicableError
+from personalab.errors import BlueprintError
 
 MOST_VALUES = 2001  # of one field that a constraint is tried on
 
 Array = NDArray[Any]
 Interval = tuple[Any, Any]  # least and greatest value, scalars or one per row
+
+
+class NotApplicableError(BlueprintError):
+    """A constraint that cannot be judged: it compares what has no common scale. Whoever judges constraints tells it."""
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ from personalab.blueprint.constraints import (
     show,
     unquoted,
 )
-from personalab.blueprint.intervals import evaluate, support
+from personalab.blueprint.intervals import NotApplicableError, evaluate, support
 from personalab.blueprint.model import Blueprint, CategoricalField, Constraint, TextField
-from personalab.errors import BlueprintError, NotApplicableError, nearest
+from personalab.errors import BlueprintError, nearest
 
 
 def resolve(constraint: Constraint, bp: Blueprint) -> Apply:

@@ -33,14 +33,15 @@ if TYPE_CHECKING:
 else:
     Metaclass = type(BaseModel)  # only pydantic can name it
 
-JOINERS = "\u200c\u200d"  # unseen, and part of how Persian, Hindi and emoji are spelt
-# Controls, surrogates, what turns a line's direction or is not shown, and code points that are no characters.
+# Controls, surrogates, what turns a line's direction or is not shown, and code points that are no characters; but for
+# U+200C and U+200D, with which Persian, Hindi and emoji are spelt.
 UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufdd0-\ufdef"
     "\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f"
     + "".join(chr((plane << 16) + end) for plane in range(1, 17) for end in (0xFFFE, 0xFFFF))
     + "]"
 )
+BREAKS = "\n\r\v\f\x85\u2028\u2029"
 MOST_ITEMS = 100_000  # keys and entries in all of a blueprint: what is read in a second
 MOST_FAULTS = 1_000  # that are looked at one by one
 MOST_TOLD = 20  # places in one message
@@ -72,13 +73,14 @@ def _finite(value: int | float) -> int | float:
 def _one_line(text: str) -> str:
     unseen = UNSEEN.search(text)
     if unseen:
-        raise ValueError(f"a name or value is one line that can be printed, without U+{ord(unseen[0]):04X}")
+        what = "a line break" if unseen[0] in BREAKS else "a character that cannot be shown"
+        raise ValueError(f"a name or value has {what}, U+{ord(unseen[0]):04X}")
     return text
 
 
 def _seen(text: str) -> str:
     """The text without what cannot be seen; what Word and Unicode use as line breaks becomes one."""
-    lines = re.sub("\r\n?|[\v\f\x85\u2028\u2029]", "\n", text).replace("\t", " ").split("\n")
+    lines = re.sub(f"\r\n|[{BREAKS}]", "\n", text).replace("\t", " ").split("\n")
     return "\n".join(UNSEEN.sub("", line) for line in lines)
 
 

@@ -26,7 +26,8 @@ from personalab.blueprint import intervals, moments
 from personalab.blueprint.conditionals import interval, label, stated
 from personalab.blueprint.constraints import Apply, is_plain, names, normal, quoted
 from personalab.blueprint.display import percent
-from personalab.blueprint.intervals import reach, support
+from personalab.blueprint.intervals import NotApplicableError, reach, support
+from personalab.blueprint.limits import beyond
 from personalab.blueprint.model import (
     EXACT,
     AnyField,
@@ -41,7 +42,7 @@ from personalab.blueprint.model import (
 )
 from personalab.blueprint.reachable import MOST_CONFIGURATIONS, Lookups, joint, lookups_of
 from personalab.blueprint.resolution import resolve
-from personalab.errors import BlueprintError, NotApplicableError, RequestError, nearest
+from personalab.errors import BlueprintError, RequestError, nearest
 
 Level = Literal["error", "warning", "note"]
 
@@ -89,7 +90,10 @@ def validate(bp: Blueprint) -> tuple[Finding, ...]:
     Returns
     -------
     tuple of Finding
-        Errors first, then warnings, then notes; empty if there is nothing to say.
+        Errors first, then warnings, then notes; empty if there is nothing to say. A blueprint beyond a limit is an
+        error, and nothing else is looked at: 100 fields, 1,000 values of a field, 12 parents of a field, 1,000
+        combinations of ordered parents' values between which to interpolate, 1,000 characters of a name or a value,
+        2,000 of the domain.
 
     Notes
     -----
@@ -123,6 +127,8 @@ def validate(bp: Blueprint) -> tuple[Finding, ...]:
 
 @lru_cache(maxsize=64)  # a blueprint is looked at again by each step that is given it
 def _findings(bp: Blueprint) -> tuple[Finding, ...]:
+    if large := [Finding("error", *each) for each in beyond(bp)]:
+        return tuple(large)
     found = [*_names(bp), *_structure(bp), *_distributions(bp), *_expressions(bp)]
     if not any(finding.level == "error" for finding in found):
         found += [*_conditions(bp)]

@@ -92,7 +92,7 @@ def headed(panel: alt.LayerChart, name: str) -> alt.LayerChart:
     """Put one of several panels under its name."""
     import altair as alt
 
-    title = alt.TitleParams(literal(name), anchor="start", fontSize=12, offset=4)
+    title = alt.TitleParams(literal(name), anchor="start", frame="group", fontSize=12, offset=4)
     return panel.properties(title=title)
 
 

@@ -81,7 +81,7 @@ def set_numeric(
 ) -> Blueprint:
     """State a number's range, mean and spread, in the base or where a condition holds.
 
-    As `set_weights`; what no distribution can have is refused in the linter's words.
+    As `set_weights`; what no distribution can have is refused in validation's words.
     """
     numeric(bp, field)
     numbers = {"min": min, "max": max, "mean": mean, "sd": sd, "integer": integer}

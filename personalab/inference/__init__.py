@@ -1,6 +1,6 @@
 """Inference: one sentence in, a blueprint out that samples.
 
-A strong model writes the whole draft in one answer (`personalab.inference.draft`); the linter's findings go back
+A strong model writes the whole draft in one answer (`personalab.inference.draft`); validation's findings go back
 to it, at most twice. A small model is led through it in stages (`personalab.inference.stages`). What either still
 gets wrong is mended by rule and noted (`personalab.inference.repair`). A strong model whose drafts are of no use is
 led through the stages too, before the call is given up with the model's answer attached.
@@ -130,7 +130,7 @@ async def _draft(connection: Connection, messages: list[dict[str, str]]) -> Draf
 
 
 def findings(data: dict[str, Any]) -> list[str]:
-    """What is wrong with a draft, as sentences for the model: the linter's findings, and what every blueprint needs."""
+    """What is wrong with a draft, as sentences for the model: validation's findings, and what every blueprint needs."""
     told = list(data.get("notes") or ())
     try:
         bp = Blueprint.from_dict(data)

@@ -58,7 +58,7 @@ def start(
     seed: int | None = None,
     model: str | Model | None = None,
     method: Method | None = None,
-    rounding: Rounding = "nearest",
+    rounding: Rounding | None = None,
     budget: Budget | None = None,
     backend: Backend = "live",
 ) -> Job:
@@ -82,7 +82,7 @@ def start(
         that is asked where none is named.
     method : {"balanced", "quota", "iid"}, optional
         How people are drawn.
-    rounding : {"nearest", "unbiased"}
+    rounding : {"nearest", "unbiased"}, optional
         How shares become counts.
     budget : Budget, optional
         How much the job may use, however often it is taken up.

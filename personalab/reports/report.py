@@ -22,7 +22,7 @@ from personalab.blueprint import moments
 from personalab.blueprint.conditionals import ConditionalDistribution, find_distributions
 from personalab.blueprint.constraints import names
 from personalab.blueprint.grouping import Array, Columns
-from personalab.blueprint.intervals import Categories, Interval, evaluate, holds, support
+from personalab.blueprint.intervals import Categories, Interval, NotApplicableError, evaluate, holds, support
 from personalab.blueprint.model import (
     AnyField,
     Blueprint,
@@ -35,11 +35,12 @@ from personalab.blueprint.model import (
 from personalab.blueprint.resolution import resolve
 from personalab.blueprint.shape import FrozenDict
 from personalab.blueprint.validation import demand_valid
-from personalab.errors import BlueprintError, NotApplicableError, some
+from personalab.errors import BlueprintError, some
 from personalab.frames import from_frame
 from personalab.reports.associations import associations
 from personalab.reports.diversity import Diversity, diversity, joined
 from personalab.reports.fidelity import Floats, band, chance, distance, kolmogorov_smirnov, limit, p_value
+from personalab.reports.interactions import worst_triple
 from personalab.reports.values import (
     Cell,
     Edge,
@@ -124,6 +125,7 @@ def report(frame: pd.DataFrame, bp: Blueprint) -> Report:
         ),
         constraints=verdicts,
         associations=tuple(pairs),
+        interaction=worst_triple(bp, people, tied.values()),
         interpolated=FrozenDict({name: rows for name in drawn if (rows := _interpolated(drawn[name]))}),
         not_applicable=FrozenDict(absent | gaps | unjudged | silence | ({"associations": unseen} if unseen else {})),
         findings=findings,

@@ -90,6 +90,8 @@ def clauses(rep: Report) -> Iterator[str]:
     astray = sum(each.outside for each in rep.numerics)
     if astray:
         yield f"{_plural(astray, 'number')} outside the stated range"
+    if rep.interaction and rep.interaction.is_strange:
+        yield f"{', '.join(rep.interaction.fields)} go together as a triple, which the blueprint does not say"
     unjudged = [what for what in rep.not_applicable if what != "diversity"]
     if unjudged:
         yield f"{len(unjudged)} not applicable: {some(unjudged)}"
@@ -277,6 +279,12 @@ def remarks(rep: Report) -> Iterator[str]:
         yield (
             f"Texts: mean similarity {brief(alike.mean_pairwise_similarity)}, at most "
             f"{brief(alike.max_pairwise_similarity)}, {_plural(alike.duplicate_pairs, 'duplicate pair')}."
+        )
+    if rep.interaction:
+        worst = rep.interaction
+        yield (
+            f"Triples: of {_plural(worst.tested, 'triple')} of unrelated roots, {', '.join(worst.fields)} go together "
+            f"most: χ²/df {brief(worst.chi2_per_df)}, p {brief(worst.p_value)} among as many."
         )
     if rep.contradictions:
         told = _plural(len(rep.contradictions), "persona")

@@ -31,6 +31,8 @@ KS_BEYOND = 2.23  # of √n · KS: independent draws come so far once in 10,000 
 Part = Literal["marginals", "conditionals", "numerics", "constraints", "associations", "findings"]
 Status = Literal["held", "violated", "not applicable"]
 
+STRANGE = 1e-3  # below which a p-value among all triples is no accident of an honest draw
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -272,6 +274,34 @@ class Association:
     is_beyond_chance: bool = False
 
 
+@dataclass(frozen=True)
+class Interaction:
+    """How strongly three unrelated roots go together beyond what any two of them show: the worst of all triples.
+
+    Attributes
+    ----------
+    fields : tuple of str
+        The three of them.
+    chi2_per_df : float
+        χ² of the interaction over its degrees of freedom, about 1 by chance; (q + 1)/(q - 1) for ``balanced``, with q
+        the root of how many people there are.
+    p_value : float
+        How often chance gives one as strong or stronger among as many triples (Bonferroni), in [0, 1].
+    tested : int
+        How many triples were looked at.
+    """
+
+    fields: tuple[str, str, str]
+    chi2_per_df: float
+    p_value: float
+    tested: int
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether chance would give it less than once in a thousand populations."""
+        return self.p_value < STRANGE
+
+
 @dataclass(frozen=True, repr=False)
 class Report:
     """How closely a population matches its blueprint.
@@ -292,12 +322,14 @@ class Report:
         One per constraint.
     associations : tuple of Association
         Pairs of fields that the blueprint calls independent, given their parents; the one furthest beyond chance first.
+    interaction : Interaction or None
+        The worst of the triples of unrelated roots, numbers among them, where there are any and people enough.
     interpolated : mapping of str to int
         How many people were drawn from an interpolated branch, per field where there are any.
     not_applicable : mapping of str to str
         What could not be judged, and why.
     findings : tuple of Finding
-        The linter's warnings and notes on the blueprint.
+        Validation's warnings and notes on the blueprint.
     diversity : Diversity or None
         Of the written texts, where at least two people have any.
     contradictions, doubles : tuple of str
@@ -314,6 +346,7 @@ class Report:
     numerics: tuple[Moments, ...] = ()
     constraints: tuple[Verdict, ...] = ()
     associations: tuple[Association, ...] = ()
+    interaction: Interaction | None = None
     interpolated: Mapping[str, int] = dataclasses.field(default_factory=FrozenDict)
     not_applicable: Mapping[str, str] = dataclasses.field(default_factory=FrozenDict)
     findings: tuple[Finding, ...] = ()

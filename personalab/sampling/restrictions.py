@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from personalab.blueprint import intervals
 from personalab.blueprint.constraints import Apply, names
 from personalab.blueprint.grouping import Array, Columns
-from personalab.blueprint.intervals import Categories, Interval
+from personalab.blueprint.intervals import Categories, Interval, NotApplicableError
 from personalab.blueprint.model import Blueprint, CategoricalField, SampledField
 from personalab.blueprint.resolution import resolve
-from personalab.errors import NotApplicableError
 
 Mask = NDArray[np.bool_]
 
@@ -33,7 +32,7 @@ class Restriction:
 def read_restrictions(bp: Blueprint) -> list[Restriction]:
     """The constraints that can be judged, in pieces where that makes intervals of them.
 
-    The others are the linter's to report.
+    The others are validation's to report.
     """
     read = []
     for constraint in bp.constraints:

@@ -1,10 +1,11 @@
 """Sampling: a population drawn from a blueprint, by arithmetic alone.
 
-Fields are drawn one after the other in the blueprint's order, each for all rows at once, and always the same way:
+This is ancestral sampling within strata: fields are drawn one after the other in the blueprint's order, each for all
+rows at once, and always the same way:
 
-1. rows that are alike in all that the field depends on share one distribution: `configurations`;
-2. the distribution becomes *quotas*, how many of these rows get each value: `apportionment`;
-3. every row has a *key*, and is dealt a value by the rank of its key among these rows: `assignment`.
+1. rows of one parent configuration share one conditional distribution (`configurations`, `strata`);
+2. the distribution becomes *quotas*, how many of these rows get each value (`apportionment`);
+3. every row has a *key*, and is given a value by the rank of its key among these rows (`assignment`).
 
 `draw` does the three for one field. That is ``quota``, with random keys, and ``balanced``, with keys from randomised
 orthogonal arrays (`arrays`), a column a field, so that every two unrelated fields meet more evenly than chance would
@@ -12,12 +13,12 @@ have it, and three or more as chance has it. Roots are exact in both; a child is
 and over the groups too unless its table is very large. ``iid`` leaves out the second step: each key is looked up in the
 distribution for itself, and counts vary as those of people drawn at random do.
 
-Whole numbers of many people are dealt like categories; real ones, and whole ones of few people, by quantiles: keys
-become shares of a law, evenly spaced or for ``iid`` independent, and shares become values.
+Whole numbers of many people are drawn like categories; real ones, and whole ones of few people, by quantiles: keys
+become shares of a distribution, evenly spaced or for ``iid`` independent, and shares become values.
 
 Constraints are kept while drawing. A field is restricted, row by row, to what lets every constraint hold that speaks
 of it, given what is drawn and what can still be drawn; parents stay as they are. A row left without any value is
-rescued (`resampling`); if nothing helps, the error names the constraint.
+drawn again with what hangs together with it (`resampling`); if nothing helps, the error names the constraint.
 
 More than 2²⁰ people are drawn in chunks of as many, each a function of blueprint, seed and its own number, so that
 they may be drawn anywhere and in any order. The roots' quotas are split over the chunks beforehand.
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 Engine = Literal["pandas", "dask"]
 
+FEW = 10  # people below whom the closest counts would be the same few values for every seed
 SMALL = 20_000  # rows up to which `balanced` is the default
 MOST_ROWS = 50_000_000  # rows of one frame in memory; 12 fields of as many take some 3 GB
 
@@ -53,7 +55,7 @@ def sample(  # numpydoc ignore=GL08
     *,
     seed: int | None = ...,
     method: Method | None = ...,
-    rounding: Rounding = ...,
+    rounding: Rounding | None = ...,
     engine: Literal["pandas"] = ...,
 ) -> pd.DataFrame: ...
 @overload
@@ -63,7 +65,7 @@ def sample(  # numpydoc ignore=GL08
     *,
     seed: int | None = ...,
     method: Method | None = ...,
-    rounding: Rounding = ...,
+    rounding: Rounding | None = ...,
     engine: Literal["dask"],
 ) -> dd.DataFrame: ...
 def sample(
@@ -72,7 +74,7 @@ def sample(
     *,
     seed: int | None = None,
     method: Method | None = None,
-    rounding: Rounding = "nearest",
+    rounding: Rounding | None = None,
     engine: Engine = "pandas",
 ) -> pd.DataFrame | dd.DataFrame:
     """Draw a population.
@@ -91,10 +93,11 @@ def sample(
         by chance, for panels that should look like their blueprint. ``"quota"``, the default beyond: the same counts,
         arranged by chance. ``"iid"``: independent draws, for whatever rests on sampling error, such as standard
         errors, power analyses and χ² tests.
-    rounding : {"nearest", "unbiased"}
-        How the shares of fields without parents become counts: the closest there are, so that of 10 people none has
-        a value of 3 %; or up or down at random so that each is right on average, for many small panels that will be
-        pooled. Without meaning for ``"iid"``.
+    rounding : {"nearest", "unbiased"}, optional
+        How the shares of fields without parents become counts. ``"nearest"``, the default from 10 people on: the
+        closest there are, so that of 10 people none has a value of 3 %. ``"unbiased"``, the default below: up or down
+        at random so that each is right on average, for small panels that differ from seed to seed or will be pooled;
+        one person alone is then an independent draw. Without meaning for ``"iid"``.
     engine : {"pandas", "dask"}
         Whether the rows come as one frame in memory, or as a ``dask.dataframe`` of the same rows, drawn where and
         when they are needed (needs the extra ``dask``).
@@ -142,7 +145,7 @@ def sample(
     n = whole("n", n, at_least=1)
     seed = secrets.randbits(32) if seed is None else whole("seed", seed, at_least=0)
     method = one_of("method", method or ("balanced" if n <= SMALL else "quota"), get_args(Method))
-    rounding = one_of("rounding", rounding, get_args(Rounding))
+    rounding = one_of("rounding", rounding or ("unbiased" if n < FEW else "nearest"), get_args(Rounding))
     demand_valid(bp)  # here and nowhere below: a plan is made of a blueprint that has been checked
     plan = Plan(bp, n, seed, method, rounding)
     if one_of("engine", engine, get_args(Engine)) == "dask":

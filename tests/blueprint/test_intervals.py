@@ -8,8 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from personalab.blueprint.constraints import Apply, Level, Number, parse
-from personalab.blueprint.intervals import Categories, bounds, evaluate, holds, pieces
-from personalab.errors import NotApplicableError
+from personalab.blueprint.intervals import Categories, NotApplicableError, bounds, evaluate, holds, pieces
 
 
 def constraint(text: str) -> Apply:

@@ -261,7 +261,7 @@ def test_another_number_of_people_keeps_the_seed():
 def test_a_step_has_a_name_of_one_line():
     """However long and broken what was typed is, the list of steps stays a list."""
     session = Session(BP)
-    assert "line break" in ask(session, "rename_value", field="region", value="EU", to="Eu\nrope")["refused"]["message"]
+    assert "U+000A" in ask(session, "rename_value", field="region", value="EU", to="Eu\nrope")["refused"]["message"]
     ask(session, "rename_value", field="region", value="EU", to="Eu rope " * 30)
     assert session.history.names()[1].startswith("rename EU of region to Eu rope Eu ")
     assert len(session.history.names()[1]) == 80

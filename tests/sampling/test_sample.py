@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from personalab import Blueprint, sample, validate
-from personalab.blueprint.model import CategoricalField, NumericField
+from personalab.blueprint.model import CategoricalField, Numeric, NumericField
 from personalab.blueprint.moments import solve
 from personalab.errors import BlueprintError, RequestError
 from personalab.frames import from_frame
@@ -55,7 +55,7 @@ SEEDS = range(20)
 def test_every_root_is_as_close_as_its_size_allows(bp: Blueprint, n: int, seed: int) -> None:
     """On any blueprint the distance of every root equals the apportionment limit, and no rule is broken."""
     assume(not any(finding.level == "error" for finding in validate(bp)))
-    frame = sample(bp, n, seed=seed)
+    frame = sample(bp, n, seed=seed, rounding="nearest")
     assert excess(frame, bp) <= 1e-12
     assert violations(frame, bp) == 0
     assert not any(each.outside for each in report(frame, bp).numerics)
@@ -66,7 +66,7 @@ def test_every_root_is_as_close_as_its_size_allows(bp: Blueprint, n: int, seed: 
 def test_examples_have_roots_at_the_limit_and_no_violation(path: Path, n: int) -> None:
     """Every blueprint that comes with the project is drawn exactly, at any size."""
     bp = Blueprint.load(path)
-    frame = sample(bp, n, seed=n)
+    frame = sample(bp, n, seed=n, rounding="nearest")
     assert excess(frame, bp) <= 1e-12
     assert violations(frame, bp) == 0
 
@@ -76,7 +76,30 @@ def test_weights_of_any_kind_are_met(parts: list[int], n: int) -> None:
     """Fifty values, ties and a weight of 1e-12 change nothing."""
     weights = {f"v{i}": part / sum(parts) for i, part in enumerate(parts)} | {"tiny": 1e-12}
     bp = blueprint(choice("root", weights))
-    assert excess(sample(bp, n, seed=1), bp) <= 1e-12
+    assert excess(sample(bp, n, seed=1, rounding="nearest"), bp) <= 1e-12
+
+
+def test_one_person_is_anybody() -> None:
+    """Over 400 seeds a single person's root, child and numbers have the blueprint's shares, by χ² and KS tests."""
+    fields = (*MIXED[:2], number("real", 0, 10, 4, 2), number("whole", 0, 12, 4, 3, integer=True))
+    bp = blueprint(*fields)
+    frame = pd.concat([sample(bp, 1, seed=seed) for seed in range(400)])
+    assert stats.binomtest((frame["root"] == "r0").sum(), 400, 0.3).pvalue > 1e-3
+    of = {side: frame["child"][frame["root"] == side].value_counts() for side in SIDES}
+    assert stats.chisquare(of["r0"][["a", "b", "c"]], of["r0"].sum() * np.array(SIDES["r0"])).pvalue > 1e-3
+    assert of["r1"]["b"] == 0
+    assert stats.kstest(frame["real"], solve(Numeric(min=0, max=10, mean=4, sd=2)).cdf).pvalue > 1e-3
+    assert len(set(frame["whole"])) > 8
+
+
+def test_panels_of_six_come_to_have_every_value() -> None:
+    """A region of 9 % is in .54 of them on average; what was rounded how is in the attrs and in the report."""
+    bp = blueprint(choice("region", dict(zip("abcde", (0.31, 0.3, 0.2, 0.1, 0.09), strict=True))))
+    panels = [sample(bp, 6, seed=seed) for seed in range(200)]
+    assert stats.binomtest(sum((panel["region"] == "e").any() for panel in panels), 200, 0.54).pvalue > 1e-3
+    assert not any((sample(bp, 6, seed=seed, rounding="nearest")["region"] == "e").any() for seed in range(20))
+    assert panels[0].attrs["rounding"] == report(panels[0], bp).rounding == "unbiased"
+    assert sample(bp, 10, seed=1).attrs["rounding"] == "nearest"
 
 
 @pytest.mark.parametrize("method", ["balanced", "quota"])

@@ -250,11 +250,12 @@ def test_everyday_words_count_near_their_field_only():
 
 
 def test_numbers_go_on_the_wire_as_a_person_writes_them():
-    """Whole numbers have no point, others three digits at most, and nothing is minus nought."""
+    """Whole numbers have no point, others three digits, nothing is minus nought, and no small number becomes nought."""
     row = pd.Series(
-        {"city": "Berlin", "commitment": "hobby", "age": 48.0, "hours_per_week": 2.5, "years_playing": -1e-9}
+        {"city": "Berlin", "commitment": "hobby", "age": 48.0, "hours_per_week": 2.5, "years_playing": -0.0}
     )
     assert list(as_strings(row, BP).values()) == ["Berlin", "hobby", "48", "2.5", "0"]
+    assert [as_string(value) for value in (0.0004, -1e-9, 12.3456)] == ["0.0004", "-0.000000001", "12.346"]
 
 
 @pytest.mark.parametrize(
