@@ -96,7 +96,7 @@ class Match:
                     found.setdefault(key, f"{each!r} has no value {word!r} {when}")
             if key not in found and self.before[name].kind != self.after[now].kind:
                 found[key] = f"one is {self.before[name].kind}, the other {self.after[now].kind}"
-            target = new if value is None else (now, new)
+            target: Key = new if value is None else (now, new)
             if target in given:
                 found[key] = "two cannot have one name"
             given.add(target)
@@ -117,8 +117,9 @@ def between(earlier: Renamed, later: Renamed) -> Renamed:
     keys, made = {*earlier, *later}, dict[Key, str]()
     for key in keys:
         here, there = (side.get(key, key if isinstance(key, str) else key[1]) for side in (earlier, later))
+        name: Key = here if isinstance(key, str) else (earlier.get(key[0], key[0]), here)
         if here != there:
-            made[here if isinstance(key, str) else (earlier.get(key[0], key[0]), here)] = there
+            made[name] = there
     return made
 
 

@@ -311,8 +311,8 @@ def reassign_in_turn(
     """
     # Of all configurations together those who change are taken away one by one too: an edit a little larger, which adds
     # to their end, then decides nothing else for the first of them.
-    total = gap.sum(axis=0) + was[pair].sum(axis=0) - np.bincount(code[code >= 0], minlength=now.shape[1])
-    missing, total, lacking = np.zeros(now.shape).tolist(), total.tolist(), gap.tolist()
+    leaving = was[pair].sum(axis=0) - np.bincount(code[code >= 0], minlength=now.shape[1])
+    missing, total, lacking = np.zeros(now.shape).tolist(), (gap.sum(axis=0) + leaving).tolist(), gap.tolist()
     keep, shares, gone = keep_share(was, now).tolist(), now.tolist(), was.tolist()
     gains = [[(value, share) for value, share in enumerate(own) if share] for own in gain_share(was, now).tolist()]
     below = [[each.tolist() for each in (*i.start, i.cell, i.group, i.asked)] for i in images]
@@ -325,7 +325,8 @@ def reassign_in_turn(
         lacking[here][value] -= many
         total[value] -= many
 
-    codes, free = [], []
+    codes: list[int] = []
+    free: list[tuple[int, int, int, list[int]]] = []
     for turn, (at, here, own, toss) in enumerate(zip(*(x.tolist() for x in (pair, group, code, u)), strict=True)):
         stays = keep[at][own] if own >= 0 else 0.0
         for value, share in enumerate(shares[at]):

@@ -16,7 +16,7 @@ No function of blueprint and seed alone could do this: it would change up to twi
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, cast, get_args
@@ -145,6 +145,7 @@ class Change:
             key = random_keys(self.n, rng)
             kept = select(self.match.after, name, columns, restrictions)
             strata = Strata(self.match.after, field, columns, self.n, kept)
+            make: Callable[[Strata], tuple[Array, Mask]]
             if earlier is None:
                 make = partial(draw, method=self.method, rounding=self.rounding, key=key, rng=rng)
             elif self._is_untouched(strata, earlier):
