@@ -95,7 +95,7 @@ def _mass_below(now: Distribution, was: Distribution, u: Floats) -> Floats:
     if not now.is_discrete:
         return was.cdf(now.ppf(u))
     jumps = _density(was, now.points) * (was.is_discrete or was.is_integer)
-    return np.interp(u, np.append(0.0, now.cumulative), np.append(0.0, np.cumsum(jumps)))
+    return np.asarray(np.interp(u, np.append(0.0, now.cumulative), np.append(0.0, np.cumsum(jumps))))
 
 
 def _mass(strata: Strata, x: Array) -> tuple[Floats, Mask]:

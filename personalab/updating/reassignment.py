@@ -312,9 +312,13 @@ def reassign_in_turn(
     # Of all configurations together those who change are taken away one by one too: an edit a little larger, which adds
     # to their end, then decides nothing else for the first of them.
     leaving = was[pair].sum(axis=0) - np.bincount(code[code >= 0], minlength=now.shape[1])
-    missing, total, lacking = np.zeros(now.shape).tolist(), (gap.sum(axis=0) + leaving).tolist(), gap.tolist()
-    keep, shares, gone = keep_share(was, now).tolist(), now.tolist(), was.tolist()
-    gains = [[(value, share) for value, share in enumerate(own) if share] for own in gain_share(was, now).tolist()]
+    missing: list[list[float]] = np.zeros(now.shape).tolist()
+    lacking: list[list[float]] = gap.tolist()
+    total: list[float] = (gap.sum(axis=0) + leaving).tolist()
+    tables: list[list[list[float]]] = [each.tolist() for each in (keep_share(was, now), now, was)]
+    keep, shares, gone = tables
+    rows: list[list[float]] = gain_share(was, now).tolist()
+    gains = [[(value, share) for value, share in enumerate(own) if share] for own in rows]
     below = [[each.tolist() for each in (*i.start, i.cell, i.group, i.asked)] for i in images]
 
     def score(at: int, here: int, value: int) -> float:

@@ -211,7 +211,7 @@ class Change:
         shares[0][:, since], shares[1][:, to] = was.shares[was.stratum[member]], now.shares[now.stratum[member]]
         place = np.where(shares[1][pair, since[old]] > 0, since[old], -1)
         if self.method == "iid":
-            place = couple(pair, place, *shares, rng)
+            place = couple(pair, place, shares[0], shares[1], rng)
         elif not is_same(*shares).all() or (place < 0).any():
             place = self._reassigned(strata, earlier, pair, place, shares, to, rng)
         return places(tuple(every), list(new))[place], now.is_stuck[now.stratum]
@@ -239,7 +239,9 @@ class Change:
             counts = np.zeros((len(quotas), now.shape[1]), dtype=np.int64)
             counts[:, to] = quotas
             images = [image.of(rows) for image in self._images(strata, earlier)]
-            bonus = 0.5 * self.match.differing(self.old, strata.columns)[rows] if strata.columns else np.zeros(self.n)
+            bonus = np.zeros(self.n)
+            if strata.columns:
+                bonus = 0.5 * self.match.differing(self.old, strata.columns)[rows].astype(np.float64)
             codes[rows], when[rows] = reassign(group, pair[rows], place[rows], counts, was, now, images, bonus, rng)
         turn = np.flatnonzero(is_moved & ~is_held)
         if len(turn):
@@ -294,7 +296,7 @@ class Change:
         own, *axes = [_banded(sampled(self.match.before, each), self.old[each]) for each in (name, *field.parents)]
         is_new = np.zeros(self.n, dtype=np.int8)
         for now in (self.match.now.get(parent) for parent in field.parents):
-            if now in strata.columns:
+            if now is not None and now in strata.columns:
                 is_new |= self.match.has_changed(now, self.old, strata.columns[now])
         group, groups = numbered([*axes, (is_new, 2)], self.n)
         cell, first = numbered([(group, len(groups)), own], self.n)
