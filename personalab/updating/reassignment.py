@@ -312,7 +312,7 @@ def reassign_in_turn(
     # Of all configurations together those who change are taken away one by one too: an edit a little larger, which adds
     # to their end, then decides nothing else for the first of them.
     leaving = was[pair].sum(axis=0) - np.bincount(code[code >= 0], minlength=now.shape[1])
-    missing: list[list[float]] = np.zeros(now.shape).tolist()
+    missing = [[0.0] * now.shape[1] for _ in now]
     lacking: list[list[float]] = gap.tolist()
     total: list[float] = (gap.sum(axis=0) + leaving).tolist()
     tables: list[list[list[float]]] = [each.tolist() for each in (keep_share(was, now), now, was)]
