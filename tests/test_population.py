@@ -97,7 +97,7 @@ def test_a_single_persona_has_no_reports():
      ("x", {"count": 2.0}), ("x", {"count": "2"}), ("x", {"count": True}), ("x", {"count": None}),
      ("x", {"grounding": "web"}), ("x", {"grounding": "deep"}), ("x", {"seed": -1}), ("x", {"seed": "7"}),
      ("x", {"seed": 0.5}), ("x", {"model": 7}), ("x", {"model": "nobody/knows"}), ("x", {"method": "dice"}),
-     ("x", {"method": ""}), ("x", {"rounding": "up"}), ("x", {"rounding": None})],
+     ("x", {"method": ""}), ("x", {"rounding": "up"}), ("x", {"rounding": ""})],
 )  # fmt: skip
 def test_a_wrong_call_asks_no_model(serve, prompt, options):
     """The server is not asked once, and the error says what would have been right."""

@@ -15,7 +15,7 @@ from personalab.blueprint.model import Blueprint, CategoricalField, TextField
 FIELDS = 100  # of a blueprint
 VALUES = 1000  # of a categorical field
 PARENTS = 12  # of a field
-BETWEEN = 1000  # combinations of ordered parents' values, where some are to be interpolated
+BETWEEN = 2500  # combinations of ordered parents' values, where some are to be interpolated
 CHARACTERS = 1000  # of a name or a value
 DOMAIN = 2000  # characters of what the population is called
 

@@ -91,7 +91,7 @@ def validate(bp: Blueprint) -> tuple[Finding, ...]:
     -------
     tuple of Finding
         Errors first, then warnings, then notes; empty if there is nothing to say. A blueprint beyond a limit is an
-        error, and nothing else is looked at: 100 fields, 1,000 values of a field, 12 parents of a field, 1,000
+        error, and nothing else is looked at: 100 fields, 1,000 values of a field, 12 parents of a field, 2,500
         combinations of ordered parents' values between which to interpolate, 1,000 characters of a name or a value,
         2,000 of the domain.
 

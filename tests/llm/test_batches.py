@@ -362,7 +362,7 @@ def test_a_job_that_is_cancelled_leaves_its_batch_running(serve):
     with pytest.raises(ProviderError):
         job.wait()
     server.held.clear()
-    pop = lab.get(job.id, resume=True).wait()
+    pop = lab.get(job.id, resume=True, model="openai/m").wait()
     assert (len(pop), len(server.batches), server.batched, len(server.requests)) == (6, 1, 6, 1)
 
 
