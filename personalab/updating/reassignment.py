@@ -322,9 +322,11 @@ def reassign_in_turn(
     below = [[each.tolist() for each in (*i.start, i.cell, i.group, i.asked)] for i in images]
 
     def score(at: int, here: int, value: int) -> float:
+        """How much a value is missing, near by first."""
         return float(missing[at][value] + LACKING * lacking[here][value] + TOTAL * total[value])
 
     def place(at: int, here: int, value: int, many: int = 1) -> None:
+        """Count a row, or take one back, of a pair and a configuration."""
         missing[at][value] -= many
         lacking[here][value] -= many
         total[value] -= many
