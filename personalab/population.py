@@ -190,6 +190,7 @@ def escaped(frame: pd.DataFrame) -> pd.DataFrame:
     """
 
     def plain(value: Any) -> Any:
+        """A value that no spreadsheet runs."""
         if not isinstance(value, str):
             return value
         # pandas does not quote a carriage return, behind which a spreadsheet begins a row

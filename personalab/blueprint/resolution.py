@@ -78,6 +78,7 @@ def tree_of(constraint: Constraint, bp: Blueprint) -> Node:
     exact, alike = {field.name for field in bp.fields}, {normal(field.name): field.name for field in bp.fields}
 
     def call(node: Node) -> Node:
+        """The node with the blueprint's spelling of a name."""
         if isinstance(node, Name) and node.field not in exact:
             return Name(alike.get(normal(node.field), node.field))
         return node

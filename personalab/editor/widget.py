@@ -35,6 +35,7 @@ def panel() -> type[Any]:
     import traitlets
 
     def current(_value: Any, widget: Any) -> dict[str, Any]:
+        """The state as it is now, whatever was sent last."""
         state: dict[str, Any] = widget.session.state()
         return state
 

@@ -71,7 +71,13 @@ def _plural(count: int, noun: str) -> str:
 
 
 def clauses(rep: Report) -> Iterator[str]:
-    """The summary, clause by clause: what is worst of everything first, and praise only where nothing is amiss."""
+    """The summary, clause by clause: what is worst of everything first, and praise only where nothing is amiss.
+
+    Yields
+    ------
+    str
+        A clause.
+    """
     by_status = {status: [each for each in rep.constraints if each.status == status] for status in ("held", "violated")}
     found = [f"{each.name} ({each.expression}) is violated by {_plural(each.violations, 'persona')}"
              for each in by_status["violated"]]  # fmt: skip
@@ -326,6 +332,7 @@ def still(root: Marginal) -> dict[str, Any]:
     upto = max(max(cell.high, cell.achieved) for cell in root.cells) or 1.0
 
     def at(share: float) -> float:
+        """Where a share ends on the strip."""
         return round(100 * share / upto, 1)
 
     rows = [

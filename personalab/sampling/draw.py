@@ -92,7 +92,9 @@ def apportion(
         What the field may be.
     rng : numpy.random.Generator
         The source of chance.
-    rounding, quota
+    rounding : {"nearest", "unbiased"}
+        As for `draw`: of a root.
+    quota : array of int, optional
         As for `draw`: of a root.
     toward : array of int, shape (configurations, values), optional
         Counts that a child's quotas should stay close to where rounding leaves a choice.
