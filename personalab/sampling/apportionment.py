@@ -58,7 +58,7 @@ def largest_remainder(shares: Floats, n: int, rng: np.random.Generator | None = 
     return counts
 
 
-def round_table(expected: Floats, rng: np.random.Generator, toward: Counts | None = None) -> Counts:
+def round_table(expected: Floats, rng: np.random.Generator) -> Counts:
     """Round a table at random: every cell up or down, unbiased, with both margins held.
 
     Parameters
@@ -67,15 +67,12 @@ def round_table(expected: Floats, rng: np.random.Generator, toward: Counts | Non
         Expected counts; each row sums to a whole number.
     rng : numpy.random.Generator
         The source of chance.
-    toward : array of int, same shape, optional
-        Counts there are already. Cells then go where fewer of these have to change rather than at random, unless the
-        expectation lies close to the other side.
 
     Returns
     -------
     array of int, same shape
         Whole counts with the same row sums, and column sums within one of the expected ones. Each cell is the floor
-        or the ceiling of its expectation, and without `toward` equals it on average.
+        or the ceiling of its expectation, and equals it on average.
 
     Notes
     -----
@@ -96,11 +93,7 @@ def round_table(expected: Floats, rng: np.random.Generator, toward: Counts | Non
     base = np.floor(table + WHOLE)
     part = table - base
     part[part < WHOLE] = 0.0
-    pull = np.zeros_like(part)
-    if toward is not None:
-        # One for each row that need not change, two for each that a count lies nearer to its expectation.
-        pull[:-1] = np.where(toward > base[:-1], 1.0, -1.0) + 2 * (2 * part[:-1] - 1)
-    _walk(part, pull, rng)
+    _walk(part, rng)
     rounded: Counts = (base + np.rint(part))[:-1].astype(np.int64)
     return rounded
 
@@ -200,10 +193,9 @@ def _exchange(counts: Counts, expected: Floats, gap: Counts, rng: np.random.Gene
                 is_up[groups, column], can_rise[groups, column] = step > 0, step < 0
 
 
-def _walk(part: Floats, pull: Floats, rng: np.random.Generator) -> None:
+def _walk(part: Floats, rng: np.random.Generator) -> None:
     """Make every cell of a table of fractions 0 or 1, cycle by cycle, in place."""
     rows = len(part)
-    pulls = pull.tolist() if pull.any() else None
     cells = part.tolist()  # lists of floats are read and written one by one several times faster than an array
     # The nodes are the rows, then the columns; an edge is a cell that is not whole.
     edges: list[dict[int, None]] = [dict.fromkeys((rows + np.flatnonzero(row)).tolist()) for row in part > 0]
@@ -214,7 +206,7 @@ def _walk(part: Floats, pull: Floats, rng: np.random.Generator) -> None:
             if not ends:
                 cycle = _cycle(start, edges)
                 ends = [(min(pair), max(pair) - rows) for pair in itertools.pairwise(cycle)]
-            _turn(cells, ends, pulls, rng)
+            _turn(cells, ends, rng)
             for row, column in ends:
                 if cells[row][column] in (0.0, 1.0):
                     del edges[row][rows + column], edges[rows + column][row]
@@ -246,9 +238,7 @@ def _cycle(start: int, edges: list[dict[int, None]]) -> list[int]:
         seen[node] = len(way) - 1
 
 
-def _turn(
-    cells: list[list[float]], cycle: list[tuple[int, int]], pulls: list[list[float]] | None, rng: np.random.Generator
-) -> None:
+def _turn(cells: list[list[float]], cycle: list[tuple[int, int]], rng: np.random.Generator) -> None:
     """Move the cells of a cycle up and down in turn, as far as one of the two directions goes."""
     rise, fall, is_up = 1.0, 1.0, True
     for row, column in cycle:
@@ -256,11 +246,7 @@ def _turn(
         if not is_up:
             up, down = down, up
         rise, fall, is_up = up if up < rise else rise, down if down < fall else fall, not is_up
-    gain = 0.0
-    if pulls is not None:
-        gain = sum(pulls[row][column] * (-1) ** i for i, (row, column) in enumerate(cycle))
-    is_rising = gain > 0 if gain else rng.random() < fall / (rise + fall)
-    step = rise if is_rising else -fall
+    step = rise if rng.random() < fall / (rise + fall) else -fall
     for row, column in cycle:
         value = cells[row][column] + step
         cells[row][column] = 0.0 if value < WHOLE else 1.0 if value > 1 - WHOLE else value

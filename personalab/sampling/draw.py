@@ -82,7 +82,6 @@ def apportion(
     *,
     rounding: Rounding = "nearest",
     quota: Counts | None = None,
-    toward: Counts | None = None,
 ) -> tuple[Array, Counts]:
     """Decide how many rows get each value of a categorical field.
 
@@ -96,8 +95,6 @@ def apportion(
         As for `draw`: of a root.
     quota : array of int, optional
         As for `draw`: of a root.
-    toward : array of int, shape (configurations, values), optional
-        Counts that a child's quotas should stay close to where rounding leaves a choice.
 
     Returns
     -------
@@ -106,7 +103,7 @@ def apportion(
     """
     choices, stated = strata.choices, strata.stated[strata.found.number]
     if strata.field.parents:
-        counts = _child_counts(strata, stated, rng, toward)
+        counts = _child_counts(strata, stated, rng)
     else:
         counts = quota if quota is not None else rounded(stated[0], strata.n, rounding, rng)
     if choices is None or choices.configuration is None:
@@ -125,21 +122,19 @@ def apportion(
     return rows, split
 
 
-def _child_counts(strata: Strata, stated: Floats, rng: np.random.Generator, toward: Counts | None) -> Counts:
+def _child_counts(strata: Strata, stated: Floats, rng: np.random.Generator) -> Counts:
     """How many rows of each parent configuration get each value, given the configurations' shares."""
     number, many = strata.found.number, len(strata.conditionals)
     sizes = np.bincount(strata.configuration, minlength=len(number))
     if many == len(number):
-        return _whole(sizes[:, None] * stated, rng, toward)
+        return _whole(sizes[:, None] * stated, rng)
     # Every conditional distribution as a whole is right, and then every configuration in which it holds.
     groups = members(number, many)
     total = np.array([sizes[group].sum() for group in groups])
-    wanted = None if toward is None else np.array([toward[group].sum(axis=0) for group in groups])
-    whole = _whole(total[:, None] * stated[[group[0] for group in groups]], rng, wanted)
+    whole = _whole(total[:, None] * stated[[group[0] for group in groups]], rng)
     counts = np.empty(stated.shape, dtype=np.int64)
     for own, group, size in zip(whole, groups, total, strict=True):
-        wanted = None if toward is None else toward[group]
-        counts[group] = _whole(sizes[group, None] * own / max(size, 1), rng, wanted)
+        counts[group] = _whole(sizes[group, None] * own / max(size, 1), rng)
     return counts
 
 
@@ -159,8 +154,8 @@ def rounded(shares: Floats, n: int, rounding: Rounding, rng: np.random.Generator
     return round_rows(n * shares[None, :], rng)
 
 
-def _whole(expected: Floats, rng: np.random.Generator, toward: Counts | None) -> Counts:
+def _whole(expected: Floats, rng: np.random.Generator) -> Counts:
     """Whole counts for a table with both margins held; the columns' nearly, where the table is large."""
     if expected.size <= CAREFUL:
-        return round_table(expected, rng, toward)
+        return round_table(expected, rng)
     return round_rows(expected, rng, round_table(expected.sum(axis=0)[None, :], rng)[0])
