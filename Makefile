@@ -23,7 +23,7 @@ lab: .venv/.lab ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 test: .venv/.test ## run the tests; those in a browser where Chromium is found
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist=loadfile
 
 notebooks: .venv/.test ## run the notebooks offline and compare every output with the stored one
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with=tests/sanitize.cfg \

@@ -31,7 +31,7 @@ WORK = 30_000_000  # rows that are counted, over all pairs
 CELLS = 1_000_000  # of all strata's tables of a pair
 LEVELS = 50  # values of a field that are told apart; the rarer ones count as one
 QUARTERS = (0.25, 0.5, 0.75)
-LISTED = 8  # pairs that are kept, those furthest beyond chance
+LISTED = 20  # pairs that are kept, those furthest beyond chance
 
 
 def associations(

@@ -26,6 +26,7 @@ Rows = list[tuple[str, ...]]
 TOLD = 3  # of what is beyond chance, in the first sentence
 ENOUGH = -math.log(1e-4)  # people whom a value should have, of whom chance leaves none once in 10,000 times
 MOST_ROWS = 12  # of one table in the text form
+PAIRS = 8  # that a table tells of; `Report.frame` has all that are kept
 
 # What a way of drawing means for whoever computes something from the people.
 METHODS = {
@@ -250,7 +251,7 @@ def _pair_table(rep: Report) -> Table:
             brief(each.by_chance),
             "beyond chance" if each.is_beyond_chance else "",
         )
-        for each in rep.associations
+        for each in rep.associations[:PAIRS]
     ]
     header = ("pair", "given", "Cramér's V", "by chance", "verdict")
     return _without_empty("Association of fields that should be independent", header, rows)
