@@ -23,7 +23,8 @@ lab: .venv/.lab ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 test: .venv/.test ## run the tests; those in a browser where Chromium is found
-	$(BIN)/python -m pytest -n auto --dist=loadfile
+	$(BIN)/python -m pytest -n auto --dist=loadfile --ignore=tests/browser
+	$(BIN)/python -m pytest tests/browser
 
 notebooks: .venv/.test ## run the notebooks offline and compare every output with the stored one
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with=tests/sanitize.cfg \
