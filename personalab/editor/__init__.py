@@ -7,5 +7,5 @@ seed reproduce an afternoon of edits.
 
 The page asks by *commands*, plain dicts with an ``id`` and an ``op``, and is told by *answers*: a refusal, which
 says why and after which nothing has changed, or a *patch*, which holds what has changed of the *state*, all that the
-page shows. All but `form`, the widget itself, is plain Python and is tested without a browser.
+page shows. All but `widget` is plain Python and is tested without a browser.
 """

@@ -1,5 +1,5 @@
 """Reports: how closely a population follows its blueprint.
 
-`report` compares, by the yardsticks of `fidelity`; `diversity` says how different the texts are; `values` hold the
-figures, and `text` says them in words.
+`report` compares, by the yardsticks of `fidelity`; `associations` looks for pairs that go together and should not,
+`interactions` for triples; `diversity` says how different the texts are; `values` hold the figures, `text` the words.
 """
