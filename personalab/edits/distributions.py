@@ -108,7 +108,7 @@ def add_base(bp: Blueprint, *, field: str) -> Blueprint:
 
 
 def remove_base(bp: Blueprint, *, field: str) -> Blueprint:
-    """Take a field's base away; its conditionals have to cover every situation then."""
+    """Take a field's base away; its conditionals have to cover every parent configuration then."""
     known = sampled(bp, field)
     if known.base is None:
         raise RequestError(f"{field!r} has no base distribution")

@@ -84,7 +84,7 @@ def in_turn(order: list[str], fields: list[Wire]) -> list[str]:
 
 def with_base(bp: Blueprint, before: Blueprint) -> Blueprint:
     """The blueprint with a base for each field that an edit left uncovered: the mixture of what held before."""
-    for name in in_turn(list(bp.order), bp.to_dict()["fields"]):  # a child's situations follow from its parents' laws
+    for name in in_turn(list(bp.order), bp.to_dict()["fields"]):  # what a child can be follows from its parents
         field = bp[name]
         if not isinstance(field, TextField) and not is_covered(bp, field):
             data, target = opened(bp, name)

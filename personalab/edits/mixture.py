@@ -1,4 +1,4 @@
-"""Mixtures: the one distribution that a field has over several situations of its parents.
+"""Mixtures: the one distribution that a field has over several parent configurations.
 
 A child states what holds for which parent values. Where it loses a parent, or is to get a base distribution, what it
 had over all those values is needed in one: the mixture of what holds in each, weighted by how often each occurs.
@@ -25,14 +25,14 @@ from personalab.blueprint.model import Blueprint, Categorical, CategoricalField,
 from personalab.edits.wire import When, sampled
 from personalab.errors import BlueprintError
 
-MOST = 20_000  # situations that are mixed; of more, as many evenly spread ones
+MOST = 20_000  # parent configurations that are mixed; of more, as many evenly spread ones
 DIGITS = 6  # of a mixture's mean and sd, where these suffice
 
 Stretch = tuple[float, float]
 
 
 def mixture(bp: Blueprint, field: SampledField, when: When) -> Stated:
-    """What the field has over all situations in which a condition holds, as one distribution.
+    """What the field has over all parent configurations in which a condition holds, as one distribution.
 
     Parameters
     ----------
@@ -41,20 +41,20 @@ def mixture(bp: Blueprint, field: SampledField, when: When) -> Stated:
     field : CategoricalField or NumericField
         The field.
     when : mapping of str to str
-        Conditions on some of its parents; empty for all situations.
+        Conditions on some of its parents; empty for all configurations.
 
     Returns
     -------
     Categorical or Numeric
-        The mixture, or what holds in every situation where that is one distribution.
+        The mixture, or what holds in every configuration where that is one distribution.
 
     Examples
     --------
-    >>> def law(mean):
+    >>> def around(mean):
     ...     return {"min": 0, "max": 40, "mean": mean, "sd": 4}
     >>> tier = {"name": "tier", "kind": "categorical", "categorical": {"weights": {"low": 0.75, "high": 0.25}}}
     >>> hours = {"name": "hours", "kind": "numeric", "parents": ["tier"], "conditionals": [
-    ...     {"when": {"tier": "low"}, "numeric": law(8)}, {"when": {"tier": "high"}, "numeric": law(20)}]}
+    ...     {"when": {"tier": "low"}, "numeric": around(8)}, {"when": {"tier": "high"}, "numeric": around(20)}]}
     >>> bp = Blueprint.from_dict({"domain": "d", "order": ["tier", "hours"], "fields": [tier, hours]})
     >>> mixture(bp, bp["hours"], {})
     Numeric(min=0, max=40, mean=11.0, sd=6.55744, integer=False)
@@ -71,7 +71,7 @@ def mixture(bp: Blueprint, field: SampledField, when: When) -> Stated:
 
 
 def is_covered(bp: Blueprint, field: SampledField) -> bool:
-    """Whether something holds in every situation of the field's parents."""
+    """Whether something holds in every parent configuration of the field."""
     if field.base is not None or not field.conditionals:
         return field.base is not None
     lookup = Lookup(bp, field)
@@ -107,11 +107,11 @@ def _parts(bp: Blueprint, field: SampledField, when: When) -> dict[Stated, float
         return {field.base: 1.0} if field.base is not None else {}
     lookup, parts = Lookup(bp, field), dict[Stated, float]()
     axes = [_points(bp, field, name, when.get(name)) for name in field.parents]
-    for situation in _spread(axes):
-        at = {name: value for name, (value, _) in zip(field.parents, situation, strict=True)}
+    for configuration in _spread(axes):
+        at = {name: value for name, (value, _) in zip(field.parents, configuration, strict=True)}
         found = lookup.find(at)
         if found is not None:
-            share = math.prod(share for _, share in situation)
+            share = math.prod(share for _, share in configuration)
             parts[found.distribution] = parts.get(found.distribution, 0.0) + share
     return parts
 
@@ -193,11 +193,11 @@ def _weights(parts: Mapping[Stated, float]) -> Categorical:
 
 
 def _numbers(parts: Mapping[Stated, float]) -> Numeric:
-    laws = [(part, share) for part, share in parts.items() if isinstance(part, Numeric)]
-    mean = math.fsum(share * law.mean for law, share in laws)
-    variance = math.fsum(share * (law.sd**2 + (law.mean - mean) ** 2) for law, share in laws)
-    ends = {"min": min(law.min for law, _ in laws), "max": max(law.max for law, _ in laws)}
-    integer = all(law.integer for law, _ in laws)
+    numbers = [(part, share) for part, share in parts.items() if isinstance(part, Numeric)]
+    mean = math.fsum(share * each.mean for each, share in numbers)
+    variance = math.fsum(share * (each.sd**2 + (each.mean - mean) ** 2) for each, share in numbers)
+    ends = {"min": min(each.min for each, _ in numbers), "max": max(each.max for each, _ in numbers)}
+    integer = all(each.integer for each, _ in numbers)
     short = [float(f"{moment:.{DIGITS}g}") for moment in (mean, math.sqrt(variance))]
     brief = Numeric(**ends, mean=short[0], sd=short[1], integer=integer)
     return brief if moments.complaint(brief) is None else Numeric(**ends, mean=mean, sd=variance**0.5, integer=integer)

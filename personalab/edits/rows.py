@@ -1,4 +1,4 @@
-"""Rows: what holds for a field in each situation of its parents, as a table that can be read and edited.
+"""Rows: what holds for a field in each parent configuration, as a table that can be read and edited.
 
 First stand the conditionals that name some of the parents only, then a row for every combination of categorical
 parents' values and of the intervals stated for numeric parents. Each says whether it is stated, or what holds there
@@ -55,7 +55,7 @@ class Row:
 
 
 def rows(bp: Blueprint, field: str) -> tuple[list[Row], int]:
-    """List what holds for a field in each situation of its parents.
+    """List what holds for a field in each parent configuration.
 
     Parameters
     ----------

@@ -123,7 +123,7 @@ def feasible(numeric: Wire) -> Wire:
     least = max(1, math.ceil(SMALLEST * max(abs(low), abs(high))))
     high = high if high > low and high - low >= SMALLEST * abs(high) else low + least
     width = high - low
-    # A mean on a bound has no sd but 0, and one next to it hardly any: in between there is no law.
+    # A mean on a bound has no sd but 0, and one next to it hardly any: in between there is no distribution.
     mean = min(max(_bounded(numeric["mean"]), low), high)
     mean = mean if mean in (low, high) else min(max(mean, low + SMALLEST * width), high - SMALLEST * width)
     widest = math.sqrt((mean - low) * (high - mean))

@@ -193,9 +193,9 @@ class Moments:
     achieved : mapping
         The same four of the people; the sd divides by `n`, for they are the population.
     ks : float
-        Greatest distance between the people's cumulative shares and the solved law's, in [0, 1].
+        Greatest distance between the people's cumulative shares and the solved distribution's, in [0, 1].
     ks_expected : float
-        About what independent draws give, 0.87/√n at most; less where the law has few distinct values.
+        About what independent draws give, 0.87/√n at most; less where few values are distinct.
     outside : int
         How many people lie outside the stated range.
     constraints : tuple of str
