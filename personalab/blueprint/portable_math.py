@@ -1,4 +1,4 @@
-"""Arithmetic: the elementary functions and sums whose last bit no machine decides.
+"""Portable math: the elementary functions and sums whose last bit no machine decides.
 
 A seed is worth something if it yields the same frame everywhere. IEEE 754 fixes the result of a single addition,
 multiplication, division or square root to the last bit, and of nothing else: exponentials and logarithms come from

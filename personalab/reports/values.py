@@ -284,7 +284,7 @@ class Interaction:
         The three of them.
     chi2_per_df : float
         χ² of the interaction over its degrees of freedom, about 1 by chance; (q + 1)/(q - 1) for ``balanced``, with q
-        the root of how many people there are.
+        the prime whose square lies nearest to the number of people.
     p_value : float
         How often chance gives one as strong or stronger among as many triples (Bonferroni), in [0, 1].
     tested : int

@@ -1,4 +1,4 @@
-"""Quotas: whole people for fractional shares.
+"""Apportionment: whole people for fractional shares.
 
 A population of 10 cannot hold 1.5 people of a kind. Independent draws miss the shares by chance; quotas decide the
 counts first and leave to chance only who gets which value. Four problems occur:

@@ -3,7 +3,7 @@
 Independent keys cluster: of ten, three fall into one fifth. The q² pairs (a, b) of numbers below a prime q form an
 array whose columns b + ca, one for each c, and a itself take each two of them every pair of levels exactly once. With
 its levels permuted at random, its rows shuffled and keys drawn at random inside a level, a column is as good as
-independent keys for a field alone, better for every pair of fields, and no worse for three fields or more: the
+independent keys for a field alone and better for every pair of fields, and for three fields or more close to them: the
 permutations hide that any third column follows from two others. Sobol's points are as even in pairs, and not in
 triples: of 12 roots of four values and 1,000 people, three left 32 of 64 combinations to nobody. What pairs lose of
 chance, threes gain: χ² of their interaction is (q + 1) / (q - 1) times its degrees of freedom on average.
