@@ -91,7 +91,7 @@ def some(items: Sequence[str], most: int = 4) -> str:
 def nearest(word: str, among: Iterable[Any]) -> str | None:
     """The legal word closest to a misspelt one, or None where none is close."""
     lowered = {str(item).lower(): str(item) for item in among}
-    close = difflib.get_close_matches(word.lower()[:MOST_SPELT], lowered, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(word).lower()[:MOST_SPELT], lowered, n=1, cutoff=0.6)
     return lowered[close[0]] if close else None
 
 

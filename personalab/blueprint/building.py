@@ -65,6 +65,8 @@ def _field(name: str, given: Any) -> CategoricalField | NumericField | TextField
 def rename(bp: Blueprint, old: str, new: str) -> Blueprint:
     """Call a field something else wherever the blueprint speaks of it; see `Blueprint.rename`."""
     bp[old]  # an unknown name is an error
+    if not isinstance(new, str):
+        raise RequestError(f"the new name is {quoted(new)}, which is no text", hint="give the name as a str")
     if new == old:
         return bp
     if not new.strip() or any(field.name == new for field in bp.fields):

@@ -168,8 +168,8 @@ def _parse_yaml(text: str) -> Any:
             if depth > DEEPEST:
                 raise ValueError(f"it is nested deeper than {DEEPEST} levels")
         return yaml.load(text, Loader=loader)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+    except (yaml.YAMLError, AttributeError, IndexError, KeyError, TypeError) as error:  # the last four of odd tags
+        raise ValueError(str(error) or "a value does not fit its tag") from error
 
 
 @cache

@@ -9,9 +9,9 @@ rows at once, and always the same way:
 
 `draw` does the three for one field. That is ``quota``, with random keys, and ``balanced``, with keys from randomised
 orthogonal arrays (`arrays`), a column a field, so that every two unrelated fields meet more evenly than chance would
-have it, and three or more nearly as chance has it. Roots are exact in both; a child is within about one person in
-every group, and over the groups too unless its table is very large. ``iid`` leaves out the second step: each key is looked up in the
-distribution for itself, and counts vary as those of people drawn at random do.
+have it, and three or more nearly as chance has it. Roots are exact in both; a child is within about one person in every
+group, and over the groups too unless its table is very large. ``iid`` leaves out the second step: each key is looked up
+in the distribution for itself, and counts vary as those of people drawn at random do.
 
 Whole numbers of many people are drawn like categories; real ones, and whole ones of few people, by quantiles: keys
 become shares of a distribution, evenly spaced or for ``iid`` independent, and shares become values.

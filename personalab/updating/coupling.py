@@ -51,11 +51,14 @@ def couple_numbers(
         tried = strata.of(rows)
         x, is_stuck = tried.invert_cdf(rng.random(len(rows)), rng, is_hasty=True)
         (now, is_atom), (was, was_atom) = _mass(tried, x), _mass(earlier.of(rows), x)
-        fits = is_stuck | (is_atom != was_atom) | (rng.random(len(rows)) * now >= was)
-        column[rows], stuck[rows] = x, is_stuck  # in case nothing ever fits
+        fits = ~is_stuck & ((is_atom != was_atom) | (rng.random(len(rows)) * now >= was))
         served, first = np.unique(rows[fits], return_index=True)
-        column[served], stuck[served] = x[fits][first], is_stuck[fits][first]
+        column[served] = x[fits][first]
         left = np.setdiff1d(left, served)
+        if is_stuck.all():
+            break
+    if len(left):  # nothing fitted: any number of the new distribution will do
+        column[left], stuck[left] = strata.of(left).invert_cdf(rng.random(len(left)), rng)
     return column, stuck, np.where(stays, 0.0, 1.0 - u)
 
 

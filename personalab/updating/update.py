@@ -183,6 +183,7 @@ class Change:
         return (
             _is_alike(strata.field, earlier.field)
             and strata.restrictions == earlier.restrictions
+            and all((name in strata.columns) == (name in earlier.columns) for name in spoken)
             and all(
                 name in self.match.before.order and _is_alike(self.match.after[name], self.match.before[name])
                 for name in spoken

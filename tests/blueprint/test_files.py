@@ -246,3 +246,13 @@ def test_what_could_not_be_read_back_is_not_saved(tmp_path: Path, league: Bluepr
     with pytest.raises(RequestError, match=r"more than the 0\.5 MB that are read"):
         large.save(tmp_path / "bp.yaml")
     assert Blueprint.load(large.save(tmp_path / "bp.json")) == large
+
+
+@pytest.mark.parametrize(
+    "text", ["? [a]\n: b", "a: !!float ''", "a: !!bool foo", "a: !!timestamp x", "a: !!map [b, c]"]
+)
+def test_odd_tags_are_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
+    """What a tag does not fit is an unreadable file, whatever the reader makes of it."""
+    (tmp_path / "bp.yaml").write_text(text)
+    with pytest.raises(BlueprintError, match="not a readable file"):
+        Blueprint.load(tmp_path / "bp.yaml")

@@ -722,3 +722,24 @@ def test_a_text_that_becomes_a_number_has_its_column() -> None:
     texted = add_field(before, name="age", kind="text")
     numbered = add_field(before, name="age", kind="numeric")
     assert list(update(sample(texted, 10, seed=1), texted, numbered)) == ["side", "age"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_rule_that_is_no_interval_is_kept_by_updated_numbers(method: Any) -> None:
+    """A number that an attempt misses is drawn again before anybody is said to have no value."""
+    people = (number("w", 40, 120, 60, 10), number("h", 1.5, 2.1, 1.7, 0.1))
+    bound = blueprint(*people, rules=("w / (h * h) <= 24",))
+    heavier = bound.replace("w", mean=61.0)
+    new = update(sample(bound, 200, seed=1, method=method), bound, heavier)
+    assert violations(new, heavier) == 0
+
+
+def test_two_numbers_that_change_places_in_the_order_are_drawn_anew() -> None:
+    """Which of two fields a constraint binds depends on which is drawn first: another order is another distribution."""
+    people = (number("age", 18, 80, 40, 12), number("years", 0, 60, 30, 10))
+    before, after = (
+        blueprint(*people, rules=("years <= age - 16",), order=names) for names in (None, ["years", "age"])
+    )
+    new, fresh = update(sample(before, 1_000, seed=1), before, after), sample(after, 1_000, seed=1)
+    assert abs(new["age"].mean() - fresh["age"].mean()) < 1.5
+    assert abs(new["years"].mean() - fresh["years"].mean()) < 1.5
